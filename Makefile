@@ -1,0 +1,40 @@
+# From a bare clone: `make study` or `make test`. Every target that needs Python makes .venv first (see setup.sh).
+python := .venv/bin/python
+pytest := $(python) -m pytest
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
+
+study: ready  ## the standard run: cos networks of width 20, one page in out/cos
+	.venv/bin/nnft run cos -o out/cos --force
+
+test: ready  ## the quick tests
+	$(pytest) -n auto --maxprocesses 4 --dist loadscope --ignore tests/proof --ignore tests/benchmarks
+
+lint: ready  ## style, format, types
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m pyright
+
+proof: ready  ## coverage, calibration and efficiency with tight bands (up to an hour)
+	$(pytest) tests/proof -m proof
+
+bench: ready  ## timings and memory
+	$(python) tests/benchmarks/run.py
+
+notebooks: ready  ## run every notebook at full size, with its figures, into out/notebooks
+	@mkdir -p out/notebooks
+	@set -e; for source in analysis/notebooks/*.py; do \
+	    result=out/notebooks/$$(basename "$$source" .py).ipynb; echo "$$result"; \
+	    $(python) -m jupytext --quiet --to ipynb --output "$$result" "$$source"; \
+	    .venv/bin/jupyter-execute --inplace "$$result"; done
+
+lock: ready  ## choose all versions afresh and write requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile pyproject.toml --group dev --all-extras \
+	    --universal --python-version 3.12 --generate-hashes --no-emit-index-url --upgrade --quiet -o requirements.lock
+
+ready:
+	@sh setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lint proof bench notebooks lock ready
