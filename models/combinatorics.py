@@ -1,0 +1,220 @@
+"""How r points split into groups: the set partitions and pairings behind every cumulant and every Feynman diagram.
+
+Everything is generated from the definitions, nothing typed. A symmetric r-point function is stored on its unique sorted
+tuples a_1 <= ... <= a_r, in lexicographic order, C(M+r-1, r) of them. Cumulants from moments:
+kappa(1..r) = sum over set partitions pi of (-1)^(|pi|-1) (|pi|-1)! prod_{B in pi} m(B), and their unbiased estimates
+(multivariate k-statistics) replace the product of moments by the mean over *distinct* networks (P. McCullagh,
+Tensor Methods in Statistics, 1987, ch. 4).
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import cache
+from itertools import combinations_with_replacement
+from math import comb, factorial, prod
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from .types import Tuples, Vector
+
+__all__ = [
+    "connected_from_moments",
+    "cumulant_jacobian",
+    "moments_from_connected",
+    "multiplicities",
+    "pairings",
+    "rank",
+    "set_partitions",
+    "sorted_tuples",
+]
+
+Partition = tuple[tuple[int, ...], ...]
+
+
+@cache
+def sorted_tuples(points: int, order: int) -> Tuples:
+    """All a_1 <= ... <= a_order below `points`, lexicographic, shape (component, order).
+
+    >>> sorted_tuples(2, 2).tolist()
+    [[0, 0], [0, 1], [1, 1]]
+    """
+    rows = list(combinations_with_replacement(range(points), order))
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), order)
+    table.setflags(write=False)
+    return table
+
+
+def rank(tuples: Tuples, points: int) -> np.ndarray:
+    """Position of tuples (any order of entries, last axis = order) in `sorted_tuples(points, order)`.
+
+    >>> rank(np.array([[1, 0], [1, 1]]), 2).tolist()
+    [1, 2]
+    """
+    ordered = np.sort(np.asarray(tuples), axis=-1)
+    order = ordered.shape[-1]
+    if order == 0:
+        return np.zeros(ordered.shape[:-1], dtype=np.int64)
+    # Strictly increasing b_k = a_k + k chosen out of points + order - 1 values; count the combinations before it.
+    values = points + order - 1
+    chosen = ordered + np.arange(order)
+    binomial = np.array([[comb(i, j) for j in range(order + 1)] for i in range(values + 1)], dtype=np.int64)
+    after = sum(binomial[values - 1 - chosen[..., k], order - k] for k in range(order))
+    return binomial[values, order] - 1 - np.asarray(after)
+
+
+def multiplicities(tuples: Tuples) -> Vector:
+    """How many index orders each sorted tuple stands for, r!/prod_a m_a!, shape (component,).
+
+    >>> multiplicities(sorted_tuples(2, 3)).tolist()
+    [1.0, 3.0, 3.0, 1.0]
+    """
+    order = tuples.shape[1]
+    counts = [prod(factorial(int(m)) for m in np.unique(row, return_counts=True)[1]) for row in tuples]
+    return factorial(order) / np.array(counts, dtype=float)
+
+
+def _partitions(items: tuple[int, ...]) -> Iterator[Partition]:
+    if not items:
+        yield ()
+        return
+    first, rest = items[0], items[1:]
+    for partition in _partitions(rest):
+        yield ((first,), *partition)
+        for k, block in enumerate(partition):
+            yield (*partition[:k], (first, *block), *partition[k + 1 :])
+
+
+@cache
+def set_partitions(order: int) -> tuple[Partition, ...]:
+    """All ways to split 0..order-1 into groups; their number is Bell's: 1, 2, 5, 15, 52, 203.
+
+    >>> [len(set_partitions(r)) for r in range(1, 7)]
+    [1, 2, 5, 15, 52, 203]
+    """
+    return tuple(tuple(sorted(tuple(sorted(b)) for b in p)) for p in _partitions(tuple(range(order))))
+
+
+@cache
+def pairings(order: int) -> tuple[Partition, ...]:
+    """All ways to pair up 0..order-1, (order-1)!! of them (none for odd order).
+
+    >>> [len(pairings(r)) for r in (2, 4, 6)]
+    [1, 3, 15]
+    """
+    return tuple(p for p in set_partitions(order) if all(len(b) == 2 for b in p))
+
+
+@cache
+def _coefficient(sizes: tuple[int, ...], n: int | None, even: bool) -> Fraction:
+    """Weight of the product of sample means with the given block sizes in the unbiased cumulant from n networks.
+
+    A product of means over *distinct* networks is unbiased for the product of moments; writing it in plain sample means
+    sums over the refinements sigma of the partition, with the Moebius function of the partition lattice and
+    (-1)^(|sigma|-1) (|sigma|-1)! / (n)_|sigma|. For an even law only refinements into even blocks have a moment.
+    """
+    if n is None or (even and sum(sizes) % 2):
+        return Fraction((-1) ** (len(sizes) - 1) * factorial(len(sizes) - 1))
+    weights = {0: Fraction(1)}  # by number of blocks of the refinement: summed Moebius weight
+    for size in sizes:
+        split: dict[int, int] = {}
+        for p in set_partitions(size):
+            if not even or all(len(block) % 2 == 0 for block in p):
+                split[len(p)] = split.get(len(p), 0) + (-1) ** (len(p) - 1) * factorial(len(p) - 1)
+        weights = _convolve(weights, split)
+    total = Fraction(0)
+    for blocks, weight in weights.items():
+        falling = prod(n - k for k in range(blocks))
+        total += Fraction((-1) ** (blocks - 1) * factorial(blocks - 1), falling) * weight
+    return total * n ** len(sizes)
+
+
+def _convolve(a: Mapping[int, Fraction], b: Mapping[int, int]) -> dict[int, Fraction]:
+    out: dict[int, Fraction] = {}
+    for i, x in a.items():
+        for j, y in b.items():
+            out[i + j] = out.get(i + j, Fraction(0)) + x * y
+    return out
+
+
+def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...], list[tuple[int, np.ndarray]]]]:
+    """Each set partition of `order`, as block sizes and, per block, the positions of its sub-tuples."""
+    tuples = sorted_tuples(points, order)
+    for partition in set_partitions(order):
+        if even and order % 2 == 0 and any(len(block) % 2 for block in partition):
+            continue
+        if even and order % 2 == 1 and len(partition) > 1:
+            continue  # odd cumulants of an even law: every product holds a vanishing odd moment
+        blocks = [(len(block), rank(tuples[:, block], points)) for block in partition]
+        yield tuple(sorted(len(block) for block in partition)), blocks
+
+
+def connected_from_moments(
+    moments: Mapping[int, Vector], points: int, order: int, *, n: int | None = None, even: bool = False
+) -> Vector:
+    """Connected r-point function on the sorted tuples from moments of order <= r.
+
+    Args:
+        moments: for each order needed, means of phi_{a1}...phi_{ar} on the sorted tuples.
+        points: number of points M.
+        order: r.
+        n: number of networks the moments are sample means of; given, the result is the unbiased k-statistic, else the
+            plug-in cumulant.
+        even: the law is invariant under phi -> -phi, so products with odd moments are dropped exactly.
+
+    With even=True the k-statistic averages over distinct networks too; only the even partitions enter.
+
+    Raises:
+        ValueError: fewer than r networks, of which no unbiased estimate exists.
+    """
+    total = np.zeros(len(sorted_tuples(points, order)))
+    if n is not None and n < order:
+        raise ValueError(
+            f"expected at least {order} networks for an unbiased cumulant of order {order}, got {n}; "
+            "try n=None for the plug-in value"
+        )
+    for sizes, blocks in _terms(points, order, even):
+        term = np.full_like(total, float(_coefficient(sizes, n, even)))
+        for size, where in blocks:
+            term = term * moments[size][where]
+        total += term
+    return total
+
+
+def cumulant_jacobian(
+    moments: Mapping[int, Vector], points: int, order: int, *, even: bool = False
+) -> dict[int, csr_matrix]:
+    """D kappa(tuple) / d m(sub-tuple), one sparse matrix (component, sub-component) for each order of moment."""
+    count = len(sorted_tuples(points, order))
+    rows = np.arange(count)
+    entries: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for sizes, blocks in _terms(points, order, even):
+        weight = float(_coefficient(sizes, None, even))
+        for k, (size, where) in enumerate(blocks):
+            others = [moments[s][w] for j, (s, w) in enumerate(blocks) if j != k]
+            slope = weight * (np.prod(others, axis=0) if others else np.ones(count))
+            entries.setdefault(size, []).append((where, slope))
+    return {
+        size: csr_matrix(
+            (
+                np.concatenate([slope for _, slope in parts]),
+                (np.tile(rows, len(parts)), np.concatenate([where for where, _ in parts])),
+            ),
+            shape=(count, len(sorted_tuples(points, size))),
+        )
+        for size, parts in entries.items()
+    }
+
+
+def moments_from_connected(connected: Mapping[int, Vector], points: int, order: int) -> Vector:
+    """Moment of order r from cumulants: the sum over set partitions of products; orders absent count as zero.
+
+    >>> moments_from_connected({2: np.array([2.0])}, 1, 4).tolist()   # Wick: three pairings
+    [12.0]
+    """
+    tuples = sorted_tuples(points, order)
+    total = np.zeros(len(tuples))
+    for partition in set_partitions(order):
+        if all(len(block) in connected for block in partition):
+            total += np.prod([connected[len(b)][rank(tuples[:, b], points)] for b in partition], axis=0)
+    return total

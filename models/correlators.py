@@ -1,0 +1,400 @@
+"""The r-point functions of a random field at M points, with their errors and their birth certificate.
+
+One type, three makers: *exact* (from the neuron prior), *measured* (from an ensemble), *predicted* (from an action).
+Moments <phi_a1 ... phi_ar> and connected functions (joint cumulants) live on the unique sorted tuples a_1 <= ... <=
+a_r; the joint covariance over all orders is kept as a factor, rows L with covariance = L^T L, so that the difference
+of two independent makers is the stack of their rows, and an exact result simply has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from .combinatorics import connected_from_moments, cumulant_jacobian, rank, sorted_tuples
+from .types import Matrix, Points, Tuples, Vector
+
+__all__ = ["Chi2", "Correlators"]
+
+_RESOLUTION = 1e-10  # eigenvalues of a correlation matrix below this fraction of the largest are round-off
+
+
+class Chi2(NamedTuple):
+    """Distance from zero in units of the covariance: chi^2 `value`, `dof` and tail probability `p`."""
+
+    value: float
+    dof: int
+    p: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"chi2/dof = {self.value:.1f}/{self.dof}, p = {self.p:.2g} ({self.why})"
+
+
+@dataclass(frozen=True, eq=False)
+class Correlators:
+    """Moments and connected functions of a field on sorted tuples of M points.
+
+    Attributes:
+        points: input points, (point, axis).
+        moments: order -> means of phi_{a1}..phi_{ar}, (component,).
+        cumulants: order -> connected functions, unbiased where measured, (component,).
+        rows: kind -> {order -> (row, component)}; the covariance of the concatenated orders is rows^T rows.
+        networks: number of networks averaged over (inf: exact).
+        dof: degrees of freedom of the covariance estimate (inf: known).
+        maker: "exact", "measured", "predicted" or "difference".
+        even: the Z2 symmetry phi -> -phi was used: odd moments are taken out of all even cumulants exactly.
+        refused: order -> the reason, with the number that decided, why no value is given.
+        flags: order -> a warning attached to a value that is given.
+        source: the ensemble or samples it was measured on, for second passes; never saved.
+        about: provenance (name, width, seed, ...).
+    """
+
+    points: Points
+    moments: Mapping[int, Vector]
+    cumulants: Mapping[int, Vector]
+    rows: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
+    networks: float = float("inf")
+    dof: float = float("inf")
+    maker: str = "exact"
+    even: bool = False
+    refused: Mapping[int, str] = field(default_factory=dict)
+    flags: Mapping[int, str] = field(default_factory=dict)
+    source: Any = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Orders of the connected functions that are given."""
+        return tuple(sorted(self.cumulants))
+
+    def tuples(self, order: int) -> Tuples:
+        """The sorted index tuples behind the components of one order, (component, order)."""
+        return sorted_tuples(len(self.points), order)
+
+    def connected(self, order: int) -> Vector:
+        """Connected r-point function, (component,); a refused order raises ValueError with the reason."""
+        return self._value(self.cumulants, order, "connected function")
+
+    def moment(self, order: int) -> Vector:
+        """Full r-point function <phi ... phi>, (component,)."""
+        return self._value(self.moments, order, "moment")
+
+    def _value(self, table: Mapping[int, Vector], order: int, what: str) -> Vector:
+        if order in table:
+            return np.asarray(table[order])
+        if order in self.refused:
+            raise ValueError(f"the {what} of order {order} is refused: {self.refused[order]}")
+        raise ValueError(
+            f"expected an order among {sorted(table)} for the {what}, got {order}; "
+            f"try asking for it where the correlators are made (orders=...)"
+        )
+
+    def covariance(self, order: int, kind: str = "connected") -> Matrix:
+        """Covariance matrix of one order over the ensemble of experiments, (component, component)."""
+        self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
+        rows = self.rows.get(kind, {}).get(order)
+        size = len(self.tuples(order))
+        return np.zeros((size, size)) if rows is None else rows.T @ rows
+
+    def error(self, order: int, kind: str = "connected") -> Vector:
+        """One standard error per component, (component,)."""
+        self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
+        rows = self.rows.get(kind, {}).get(order)
+        return np.zeros(len(self.tuples(order))) if rows is None else np.sqrt(np.sum(rows**2, axis=0))
+
+    def tensor(self, order: int, kind: str = "connected") -> np.ndarray:
+        """All M^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
+        value = self.connected(order) if kind == "connected" else self.moment(order)
+        count = len(self.points)
+        if count**order > 1e6:
+            raise ValueError(f"expected at most 1e6 dense entries, got {count}^{order}; try the sorted tuples instead")
+        index = np.stack(np.meshgrid(*[np.arange(count)] * order, indexing="ij"), axis=-1)
+        return value[rank(index, count)]
+
+    def __sub__(self, other: Correlators) -> Correlators:
+        """Difference of two independent makers at the same points; errors add in quadrature."""
+        if self.points.shape != other.points.shape or not np.array_equal(self.points, other.points):
+            raise ValueError(
+                f"expected both correlators at the same points, got {self.points.shape} {self.points.ravel()[:4]}... "
+                f"and {other.points.shape} {other.points.ravel()[:4]}...; try measuring and predicting on one array"
+            )
+        rows = {
+            kind: _stacked(self.rows.get(kind, {}), other.rows.get(kind, {}), {*mine} & {*theirs})
+            for kind, mine, theirs in (
+                ("connected", self.cumulants, other.cumulants),
+                ("moment", self.moments, other.moments),
+            )
+        }
+        return Correlators(
+            points=self.points,
+            moments={r: self.moments[r] - other.moments[r] for r in self.moments if r in other.moments},
+            cumulants={r: self.cumulants[r] - other.cumulants[r] for r in self.cumulants if r in other.cumulants},
+            rows=rows,
+            networks=min(self.networks, other.networks),
+            dof=min(self.dof, other.dof),
+            maker="difference",
+            even=self.even and other.even,
+            refused={**self.refused, **other.refused},
+            flags={**other.flags, **self.flags},
+        )
+
+    def chi2(self, *orders: int, kind: str = "connected") -> Chi2:
+        """Is this zero? Hotelling's T^2 in the full covariance, with the degrees of freedom it kept and why.
+
+        Components are scaled by their errors; directions of the correlation matrix below 1e-10 of the largest are
+        dropped as round-off, and no more than a quarter of the covariance's own degrees of freedom are kept (the
+        leading ones), because an estimated covariance has no usable inverse beyond that. The p-value is F, not chi^2,
+        when the covariance is estimated: uniform if all resolved directions are kept, too large if some are dropped,
+        since the leading directions of an estimate are the ones whose errors it exaggerates.
+
+        Args:
+            orders: orders to test together; default all that are given.
+            kind: "connected" or "moment".
+
+        Raises:
+            ValueError: nothing here has an error bar, or a component without error differs from zero.
+        """
+        table = self.cumulants if kind == "connected" else self.moments
+        chosen = orders or tuple(sorted(table))
+        stacks = self.rows.get(kind, {})
+        missing = [r for r in chosen if r not in stacks]
+        if missing:
+            raise ValueError(
+                f"expected errors on order {missing[0]}, got none (both sides exact or given without covariance); "
+                "try comparing with a measured result"
+            )
+        value = np.concatenate([self._value(table, r, kind) for r in chosen])
+        depth = max(len(stacks[r]) for r in chosen)
+        rows = np.concatenate([np.pad(stacks[r], ((0, depth - len(stacks[r])), (0, 0))) for r in chosen], axis=1)
+        error = np.sqrt(np.sum(rows**2, axis=0))
+        if np.any((error == 0.0) & (value != 0.0)):
+            raise ValueError("expected an error bar on every non-zero component, got zero; try orders with errors only")
+        keep = error > 0.0
+        if not np.any(keep):  # the odd part of samples symmetrised pair by pair
+            return Chi2(0.0, 0, 1.0, f"all {len(value)} components are exactly zero, and so are their errors")
+        scaled = rows[:, keep] / error[keep]
+        eigenvalues, vectors = np.linalg.eigh(scaled.T @ scaled)
+        eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
+        resolved = int(np.sum(eigenvalues > _RESOLUTION * eigenvalues[0]))
+        ceiling = resolved if np.isinf(self.dof) else max(1, int(self.dof // 4))
+        dof = min(resolved, ceiling)
+        z = (vectors[:, :dof].T @ (value[keep] / error[keep])) / np.sqrt(eigenvalues[:dof])
+        statistic = float(z @ z)
+        if np.isinf(self.dof):
+            p = float(stats.chi2.sf(statistic, dof))
+        else:
+            p = float(stats.f.sf(statistic * (self.dof - dof + 1) / (self.dof * dof), dof, self.dof - dof + 1))
+        why = f"{dof} of {len(value)} components kept"
+        if resolved < len(value):
+            why += f", {len(value) - resolved} are combinations without independent error"
+        if dof < resolved:
+            why += f", the covariance has {self.dof:.0f} degrees of freedom and carries a quarter of that"
+        return Chi2(statistic, dof, p, why)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        points: Points,
+        *,
+        moments: Mapping[int, np.ndarray] | None = None,
+        connected: Mapping[int, np.ndarray] | None = None,
+        covariance: Matrix | None = None,
+        networks: float = float("inf"),
+        dof: float = float("inf"),
+        even: bool | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> Correlators:
+        """Correlators somebody else made: for people who have correlators rather than samples.
+
+        Args:
+            points: (point, axis).
+            moments: order -> full functions, as dense tensors (M,)*r or on sorted tuples (component,).
+            connected: order -> connected functions instead; exactly one of the two is given.
+            covariance: joint covariance of what was given, orders ascending, sorted tuples; None means exact.
+            networks: how many networks they stand for.
+            dof: degrees of freedom of the covariance, inf if known.
+            even: the law has phi -> -phi; default: when no odd order is given.
+            about: provenance, kept as it is.
+
+        Raises:
+            ValueError: both or neither given, a shape that fits no order, numbers that are not finite, an asymmetric
+                tensor, an asymmetric or indefinite covariance.
+        """
+        x = check_points(points)
+        if (moments is None) == (connected is None):
+            raise ValueError("expected either moments= or connected=, got both or neither; try moments={2: ...}")
+        given = moments if moments is not None else connected
+        assert given is not None
+        values = {int(r): _on_tuples(np.asarray(v, dtype=float), len(x), int(r)) for r, v in sorted(given.items())}
+        even = all(order % 2 == 0 for order in values) if even is None else even
+        kind, other = ("moment", "connected") if moments is not None else ("connected", "moment")
+        rows: dict[str, dict[int, np.ndarray]] = {}
+        if covariance is not None:
+            rows[kind] = _split(_factor(np.asarray(covariance, float), sum(map(len, values.values()))), values)
+        if moments is not None:
+            cumulants = _cumulants(values, len(x), networks, even)
+            if covariance is not None:
+                rows[other] = cumulant_rows(rows["moment"], values, len(x), tuple(cumulants), even=even)
+            return cls(
+                x, values, cumulants, rows, networks, dof, "measured" if rows else "exact", even, about=about or {}
+            )
+        return cls(x, {}, values, rows, networks, dof, "measured" if rows else "exact", even, about=about or {})
+
+    def to_dataset(self) -> xr.Dataset:
+        """Labelled copy: `G{r}` and `m{r}` with errors on dims `tuple{r}`, coordinates x1..xr holding point labels."""
+        out: dict[str, Any] = {}
+        coords: dict[str, Any] = {}
+        names = {2: "pair", 4: "quad"}
+        for kind, table, letter in (("connected", self.cumulants, "G"), ("moment", self.moments, "m")):
+            for order, value in sorted(table.items()):
+                dim = names.get(order, f"tuple{order}")
+                for k in range(order):
+                    label = f"x{k + 1}" if order == 4 else f"{dim}_x{k + 1}"
+                    coords[label] = (dim, self.tuples(order)[:, k])
+                out[f"{letter}{order}"] = (dim, value)
+                out[f"{letter}{order}_error"] = (dim, self.error(order, kind))
+        attrs = {"maker": self.maker, "networks": float(self.networks), "even": int(self.even)}
+        attrs |= {f"refused_{r}": why for r, why in self.refused.items()}
+        attrs |= {f"flag_{r}": why for r, why in self.flags.items()}
+        return xr.Dataset(out, coords=coords, attrs=attrs)
+
+    def __str__(self) -> str:
+        return table(self)
+
+    __repr__ = __str__
+
+
+def check_points(points: Any) -> Points:
+    """Points as a float64 (point, axis) array, or a refusal that says what was wrong."""
+    try:
+        x = np.asarray(points, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected points as numbers of shape (point, axis), got {points!r}") from None
+    if x.ndim != 2 or x.size == 0:
+        raise ValueError(f"expected points of shape (point, axis), got {x.shape}; try points[:, None] in one dimension")
+    if not np.all(np.isfinite(x)):
+        where = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"expected finite points, got {x[tuple(where)]} at point {where[0]}; try removing that point")
+    distinct, first = np.unique(x, axis=0, return_index=True)
+    if len(distinct) < len(x):
+        twin = sorted(set(range(len(x))) - set(first.tolist()))[0]
+        raise ValueError(
+            f"expected distinct points, got point {twin} equal to an earlier one, {x[twin]}; "
+            "try dropping it, its correlators repeat the earlier ones"
+        )
+    return x
+
+
+def cumulant_rows(
+    moment_rows: Mapping[int, np.ndarray],
+    moments: Mapping[int, Vector],
+    points: int,
+    orders: tuple[int, ...],
+    *,
+    even: bool,
+) -> dict[int, np.ndarray]:
+    """First-order propagation of moment errors to connected functions: rows times d kappa / d m."""
+    out = {}
+    for order in orders:
+        jacobian = cumulant_jacobian(moments, points, order, even=even)
+        parts = [(jacobian[r] @ moment_rows[r].T).T for r in jacobian]
+        out[order] = np.sum(parts, axis=0)
+    return out
+
+
+def _cumulants(moments: Mapping[int, Vector], points: int, networks: float, even: bool) -> dict[int, Vector]:
+    """Every connected function whose lower moments are all there."""
+    n = None if np.isinf(networks) else int(networks)
+    out = {}
+    for order in moments:
+        needed = range(order, 0, -2) if even and order % 2 == 0 else [order] if even else range(1, order + 1)
+        if all(r in moments for r in needed):
+            out[order] = connected_from_moments(moments, points, order, n=n, even=even)
+    return out
+
+
+def _on_tuples(value: np.ndarray, points: int, order: int) -> Vector:
+    tuples = sorted_tuples(points, order)
+    if order < 1:
+        raise ValueError(f"expected orders of at least 1, got {order}; try {{2: ..., 4: ...}}")
+    if not np.all(np.isfinite(value)):
+        raise ValueError(f"expected finite numbers at order {order}, got NaN or infinity; try leaving that order out")
+    if value.shape == (len(tuples),):
+        return value
+    if value.shape != (points,) * order:
+        raise ValueError(
+            f"expected order {order} as {(points,) * order} or ({len(tuples)},) for {points} points, "
+            f"got {value.shape}; try the sorted tuples of Correlators.tuples"
+        )
+    flat = value[tuple(tuples.T)]
+    index = np.moveaxis(np.indices(value.shape), 0, -1)
+    asymmetry = np.max(np.abs(value - flat[rank(index, points)]))
+    if asymmetry > 1e-6 * np.max(np.abs(value)):
+        raise ValueError(
+            f"expected a symmetric tensor of order {order}, got one that changes by {asymmetry:.2g} under permutations "
+            "of its indices; try their mean if that is round-off"
+        )
+    return flat
+
+
+def _factor(covariance: Matrix, size: int) -> np.ndarray:
+    if covariance.shape != (size, size):
+        raise ValueError(f"expected a joint covariance of shape {(size, size)}, got {covariance.shape}; try all orders")
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError("expected a finite covariance, got NaN or infinity; try leaving out the order that has it")
+    # Orders differ by many powers of ten, so it is the correlation matrix that is judged and factored.
+    error = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    scale = np.where(error > 0, error, np.max(error, initial=0.0) or 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    if np.any(np.abs(correlation - correlation.T) > 1e-8):
+        raise ValueError("expected a symmetric covariance, got an asymmetric one; try (C + C.T)/2 if that is round-off")
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    if np.min(eigenvalues, initial=0.0) < -1e-8 * np.max(eigenvalues, initial=0.0):
+        raise ValueError(
+            f"expected a positive semi-definite covariance, got correlations with eigenvalue {eigenvalues[0]:.3g}; "
+            "try estimating it from more networks than components"
+        )
+    return np.sqrt(np.clip(eigenvalues, 0, None))[:, None] * vectors.T * scale
+
+
+def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], orders: set[int]) -> dict[int, Any]:
+    """Rows of both sides under each other, zeros where the first has none: the orders of one side stay aligned."""
+    depth, out = max(map(len, mine.values()), default=0), {}
+    for order in sorted(orders & {*mine, *theirs}):
+        first = mine[order] if order in mine else np.zeros((depth, theirs[order].shape[1]))
+        padded = np.pad(first, ((0, depth - len(first)), (0, 0)))
+        out[order] = np.concatenate([padded, theirs.get(order, first[:0])])
+    return out
+
+
+def _split(rows: np.ndarray, values: Mapping[int, Vector]) -> dict[int, np.ndarray]:
+    edges = np.cumsum([0, *[len(v) for v in values.values()]])
+    return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
+
+
+def table(data: Correlators, *, rows: int = 4) -> str:
+    """A page for the reader: each order with its most significant components, errors and warnings."""
+    count, d = data.points.shape
+    who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} networks"
+    parity = "Z2 used exactly" if data.even else "mean subtracted"
+    lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}; {parity}"]
+    for order in sorted({*data.cumulants, *data.refused}):
+        if order in data.refused:
+            lines.append(f"  G{order}c  refused: {data.refused[order]}")
+            continue
+        value, error, tuples = data.connected(order), data.error(order), data.tuples(order)
+        size = np.abs(value) / np.where(error > 0, error, 1.0)
+        best = np.sort(np.argsort(-size, kind="stable")[:rows])
+        note = f"   [{data.flags[order]}]" if order in data.flags else ""
+        lines.append(f"  G{order}c  {len(value)} components{note}")
+        for k in best:
+            label = ",".join(str(a) for a in tuples[k])
+            tail = f" +- {error[k]:.2g}  ({value[k] / error[k]:+.1f} sd)" if error[k] > 0 else ""
+            lines.append(f"        ({label})  {value[k]:+.6g}{tail}")
+    return "\n".join(lines)

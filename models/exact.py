@@ -1,0 +1,182 @@
+"""What the neuron prior says exactly about the field, before any network is drawn: the first maker of correlators.
+
+Neurons are independent, so cumulants add: G_c^(r)[phi] = N^(1-r/2) G_c^(r)[h] with h = W s one neuron, and the
+moments of h factorise, <h_1..h_r> = mu_r sigma^r <s_1..s_r> (arXiv:2008.08601 eq. 2.9 and 2307.03223 sec. 2; mu_r the
+readout's r-th moment). Hence G2 = sigma^2 <s s> at every width and G4c = (1/N)[mu4 sigma^4 <ssss> - sum_3 sigma^4
+<ss><ss>]. The output bias adds its variance to G2 and nothing else. <s_1..s_r> over the hidden parameters is closed
+for Cos and Gauss at every order; Gauss-Hermite for Erf and Tanh, the support-cone rule for ReLU (`quadrature.py`).
+"""
+
+from collections.abc import Callable
+from itertools import product
+from math import factorial
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from .combinatorics import connected_from_moments, moments_from_connected, sorted_tuples
+from .correlators import Correlators, check_points
+from .networks import READOUTS, Network
+from .neurons import Cos, Erf, Gauss, ReLU, Tanh
+from .quadrature import gaussian_moments, relu_moments
+from .types import Points, Tuples, Vector
+
+__all__ = ["activation_moments", "exact", "known_orders", "site_moments"]
+
+
+def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = None) -> Correlators:
+    """Exact connected functions and moments of a one-hidden-layer network at the points.
+
+    Args:
+        network: a `Network` whose neuron is one of the suite.
+        points: (point, axis).
+        orders: even orders up to 6 for Cos and Gauss, up to 4 for Erf, Tanh and ReLU; default all of these.
+
+    Returns:
+        Correlators without errors; `about["accuracy"]` is the estimated absolute error of <s..s> (0 in closed form).
+
+    Raises:
+        ValueError: a neuron or an order without an exact result; the message says which orders are known.
+
+    Example:
+        >>> import numpy as np
+        >>> exact(Network(Cos(), width=10), np.zeros((1, 1))).connected(4).tolist()   # (3/8) 3 - 3/4, over N
+        [0.0375]
+    """
+    x = check_points(points)
+    known = known_orders(network)
+    asked = known if orders is None else tuple(sorted(set(orders)))
+    unknown = [r for r in asked if r not in known]
+    if unknown:
+        name = type(getattr(network, "neuron", network)).__name__
+        raise ValueError(
+            f"expected orders with an exact result, for {name} {list(known) or 'none'}, got {unknown[0]}; "
+            "try measuring it: inf.measure(Ensemble(...))"
+        )
+    law = READOUTS[network.readout]
+    readout = {2: 1.0, 4: law.mu4, 6: law.mu6}
+    neuron: dict[int, Vector] = {}
+    accuracy = 0.0
+    for order in range(2, max(asked, default=0) + 1, 2):
+        value, error = activation_moments(network.neuron, x, sorted_tuples(len(x), order))
+        neuron[order] = readout[order] * network.output_scale**order * value
+        accuracy = max(accuracy, error)
+    cumulants = {
+        r: network.width ** (1.0 - r / 2.0) * connected_from_moments(neuron, len(x), r, even=True) for r in neuron
+    }
+    if cumulants:
+        cumulants[2] = cumulants[2] + network.output_bias**2
+    moments = {r: moments_from_connected(cumulants, len(x), r) for r in cumulants}
+    return Correlators(
+        points=x,
+        moments={r: moments[r] for r in asked},
+        cumulants={r: cumulants[r] for r in asked},
+        maker="exact",
+        even=True,
+        about={"accuracy": accuracy, "width": network.width, "neuron": type(network.neuron).__name__},
+    )
+
+
+def known_orders(network: object) -> tuple[int, ...]:
+    """Orders at which `exact` has an answer for this model; empty for a model the suite does not know."""
+    neuron = getattr(network, "neuron", None)
+    if type(network) is not Network:
+        return ()
+    if type(neuron) in (Cos, Gauss):
+        return (2, 4, 6)
+    return (2, 4) if type(neuron) in (Erf, Tanh, ReLU) else ()
+
+
+def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vector, float]:
+    """<s(x_a1)..s(x_ar)> over one neuron's hidden parameters, (component,), and the estimated absolute error.
+
+    Cos: 2^-r sum over neutral sign choices e of exp(-(sw^2/2d)|sum_k e_k x_k|^2).
+    Gauss: exp[(r^2/2 - r) sb^2 + (sW^2/2d)(|sum x_k|^2 - 2 sum |x_k|^2)].
+    Erf, Tanh, ReLU: quadrature over the Gaussian pre-activations, covariance sb^2 + sW^2 x.y/d.
+    """
+    d, order = points.shape[1], tuples.shape[1]
+    chosen = points[tuples]  # (component, order, axis)
+    if type(neuron) is Cos:
+        signs = np.array([e for e in product((1, -1), repeat=order) if sum(e) == 0]).reshape(-1, order)
+        momentum = np.einsum("so,coa->csa", signs, chosen)
+        exponent = -(neuron.weight_scale**2) / (2 * d) * np.sum(momentum**2, axis=-1)
+        return np.sum(np.exp(exponent), axis=1) / 2.0**order, 0.0
+    if type(neuron) is Gauss:
+        spread = np.sum(np.sum(chosen, axis=1) ** 2, axis=-1) - 2.0 * np.sum(chosen**2, axis=(1, 2))
+        exponent = (order**2 / 2.0 - order) * neuron.bias_scale**2 + neuron.weight_scale**2 / (2 * d) * spread
+        if np.max(exponent, initial=0.0) > 700.0:
+            raise ValueError(
+                f"expected moments of Gauss within floating point, got e^{np.max(exponent):.0f} at order {order}; "
+                "try points nearer the origin or a lower order"
+            )
+        return np.exp(exponent), 0.0
+    if type(neuron) in (Erf, Tanh, ReLU):
+        covariance = neuron.bias_scale**2 + neuron.weight_scale**2 * (points @ points.T) / d
+        if type(neuron) is ReLU:
+            return relu_moments(covariance, tuples)
+        activation: Callable[[np.ndarray], np.ndarray] = special.erf if type(neuron) is Erf else np.tanh
+        return gaussian_moments(activation, covariance, tuples)
+    raise ValueError(f"expected a neuron of the suite, got {type(neuron).__name__}; try measuring it instead")
+
+
+def site_moments(network: Network, points: Points, order: int) -> Vector | None:
+    """Exact <phi(x)^2r> at each single point for 2r = 2, 4, ..., order, (order/2, point); None for a foreign model.
+
+    Any order, at finite width: what decides whether a plain average of phi^n can be trusted, since its relative error
+    from n networks is sqrt((<phi^2n>/<phi^n>^2 - 1)/n). A sum of N independent neurons, so cumulants of one neuron
+    times N^(1-r/2). Beyond floating point the answer is inf or nan.
+    """
+    if not known_orders(network):
+        return None
+    half = order // 2
+    x = np.asarray(points, dtype=float)
+    neuron = np.stack([_site_activation(network.neuron, x, 2 * r) for r in range(1, half + 1)])
+    weights = np.array([_readout_moment(network.readout, 2 * r) for r in range(1, half + 1)])
+    powers = network.output_scale ** (2.0 * np.arange(1, half + 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        h = neuron * (weights * powers)[:, None]
+        # Recursion m_n = sum_k C(n-1, k-1) kappa_k m_{n-k}, both ways, even orders only.
+        kappa = _even_recursion(h, to_cumulants=True)
+        kappa *= network.width ** (1.0 - np.arange(1, half + 1))[:, None]
+        kappa[0] += network.output_bias**2
+        return _even_recursion(kappa, to_cumulants=False)
+
+
+def _even_recursion(known: np.ndarray, *, to_cumulants: bool) -> np.ndarray:
+    half, count = known.shape
+    out = np.zeros_like(known)
+    moments = known if to_cumulants else out
+    kappas = out if to_cumulants else known
+    for r in range(1, half + 1):
+        mixed = np.zeros(count)
+        for k in range(1, r):
+            mixed += special.comb(2 * r - 1, 2 * k - 1, exact=True) * kappas[k - 1] * moments[r - k - 1]
+        out[r - 1] = known[r - 1] - mixed if to_cumulants else known[r - 1] + mixed
+    return out
+
+
+def _readout_moment(readout: str, order: int) -> float:
+    """E W^order of a unit-variance readout weight."""
+    if readout == "gaussian":
+        return float(special.factorial2(order - 1, exact=True))
+    if readout == "uniform":
+        return 3.0 ** (order / 2) / (order + 1)
+    if readout == "laplace":
+        return factorial(order) / 2.0 ** (order / 2)
+    return 1.0
+
+
+def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:
+    """<s(x)^order> at single points: one Gaussian pre-activation of variance c."""
+    if type(neuron) is Cos:
+        return np.full(len(x), special.comb(order, order // 2, exact=True) / 2.0**order)
+    c = neuron.bias_scale**2 + neuron.weight_scale**2 * np.sum(x**2, axis=1) / x.shape[1]
+    if type(neuron) is Gauss:
+        with np.errstate(over="ignore"):
+            return np.exp((order**2 / 2.0 - order) * c)
+    if type(neuron) is ReLU:
+        return 0.5 * special.factorial2(order - 1, exact=True) * c ** (order / 2)
+    nodes, weights = special.roots_hermitenorm(200)
+    activation = special.erf if type(neuron) is Erf else np.tanh
+    return activation(np.sqrt(c)[:, None] * nodes) ** order @ (weights / weights.sum())

@@ -1,0 +1,124 @@
+"""A random network is a random function: phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1, written as a NumPyro program.
+
+`Network(neuron, width)` is an ordinary NumPyro model: call it with points of shape (point, axis) and it draws
+parameters and registers the field as the deterministic site `phi`. `E[W^2] = output_scale^2`, the 1/sqrt(N) is
+explicit, and b1 ~ N(0, output_bias^2) is independent of everything else, so it adds output_bias^2 to the two-point
+function and nothing to any higher cumulant (arXiv:2008.08601, 2307.03223).
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+__all__ = ["READOUTS", "Network", "Readout", "nearest"]
+
+
+class Readout(eqx.Module):
+    """Law of one readout weight: symmetric, with E W^2 = 1; `mu4` and `mu6` are its fourth and sixth moments."""
+
+    draw: Callable[[], dist.Distribution]
+    mu4: float
+    mu6: float
+
+
+def _rademacher() -> dist.Distribution:
+    return dist.TransformedDistribution(dist.Bernoulli(probs=0.5), dist.transforms.AffineTransform(-1.0, 2.0))
+
+
+READOUTS: dict[str, Readout] = {
+    "gaussian": Readout(lambda: dist.Normal(0.0, 1.0), 3.0, 15.0),
+    "uniform": Readout(lambda: dist.Uniform(-(3.0**0.5), 3.0**0.5), 9.0 / 5.0, 27.0 / 7.0),
+    "rademacher": Readout(_rademacher, 1.0, 1.0),
+    "laplace": Readout(lambda: dist.Laplace(0.0, 0.5**0.5), 6.0, 90.0),
+}
+
+
+def nearest(word: str, known: "dict[str, object] | list[str]") -> str:
+    """The closest known name, for an error message that helps."""
+    match = get_close_matches(str(word), list(known), n=1, cutoff=0.0)
+    return match[0] if match else next(iter(known))
+
+
+class Network(eqx.Module):
+    """phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1 with N = width independent neurons.
+
+    Attributes:
+        neuron: a neuron of the suite or any function `neuron(points) -> (..., point)` that calls `numpyro.sample`.
+        width: number of neurons N.
+        readout: law of the readout weights W_i, one of "gaussian", "uniform", "rademacher", "laplace".
+        output_scale: standard deviation sigma of a readout weight (before the 1/sqrt(N)).
+        output_bias: standard deviation of the Gaussian output bias.
+
+    Raises:
+        ValueError: width below 1, an unknown readout law, a negative scale; at the call, a neuron whose output
+            is not (width, point).
+
+    Example:
+        >>> import jax, numpy as np, numpyro
+        >>> net = Network(Cos(), width=5)
+        >>> numpyro.handlers.seed(net, jax.random.key(0))(np.zeros((3, 1))).shape
+        (3,)
+    """
+
+    neuron: Callable[[Float[Array, "point axis"]], Float[Array, "*plate point"]]
+    width: int
+    readout: str = "gaussian"
+    output_scale: float = 1.0
+    output_bias: float = 0.0
+
+    def __check_init__(self) -> None:
+        if not callable(self.neuron):
+            raise ValueError(f"expected a neuron (a callable of the points), got {self.neuron!r}; try Cos()")
+        if isinstance(self.width, bool) or int(self.width) != self.width or self.width < 1:
+            raise ValueError(
+                f"expected width, the number of neurons, to be an integer >= 1, got {self.width!r}; try 100"
+            )
+        if self.readout not in READOUTS:
+            raise ValueError(
+                f"expected readout to be one of {', '.join(READOUTS)}, got {self.readout!r}; "
+                f"try {nearest(self.readout, list(READOUTS))!r}"
+            )
+        for name in ("output_scale", "output_bias"):
+            value = getattr(self, name)
+            if not 0.0 <= float(value) < float("inf") or (name == "output_scale" and float(value) == 0.0):
+                raise ValueError(f"expected {name} to be a finite standard deviation, got {value!r}; try {name}=1.0")
+
+    @classmethod
+    def tied(cls, neuron: type, width: int, *, weight_scale: float = 1.0, bias_scale: float = 1.0) -> Self:
+        """The published preset: both layers share sW and sb (arXiv:2008.08601, sec. 2).
+
+        W0 ~ N(0, sW^2/d), b0 ~ N(0, sb^2) and W1 ~ N(0, sW^2/N), b1 ~ N(0, sb^2).
+        """
+        return cls(
+            neuron(weight_scale=weight_scale, bias_scale=bias_scale),
+            width,
+            output_scale=weight_scale,
+            output_bias=bias_scale,
+        )
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Float[Array, " point"]:
+        """Draw one network and return phi at the points; sites: the neuron's own, `readout`, `output_bias`, `phi`."""
+        x = jnp.asarray(points)
+        if x.ndim != 2:
+            raise ValueError(f"expected points of shape (point, axis), got {x.shape}; try points[:, None]")
+        with numpyro.plate("neuron", self.width):
+            activation = self.neuron(x)
+            weight = numpyro.sample("readout", READOUTS[self.readout].draw())
+        if activation.shape[-2:] != (self.width, x.shape[0]):
+            raise ValueError(
+                f"expected the neuron to return (..., width, point) = (..., {self.width}, {x.shape[0]}), got "
+                f"{activation.shape}; try `w @ points.T` for a weight site of event shape (axis,) and `b[..., None]` "
+                "for a scalar site"
+            )
+        phi = jnp.einsum("...n,...nm->...m", weight, activation) * (self.output_scale / self.width**0.5)
+        if self.output_bias > 0.0:
+            bias = jnp.asarray(numpyro.sample("output_bias", dist.Normal(0.0, self.output_bias)))
+            phi = phi + bias[..., None]
+        numpyro.deterministic("phi", phi)
+        return phi

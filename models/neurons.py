@@ -1,0 +1,142 @@
+"""One neuron is one small probabilistic program: it draws its own parameters and returns its activation at the points.
+
+A neuron is any callable `neuron(points) -> activation` that calls `numpyro.sample` and returns an array
+`(..., point)`, the dots being the plate it is called in: with `w = sample("weight", Normal(0,
+1).expand([d]).to_event(1))` the pre-activation at all points is `w @ points.T`, and a scalar per neuron broadcasts as
+`b[..., None]`. The scales follow arXiv:2008.08601: input weights have variance weight_scale^2/d, d the input
+dimension, so that the pre-activation W0.x + b0 has covariance c(x, y) = bias_scale^2 + weight_scale^2 x.y/d.
+The readout weight, its scale and the output bias belong to the network (`networks.py`).
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+__all__ = ["AbstractNeuron", "Cos", "Erf", "Gauss", "ReLU", "Tanh"]
+
+Activation = Float[Array, "*plate point"]
+
+
+def _check_scale(name: str, value: float, *, allow_zero: bool) -> None:
+    """Refuse a prior standard deviation that is no standard deviation."""
+    floor = "a finite number >= 0" if allow_zero else "a finite number > 0"
+    try:
+        scale = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected {name} to be {floor}, got {value!r}; try {name}=1.0") from None
+    if not (0.0 <= scale < float("inf")) or (scale == 0.0 and not allow_zero):
+        raise ValueError(f"expected {name} to be {floor}, got {scale}; try {name}=1.0")
+
+
+class AbstractNeuron(eqx.Module):
+    """A neuron with a Gaussian input weight; what is known about it in closed form is in `exact.py`.
+
+    Attributes:
+        weight_scale: standard deviation of the input weights times sqrt(d).
+    """
+
+    weight_scale: eqx.AbstractVar[float]
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        """Draw one neuron's parameters and return its activation s(x) at every point."""
+        raise TypeError(f"{type(self).__name__} is abstract; try Cos, Erf, Gauss, ReLU or Tanh")
+
+
+def _weight(points: Float[Array, "point axis"], scale: float) -> Activation:
+    """W0.x at every point, W0 ~ N(0, scale^2/d)."""
+    d = points.shape[-1]
+    weight: Any = numpyro.sample("weight", dist.Normal(0.0, scale / d**0.5).expand([d]).to_event(1))
+    return weight @ points.T
+
+
+def _preactivation(points: Float[Array, "point axis"], weight_scale: float, bias_scale: float) -> Activation:
+    """z(x) = W0.x + b0, b0 ~ N(0, bias_scale^2); no bias site is drawn at bias_scale = 0."""
+    z = _weight(points, weight_scale)
+    if bias_scale == 0.0:
+        return z
+    bias: Any = numpyro.sample("bias", dist.Normal(0.0, bias_scale))
+    return z + bias[..., None]
+
+
+class Cos(AbstractNeuron):
+    """Plane wave of random momentum and phase, s(x) = cos(w.x + c), c ~ U[-pi, pi].
+
+    K(x, y) = (1/2) exp(-weight_scale^2 |x-y|^2 / 2d): translation and rotation invariant at every width.
+    """
+
+    weight_scale: float = 1.0
+
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        z = _weight(points, self.weight_scale)
+        phase: Any = numpyro.sample("phase", dist.Uniform(-jnp.pi, jnp.pi))
+        return jnp.cos(z + phase[..., None])
+
+
+class Erf(AbstractNeuron):
+    """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
+
+    weight_scale: float = 1.0
+    bias_scale: float = 1.0
+
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        return jax.scipy.special.erf(_preactivation(points, self.weight_scale, self.bias_scale))
+
+
+class Tanh(AbstractNeuron):
+    """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
+
+    weight_scale: float = 1.0
+    bias_scale: float = 1.0
+
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        return jnp.tanh(_preactivation(points, self.weight_scale, self.bias_scale))
+
+
+class ReLU(AbstractNeuron):
+    """Rectified neuron, s(x) = max(W0.x + b0, 0); the published choice has no bias."""
+
+    weight_scale: float = 1.0
+    bias_scale: float = 0.0
+
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        return jnp.maximum(_preactivation(points, self.weight_scale, self.bias_scale), 0.0)
+
+
+class Gauss(AbstractNeuron):
+    """Exponential neuron normalised by its own variance, s(x) = exp(W0.x + b0 - bias_scale^2 - weight_scale^2 |x|^2/d).
+
+    K(x, y) = exp(-weight_scale^2 |x-y|^2 / 2d). Its moments are log-normal: at bias_scale = 1 the sixth moment is
+    e^12 and plain sampling never finds it (physics of arXiv:2008.08601, sec. 3).
+    """
+
+    weight_scale: float = 1.0
+    bias_scale: float = 1.0
+
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
+
+    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+        z = _preactivation(points, self.weight_scale, self.bias_scale)
+        norm = self.bias_scale**2 + self.weight_scale**2 * jnp.sum(points**2, axis=-1) / points.shape[-1]
+        return jnp.exp(z - norm)

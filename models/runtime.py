@@ -1,0 +1,33 @@
+"""Double precision and the number of CPU devices, set by request only: nothing else in nnft changes a JAX setting."""
+
+import contextlib
+
+import jax
+
+__all__ = ["configure"]
+
+
+def configure(*, x64: bool | None = None, cores: int | None = None) -> int:
+    """Set JAX's precision and CPU devices for a session, and return the number of devices in use.
+
+    `x64=True` makes float64 the default of JAX arrays, `cores=n` asks for n CPU devices, so that n chains run side by
+    side; None leaves a setting as it is. The fits need neither: they enter double precision themselves and give the
+    same numbers on one device. For notebooks that run the handed-out NumPyro models on their own kernels.
+
+    JAX fixes its devices when it first computes, so call this once, before anything else. Afterwards the devices stay
+    as they are, without an error, and the number returned says how many there are.
+
+    Raises ValueError if `cores` is not a positive integer.
+
+    >>> configure() >= 1
+    True
+    """
+    if cores is not None and (isinstance(cores, bool) or not isinstance(cores, int) or cores < 1):
+        raise ValueError(f"expected cores to be a positive integer, got {cores!r}, try cores=2 or leave it out")
+    if x64 is not None:
+        jax.config.update("jax_enable_x64", bool(x64))
+    if cores is not None:
+        # Once JAX has started its devices are fixed, and the results do not depend on them.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", cores)
+    return jax.local_device_count()

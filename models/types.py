@@ -1,0 +1,19 @@
+"""Names for the arrays every room shares: which axis is a network, which an input point, which an input coordinate.
+
+Shapes: points (point, axis), fields (network, point), tuples (component, order).
+"""
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+Points = Float[np.ndarray, "point axis"]
+"""Input points x_a, one row a point, one column an input coordinate."""
+
+Fields = Float[Array, "network point"]
+"""Outputs phi(x_a) of many networks, one row a network."""
+
+Tuples = Int[np.ndarray, "component order"]
+"""Sorted index tuples a_1 <= ... <= a_r: the unique components of a symmetric r-point function."""
+
+Vector = Float[np.ndarray, " component"]
+Matrix = Float[np.ndarray, "component component"]
