@@ -1,0 +1,7 @@
+"""From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
+
+from .ensembles import Ensemble as Ensemble
+from .fit import fit as fit
+from .fit import model as model
+from .measure import measure as measure
+from .samples import Samples as Samples

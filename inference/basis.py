@@ -1,0 +1,83 @@
+"""The terms of an action in natural units: scaled fields phi_a/sqrt(W_aa), each term of unit norm in its monomials.
+
+In these units couplings, moments and equations are numbers of order one; `factors` lead back to physical couplings. The
+quadratic monomials always come first: they are fitted together with the quartic terms.
+"""
+
+import equinox as eqx
+import numpy as np
+
+from ..models.actions import AbstractAction
+from ..models.combinatorics import rank, sorted_tuples
+from ..models.types import Matrix, Tuples, Vector
+
+__all__ = ["Basis", "embed", "make_basis"]
+
+CONDITION_LIMIT = 1e6  # of the Gram matrix of the points: beyond it, fourth powers of its inverse are round-off
+
+
+class Basis(eqx.Module):
+    """The terms T_k of an action in scaled fields: first all quadratic monomials, then the quartic terms.
+
+    Attributes:
+        pairs: sorted pairs of the quadratic part, (quadratic, 2).
+        quads: sorted quads that occur, (quad, 4).
+        terms: (quartic, quad), rows of unit norm: T_k in scaled monomials.
+        scale: sqrt(W_aa), (point,).
+        factors: physical coupling = scaled coupling / factor, (quadratic + quartic,).
+        metric: scaled metric W_ab/sqrt(W_aa W_bb), (point, point).
+    """
+
+    pairs: Tuples
+    quads: Tuples
+    terms: Matrix
+    scale: Vector
+    factors: Vector
+    metric: Matrix
+
+    @property
+    def size(self) -> int:
+        """Number of quadratic and quartic terms together."""
+        return len(self.pairs) + len(self.terms)
+
+
+def make_basis(action: AbstractAction, metric: Matrix, weights: Vector) -> Basis:
+    """Terms of an action for a metric (K itself by default) and quadrature weights.
+
+    Raises:
+        ValueError: the Gram matrix is too ill-conditioned to invert; the message gives its condition number.
+    """
+    points = len(metric)
+    scale = np.sqrt(np.diag(metric))
+    correlation = metric / np.outer(scale, scale)
+    condition = np.linalg.cond(correlation)
+    if not condition < CONDITION_LIMIT:
+        raise ValueError(
+            f"expected points whose Gram matrix can be inverted (condition number below {CONDITION_LIMIT:.0e}), got "
+            f"{condition:.2e}; try points further apart or fewer, or stay with the correlators (inf.measure), "
+            "which need no inverse"
+        )
+    quads = sorted_tuples(points, 4)
+    terms = action.monomials(points, weights) * np.prod(scale[quads], axis=1)
+    used = np.any(terms != 0.0, axis=0)
+    norms = np.linalg.norm(terms, axis=1)
+    pairs = sorted_tuples(points, 2)
+    return Basis(
+        pairs=pairs,
+        quads=quads[used],
+        terms=(terms / norms[:, None])[:, used],
+        scale=scale,
+        factors=np.concatenate([np.prod(scale[pairs], axis=1), norms]),
+        metric=correlation,
+    )
+
+
+def embed(basis: Basis, rich: Basis) -> Matrix:
+    """The terms of one basis in the terms of a basis with every monomial, (term, rich term)."""
+    q, points = len(basis.pairs), len(basis.scale)
+    out = np.zeros((basis.size, rich.size))
+    out[:q, :q] = np.eye(q)
+    position = {quad: k for k, quad in enumerate(rank(rich.quads, points).tolist())}
+    columns = [position[quad] for quad in rank(basis.quads, points).tolist()]
+    out[q:, q + np.array(columns)] = basis.terms
+    return out

@@ -1,0 +1,196 @@
+"""The posterior of the couplings as a NumPyro model: priors in whitened units, a sandwich-calibrated likelihood.
+
+The estimating equations of score matching are, for n networks, Gaussian: b - A theta ~ N(0, B/n), B their covariance
+over networks at a pilot. With priors on theta this is a generalised posterior whose width is calibrated by the
+sandwich, not a likelihood of the fields: it exists for actions unbounded below too. statistics: Bissiri et al.
+    arXiv:1306.6430.
+
+Default prior, in Wick-ordered form S = 1/2 phi K^-1 phi + delta . :phi phi: + theta . :T(phi):, invariant under
+linear maps: theta ~ N(0, s^2 F4^-1), delta ~ N(0, s^2 F2^-1), F the covariance of :T: and :phi phi: under N(0, K).
+With s = 1 it is worth exactly one network, and the two-point function stays near K whatever the couplings.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+from ..models.actions import AbstractAction, gauge
+from ..models.combinatorics import rank
+from ..models.diagrams import wick_contraction
+from ..models.networks import nearest
+from ..models.types import Matrix, Vector
+from .basis import Basis
+from .score import Equations
+
+__all__ = ["Prior", "coupling_model", "default_prior", "gaussian_posterior"]
+
+SITES = ("quadratic", "quartic")
+
+
+class Prior(NamedTuple):
+    """Gaussian prior on the scaled theta = (quadratic, quartic), written for non-centred sampling.
+
+    theta4 = factor4 z4, theta2 = centre2 - shift theta4 + factor2 z2 with z standard normal.
+    """
+
+    centre2: Vector
+    shift: Matrix
+    factor2: Matrix
+    factor4: Matrix
+
+    @property
+    def mean(self) -> Vector:
+        """Prior mean of theta, (term,)."""
+        return np.concatenate([self.centre2, np.zeros(len(self.factor4))])
+
+    @property
+    def factor(self) -> Matrix:
+        """L with covariance L L^T over theta, (term, term)."""
+        q, p = len(self.factor2), len(self.factor4)
+        out = np.zeros((q + p, q + p))
+        out[:q, :q] = self.factor2
+        out[:q, q:] = -self.shift @ self.factor4
+        out[q:, q:] = self.factor4
+        return out
+
+    @property
+    def precision(self) -> Matrix:
+        """Inverse covariance over theta, (term, term)."""
+        inverse = np.linalg.inv(self.factor)
+        return inverse.T @ inverse
+
+
+def default_prior(basis: Basis, *, scale: float = 1.0) -> Prior:
+    """The unit-information prior of the module's docstring, s = scale."""
+    if not 0.0 < scale < np.inf:
+        raise ValueError(f"expected a positive prior scale, got {scale}; try 1.0, worth one network")
+    points, k = len(basis.scale), basis.metric
+    used = rank(basis.quads, points)
+    shift = (basis.terms @ wick_contraction(points, k)[used]).T
+    quartic = basis.terms @ _wick_covariance(basis.quads, k) @ basis.terms.T
+    quadratic = _wick_covariance(basis.pairs, k)
+    inverse = np.linalg.inv(k)
+    rows, columns = basis.pairs.T
+    centre = np.where(rows == columns, 0.5, 1.0) * inverse[rows, columns]
+    return Prior(centre, shift, scale * _inverse_root(quadratic), scale * _inverse_root(quartic))
+
+
+def gaussian_posterior(eq: Equations, prior: Prior) -> tuple[Vector, Matrix]:
+    """Mean and covariance of theta in closed form for the default prior: what NUTS must reproduce."""
+    noise = _precision(eq)
+    precision = eq.matrix.T @ noise @ eq.matrix + prior.precision
+    covariance = np.linalg.inv(precision)
+    return covariance @ (eq.matrix.T @ noise @ eq.vector + prior.precision @ prior.mean), covariance
+
+
+def coupling_model(
+    eq: Equations,
+    basis: Basis,
+    action: AbstractAction,
+    weights: Vector,
+    prior: Prior,
+    override: Mapping[str, dist.Distribution] | None = None,
+) -> Callable[[], None]:
+    """The NumPyro model of the couplings; needs double precision.
+
+    Sites: `quadratic_white`, `quartic_white` standard normal (or `quadratic`, `quartic` themselves where a distribution
+    overrides the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names and
+    `lam` (i, x, y); observed `equations`, whitened by B/n.
+
+    Raises:
+        ValueError: an override that names no site or has the wrong shape; running it in single precision.
+    """
+    override = dict(override or {})
+    count = {"quadratic": len(basis.pairs), "quartic": len(basis.terms)}
+    for name, law in override.items():
+        if name not in SITES:
+            raise ValueError(f"expected prior for one of {SITES}, got {name!r}; try {nearest(name, list(SITES))!r}")
+        if law.shape() not in ((), (count[name],)):
+            raise ValueError(f"expected a prior of shape () or ({count[name]},) for {name}, got {law.shape()}")
+    root = np.linalg.cholesky(_precision(eq)).T
+    observed, design = root @ eq.vector, root @ eq.matrix
+    q = count["quadratic"]
+    labels = action.blocks(len(weights))
+    edges = np.cumsum([0, *[len(v) for v in labels.values()]])
+    to_lam = _gauge_map(action, weights)
+
+    def site(name: str, factor: Matrix) -> Any:
+        if name in override:
+            law = override[name]
+            law = law.expand([count[name]]) if law.shape() == () else law
+            return numpyro.sample(name, law.to_event(1) if law.event_dim == 0 else law)
+        white = numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand([count[name]]).to_event(1))
+        return jnp.asarray(factor) @ white
+
+    def model() -> None:
+        if jnp.zeros(()).dtype != jnp.float64:
+            raise ValueError(
+                "expected double precision for the coupling model, got float32; try nnft.configure(x64=True) first"
+            )
+        quartic = site("quartic", prior.factor4)
+        quadratic = site("quadratic", prior.factor2)
+        if "quadratic" not in override:
+            quadratic = quadratic + prior.centre2 - jnp.asarray(prior.shift) @ quartic
+        theta = jnp.concatenate([quadratic, quartic])
+        physical = theta / basis.factors
+        numpyro.deterministic("q", physical[:q])
+        for name, a, b in zip(labels, edges[:-1], edges[1:], strict=True):
+            numpyro.deterministic(name, physical[q + a : q + b])
+        if to_lam is not None:
+            numpyro.deterministic("lam", jnp.tensordot(jnp.asarray(to_lam), physical[q:], axes=1))
+        mean = jnp.asarray(design) @ theta
+        numpyro.sample("equations", dist.Normal(mean, 1.0).to_event(1), obs=jnp.asarray(observed))
+
+    return model
+
+
+def _gauge_map(action: AbstractAction, weights: Vector) -> np.ndarray | None:
+    """The linear map physical quartic couplings -> lambda_i(x,y), (i, x, y, coupling); None without a bilocal form."""
+    labels = action.blocks(len(weights))
+    if "g4" in labels:
+        return None
+    sizes = [len(v) for v in labels.values()]
+    unit = np.split(np.eye(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
+    return np.moveaxis(gauge(dict(zip(labels, unit, strict=True)), weights), 0, -1)
+
+
+def _precision(eq: Equations) -> Matrix:
+    """Inverse of B/n; from d degrees of freedom the unbiased inverse carries (d - p - 1)/d (Hartlap factor)."""
+    if np.isinf(eq.networks) or not np.any(eq.noise):
+        raise ValueError(
+            "expected data with statistical errors for a posterior, got exact correlators; "
+            "try as many networks as you would draw: inf.measure(Ensemble(...))"
+        )
+    size = len(eq.vector)
+    inverse = np.linalg.inv(eq.noise / eq.networks)
+    inverse = 0.5 * (inverse + inverse.T)
+    if np.isinf(eq.dof):
+        return inverse
+    if eq.dof <= size + 1:
+        raise ValueError(
+            f"expected a covariance with more than {size + 1} degrees of freedom for {size} terms, got {eq.dof:.0f}; "
+            "try a smaller action or more groups of networks"
+        )
+    return inverse * (eq.dof - size - 1) / eq.dof
+
+
+def _wick_covariance(tuples: np.ndarray, k: Matrix) -> Matrix:
+    """Cov(:m_i:, :m_j:) under N(0, K): the sum over complete contractions between the two monomials."""
+    order = tuples.shape[1]
+    total = np.zeros((len(tuples), len(tuples)))
+    for permutation in permutations(range(order)):
+        term = np.ones_like(total)
+        for i, j in enumerate(permutation):
+            term *= k[tuples[:, i][:, None], tuples[:, j][None, :]]
+        total += term
+    return total
+
+
+def _inverse_root(covariance: Matrix) -> Matrix:
+    """L with L L^T = covariance^-1."""
+    return np.linalg.inv(np.linalg.cholesky(covariance)).T

@@ -1,0 +1,211 @@
+"""Measured correlators: averages of phi...phi over an ensemble, with unbiased connected parts and their covariance.
+
+One pass accumulates, per group of networks and in float64, the products of the sorted monomials of degree <= 3: their
+Gram matrix holds every moment up to degree six. Connected functions are multivariate k-statistics (unbiased for
+products of moments too); their covariance comes from the spread of the group means, carried through d kappa/d m.
+Errors are over networks.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
+from ..models.correlators import Correlators, cumulant_rows
+from ..models.types import Vector
+from .ensembles import Source, Statistic, sums
+from .tails import judge_tail, tail_draws
+
+__all__ = ["MIN_NETWORKS", "check_even", "group_moments", "measure"]
+
+ORDERS = (1, 2, 3, 4, 6)
+MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
+MAX_COMPONENTS = 6000  # a joint covariance factor of 1024 rows then takes 50 MB
+ODD_FALSE_ALARM = 1e-6
+
+
+def measure(
+    source: Source, *, orders: tuple[int, ...] | None = None, even: bool | None = None, progress: bool = False
+) -> Correlators:
+    """Moments and connected functions of an ensemble, in field space.
+
+    Args:
+        source: an `Ensemble` (recipe) or `Samples` (somebody's array).
+        orders: any of 1, 2, 3, 4, 6; default all that the number of networks and points allow.
+        even: use phi -> -phi exactly: odd moments are left out of even cumulants, and reported on their own as a check.
+            Default: when the model is known to be even; otherwise the mean is subtracted.
+        progress: a bar for long runs.
+
+    Returns:
+        Correlators with covariance over networks; orders whose tail forbids an average are in `refused`.
+
+    Raises:
+        ValueError: an order asked for by name that needs more networks, or is not one of the five; a field that is not
+            finite or has no variance at a point.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft.inference import Ensemble
+        >>> from nnft.models import Cos, Network
+        >>> ens = Ensemble(Network(Cos(), width=5), points=np.array([[0.0], [1.0]]), n=2000, key=jax.random.key(0))
+        >>> measure(ens).orders
+        (1, 2, 3, 4, 6)
+    """
+    chosen, refused = _choose(source, orders)
+    symmetric = bool(getattr(source, "even", False)) if even is None else even
+    needed = _needed(chosen, symmetric)
+    flags: dict[int, str] = {}
+    draws = tail_draws(source)
+    for order in chosen:
+        if source.n >= MIN_NETWORKS[max(order, 3)]:
+            tail = judge_tail(source, order, draws=draws)
+            if tail.verdict == "refused":
+                refused[order] = tail.why
+            elif tail.verdict == "flagged":
+                flags[order] = tail.why
+    moments, rows, groups = group_moments(source, needed, progress=progress)
+    points = len(source.points)
+    _check_variance(moments, points, symmetric)
+    given = tuple(r for r in chosen if r not in refused)
+    cumulants = {r: connected_from_moments(moments, points, r, n=source.n, even=symmetric) for r in given}
+    connected = cumulant_rows(rows, moments, points, given, even=symmetric)
+    kept = [r for r in needed if r not in refused]
+    return Correlators(
+        points=source.points,
+        moments={r: moments[r] for r in kept},
+        cumulants=cumulants,
+        rows={"connected": connected, "moment": {r: rows[r] for r in kept}},
+        networks=source.n,
+        dof=groups - 1,
+        maker="measured",
+        even=symmetric,
+        refused=refused,
+        flags={r: why for r, why in flags.items() if r in given},
+        source=source,
+        about=_about(source),
+    )
+
+
+def group_moments(
+    source: Source, orders: tuple[int, ...], *, progress: bool = False
+) -> tuple[dict[int, Vector], dict[int, np.ndarray], int]:
+    """Means of the sorted monomials, the rows of their covariance, and the number of groups behind it.
+
+    rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1).
+    """
+    sizes, totals = sums(source, _moment_sums(len(source.points), orders), progress=progress)
+    n, groups = sizes.sum(), len(sizes)
+    means = {r: total.sum(axis=0) / n for r, total in totals.items()}
+    scale = np.sqrt(groups / max(groups - 1, 1)) / n
+    rows = {r: scale * (total - sizes[:, None] * means[r]) for r, total in totals.items()}
+    return means, rows, groups
+
+
+@lru_cache(maxsize=32)
+def _moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
+    """Sums of the sorted monomials of the given orders, from Gram matrices of the monomials of degree <= 3."""
+    where = {r: _halves(points, r) for r in orders}
+    pairs, triples = sorted_tuples(points, 2), sorted_tuples(points, 3)
+    first = rank(triples[:, :2], points)
+
+    def statistic(fields: jax.Array, weights: jax.Array) -> dict[int, jax.Array]:
+        phi = fields.T  # (point, network): rows are contiguous
+        two = phi[pairs[:, 0]] * phi[pairs[:, 1]]
+        three = two[first] * phi[triples[:, 2]]
+        # Without the barrier XLA recomputes the monomials inside the Gram matrix (measured: twice the time).
+        monomials = jax.lax.optimization_barrier({0: jnp.ones_like(phi[:1]), 1: phi, 2: two, 3: three})
+        return {
+            order: ((monomials[left] * weights) @ monomials[right].T)[i, j]
+            for order, (left, right, i, j) in where.items()
+        }
+
+    return statistic
+
+
+def _halves(points: int, order: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """Write a sorted tuple as (first half, second half): its place in the Gram matrix of monomials of degree <= 3."""
+    left = order // 2
+    tuples = sorted_tuples(points, order)
+    return left, order - left, rank(tuples[:, :left], points), rank(tuples[:, left:], points)
+
+
+def check_even(data: Correlators) -> float:
+    """p-value of phi -> -phi from orders 1 and 3 together; a fit with even terms only is refused below 1e-6.
+
+    Raises:
+        ValueError: the symmetry is broken; the message names the odd correlator.
+    """
+    odd = [r for r in (1, 3) if r in data.moments and r in data.rows.get("moment", {})]
+    if not odd:
+        return 1.0
+    chi2 = data.chi2(*odd, kind="moment")
+    if chi2.p < ODD_FALSE_ALARM:
+        z = {r: data.moment(r) / np.maximum(data.error(r, "moment"), 1e-300) for r in odd}
+        order = max(odd, key=lambda r: np.max(np.abs(z[r])))
+        worst = int(np.argmax(np.abs(z[order])))
+        label = ",".join(map(str, data.tuples(order)[worst]))
+        raise ValueError(
+            f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
+            f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try subtracting the mean or symmetrising the samples"
+        )
+    return chi2.p
+
+
+def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[int, str]]:
+    points, refused = len(source.points), {}
+    if orders is not None:
+        unknown = [r for r in orders if r not in ORDERS]
+        if unknown or not orders:
+            raise ValueError(f"expected orders among {ORDERS}, got {unknown or orders}; try orders=(2, 4)")
+        few = [r for r in orders if source.n < MIN_NETWORKS[r]]
+        if few:
+            raise ValueError(
+                f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {source.n}; "
+                f"try orders={tuple(r for r in orders if r not in few) or (1,)}"
+            )
+        return tuple(sorted(set(orders))), refused
+    chosen: list[int] = []
+    for order in ORDERS:
+        size = len(sorted_tuples(points, order))
+        if source.n < MIN_NETWORKS[order]:
+            refused[order] = f"{source.n} networks, {MIN_NETWORKS[order]} needed"
+        elif size > MAX_COMPONENTS:
+            refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
+        else:
+            chosen.append(order)
+    if 2 not in chosen:
+        raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {source.n}; try drawing more")
+    return tuple(chosen), refused
+
+
+def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
+    """Moments behind the connected functions asked for."""
+    top = max(orders)
+    lower = range(2, top + 1, 2) if even else range(1, top + 1)
+    return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
+
+
+def _check_variance(moments: Mapping[int, Vector], points: int, even: bool) -> None:
+    if 2 not in moments:
+        return
+    diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
+    mean = 0.0 if even or 1 not in moments else moments[1]
+    variance = moments[2][diagonal] - mean**2
+    dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
+    if len(dead):
+        raise ValueError(
+            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point {dead[0]}; "
+            "try removing that point"
+        )
+
+
+def _about(source: Source) -> dict[str, Any]:
+    model = getattr(source, "model", None)
+    about: dict[str, Any] = {"space": "field", "source": repr(source)}
+    if model is not None:
+        about["model"] = repr(model)
+    return about

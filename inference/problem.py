@@ -1,0 +1,117 @@
+"""What a fit works on before any sampling: checked data, a metric fixed before them, the equations and the prior.
+
+The metric W of score matching decides what is estimated once the action is truncated, so it is fixed without looking
+at the data that are fitted: the exact kernel of the model, further networks of the recipe, or held-out networks of an
+array.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..models.actions import AbstractAction, FullQuartic
+from ..models.correlators import Correlators
+from ..models.exact import exact, known_orders
+from ..models.types import Matrix, Vector
+from .basis import Basis, make_basis
+from .ensembles import Ensemble
+from .likelihood import Prior, default_prior
+from .measure import MIN_NETWORKS, check_even, measure
+from .samples import Samples
+from .score import Equations, equations
+
+__all__ = ["Problem", "prepare"]
+
+_HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
+_RICH_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a fit works on; `rich` are the equations of the full quartic action at the same pilot."""
+
+    data: Correlators
+    action: AbstractAction
+    basis: Basis
+    equations: Equations
+    prior: Prior
+    weights: Vector
+    metric: Matrix
+    metric_from: str
+    rich_basis: Basis | None
+    rich: Equations | None
+
+
+def prepare(
+    data: Correlators | Ensemble | Samples,
+    action: AbstractAction,
+    *,
+    metric: Matrix | None = None,
+    weights: Vector | None = None,
+    prior_scale: float = 1.0,
+    progress: bool = False,
+) -> Problem:
+    """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
+    if not isinstance(action, AbstractAction):
+        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
+    source = data.source if isinstance(data, Correlators) else data
+    points = np.asarray(data.points)
+    w = _check_weights(weights, len(points))
+    networks = data.networks if isinstance(data, Correlators) else data.n
+    if networks < MIN_NETWORKS[6]:
+        raise ValueError(
+            f"expected at least {MIN_NETWORKS[6]} networks to fit couplings (sixth-order moments enter), "
+            f"got {networks:.0f}; try inf.measure(data, orders=(2, 4)) for what so few can tell"
+        )
+    chosen, metric_from, rest = _metric(data, source, metric, len(points))
+    make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
+    if rest is not None:
+        measured = measure(rest, progress=progress)
+    elif isinstance(data, Correlators):
+        measured = data
+    else:
+        measured = measure(data, progress=progress)
+    check_even(measured)
+    basis = make_basis(action, chosen, w)
+    prior = default_prior(basis, scale=prior_scale)
+    full = make_basis(FullQuartic(), chosen, w) if len(points) <= _RICH_POINTS else None
+    eq, rich = equations(
+        measured,
+        basis,
+        pilot_precision=prior.precision,
+        pilot_centre=prior.mean,
+        rich=full,
+        progress=progress,
+    )
+    return Problem(measured, action, basis, eq, prior, w, chosen, metric_from, full, rich)
+
+
+def _metric(data: Any, source: Any, metric: Matrix | None, points: int) -> tuple[Matrix, str, Samples | None]:
+    """The metric, where it came from, and the samples that remain when some were held out for it."""
+    if metric is not None:
+        given = np.asarray(metric, dtype=float)
+        if given.shape != (points, points) or not np.allclose(given, given.T):
+            raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
+        return given, "given", None
+    network = getattr(source, "model", None)
+    if network is not None and 2 in known_orders(network):
+        return exact(network, source.points, orders=(2,)).tensor(2), "exact kernel", None
+    if isinstance(source, Ensemble):
+        fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
+        return fields.T @ fields / len(fields), "4096 further networks", None
+    if isinstance(source, Samples):
+        count = int(max(500, _HELD_OUT * source.n))
+        head, rest = source.split(count)
+        fields = head.read(0, count).astype(float)
+        return fields.T @ fields / count, f"the first {count} networks, held out", rest
+    return data.tensor(2, "moment"), "two-point function of the data", None
+
+
+def _check_weights(weights: Vector | None, points: int) -> Vector:
+    if weights is None:
+        return np.ones(points)
+    w = np.asarray(weights, dtype=float)
+    if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0):
+        raise ValueError(f"expected {points} positive quadrature weights, got {w!r}; try np.gradient(x) for a grid")
+    return w

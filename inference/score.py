@@ -1,0 +1,266 @@
+"""Score matching: the couplings that make the Schwinger-Dyson equations of the action hold on the measured moments.
+
+For S = sum_k theta_k T_k(phi), quadratic terms included, and a constant metric W, the Hyvarinen score
+J = E[1/2 grad S^t W grad S - lap_W S] is minimised by A theta = b, A = E[grad T^t W grad T], b = E[lap_W T]
+(A. Hyvarinen, JMLR 6 (2005) 695). Neither the partition function nor a bounded action is needed, and A and b are linear
+in the moments of order 2, 4 and 6. The error is the Godambe sandwich A^-1 B A^-1/n with B = Cov(psi) over networks,
+psi = grad T^t W grad S - lap_W T; the naive A^-1/n is too small.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..models.correlators import Correlators
+from ..models.types import Matrix, Vector
+from .basis import Basis, embed
+from .ensembles import Source, sums
+from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
+
+__all__ = ["Equations", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
+
+RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
+
+
+class Equations(NamedTuple):
+    """A theta = b, its noise and where it came from: everything a posterior needs.
+
+    matrix: A, (term, term); vector: b, (term,); noise: B, covariance of psi of one network at the pilot, (term, term);
+    pilot: the theta B was taken at; networks: n; dof: degrees of freedom of B (inf when from every network); scores:
+    covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic (or the action).
+    """
+
+    matrix: Matrix
+    vector: Vector
+    noise: Matrix
+    pilot: Vector
+    networks: float
+    dof: float
+    scores: Matrix
+
+    @property
+    def estimate(self) -> Vector:
+        """Theta = A^-1 b."""
+        return np.linalg.solve(self.matrix, self.vector)
+
+    @property
+    def sandwich(self) -> Matrix:
+        """Godambe covariance A^-1 B A^-1 / n."""
+        inverse = np.linalg.inv(self.matrix)
+        return inverse @ self.noise @ inverse.T / self.networks
+
+    @property
+    def naive(self) -> Matrix:
+        """A^-1 / n: what a Hessian would claim."""
+        return np.linalg.inv(self.matrix) / self.networks
+
+
+class Gains(NamedTuple):
+    """Hyvarinen gains over the best Gaussian, J_Gauss - J, each with its standard error; `share` is their ratio."""
+
+    action: tuple[float, float]
+    full: tuple[float, float] | None
+    share: tuple[float, float] | None
+
+
+def equations(
+    data: Correlators,
+    basis: Basis,
+    *,
+    pilot_precision: Matrix,
+    pilot_centre: Vector,
+    rich: Basis | None = None,
+    progress: bool = False,
+) -> tuple[Equations, Equations | None]:
+    """A, b from the even moments of the data, B from every network of its source, or else from its covariance.
+
+    Args:
+        data: Correlators with moments 2, 4 and 6.
+        basis: from `make_basis`.
+        pilot_precision: prior precision that keeps the pilot of B finite where A is not resolved.
+        pilot_centre: prior mean.
+        rich: a basis that holds every monomial of `basis` (the full quartic): its equations are returned too, with the
+            same pilot, to judge what the action leaves out.
+        progress: a bar for a long pass.
+
+    Raises:
+        ValueError: a moment is missing or refused; A is not resolved.
+    """
+    wide = basis if rich is None else rich
+    up = np.eye(basis.size) if rich is None else embed(basis, rich)
+    moments = _scaled_moments(data, wide)
+    wide_matrix, wide_vector = gram_matrix(wide, moments), laplacian_vector(wide, moments)
+    matrix, vector = up @ wide_matrix @ up.T, up @ wide_vector
+    condition = np.linalg.cond(matrix)
+    if not condition < RESOLUTION_LIMIT:
+        raise ValueError(
+            f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
+            f"{condition:.2e}; try a smaller action (Local, Constant), fewer points or points further apart"
+        )
+    n, dof = data.networks, np.inf
+    informed = 1.0 if np.isinf(n) else n
+    pilot = np.linalg.solve(matrix + pilot_precision / informed, vector + pilot_precision @ pilot_centre / informed)
+    wide_pilot = up.T @ pilot
+    rungs = np.stack(
+        [_gaussian(wide, wide_matrix, wide_vector), wide_pilot, np.linalg.lstsq(wide_matrix, wide_vector)[0]]
+    )
+    noise, scores = np.zeros_like(wide_matrix), np.zeros((3, 3))
+    if data.source is not None:
+        noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
+    elif "moment" in data.rows:
+        rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
+        psi = rows @ psi_map(wide, wide_pilot).T
+        bare = rows @ psi_map(wide, np.zeros(wide.size)).T
+        # J = 1/2 theta.(psi(theta) + psi(0)) network by network
+        j = np.stack([0.5 * (rows @ psi_map(wide, t).T + bare) @ t for t in rungs], axis=1)
+        noise, scores, dof = n * psi.T @ psi, n * j.T @ j, data.dof
+    found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores)
+    if rich is None:
+        return found, None
+    return found, Equations(wide_matrix, wide_vector, noise, wide_pilot, n, dof, scores)
+
+
+def _gaussian(basis: Basis, matrix: Matrix, vector: Vector) -> Vector:
+    """The best Gaussian action: only the quadratic terms."""
+    q = len(basis.pairs)
+    return np.concatenate([np.linalg.solve(matrix[:q, :q], vector[:q]), np.zeros(len(vector) - q)])
+
+
+def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
+    """psi_k = grad T_k . W grad S - lap_W T_k of each network, (network, term), for scaled couplings theta.
+
+    fields are physical, (network, point). Zero on average for the density exp(-S): the Schwinger-Dyson equations.
+    """
+    phi = (fields / basis.scale).T
+    two, three = _less_one(phi, basis)
+    force = basis.metric @ _slope(basis, theta, two, three)  # W grad S
+    quadratic = sum(two[j] * force[basis.pairs[:, j]] for j in range(2))
+    quartic = sum(three[j] * force[basis.quads[:, j]] for j in range(4))
+    return (jnp.concatenate([quadratic, basis.terms @ quartic]) - _laplacians(phi, basis)).T
+
+
+def hyvarinen(fields: jax.Array, basis: Basis, couplings: jax.Array) -> jax.Array:
+    """J = 1/2 grad S . W grad S - lap_W S of each network, (network, rung), for each row of scaled couplings."""
+    phi = (fields / basis.scale).T
+    two, three = _less_one(phi, basis)
+    laplacian = _laplacians(phi, basis)
+
+    def one(theta: jax.Array) -> jax.Array:
+        slope = _slope(basis, theta, two, three)
+        return 0.5 * jnp.sum(slope * (basis.metric @ slope), axis=0) - theta @ laplacian
+
+    return jax.vmap(one)(jnp.asarray(couplings)).T
+
+
+def _less_one(phi: jax.Array, basis: Basis) -> tuple[list[jax.Array], list[jax.Array]]:
+    """What is left of each pair and each quad without its j-th factor, (tuple, network) for every j."""
+    two = [phi[basis.pairs[:, 1 - j]] for j in range(2)]
+    three = [jnp.prod(phi[np.delete(basis.quads, j, axis=1)], axis=1) for j in range(4)]
+    return two, three
+
+
+def _slope(basis: Basis, theta: jax.Array, two: list[jax.Array], three: list[jax.Array]) -> jax.Array:
+    """Grad S, (point, network)."""
+    q = len(basis.pairs)
+    couplings = basis.terms.T @ theta[q:]
+    slope = jnp.zeros((len(basis.scale), two[0].shape[1]))
+    for j in range(2):
+        slope = slope.at[basis.pairs[:, j]].add(theta[:q, None] * two[j])
+    for j in range(4):
+        slope = slope.at[basis.quads[:, j]].add(couplings[:, None] * three[j])
+    return slope
+
+
+def _laplacians(phi: jax.Array, basis: Basis) -> jax.Array:
+    """lap_W T_k, (term, network)."""
+    pairs, quads, w = basis.pairs, basis.quads, basis.metric
+    quadratic = jnp.broadcast_to(2.0 * w[pairs[:, 0], pairs[:, 1]][:, None], (len(pairs), phi.shape[1]))
+    quartic = jnp.zeros((len(quads), phi.shape[1]))
+    for j in range(4):
+        for k in range(j):
+            rest = np.delete(quads, [k, j], axis=1)
+            quartic = quartic + 2.0 * w[quads[:, j], quads[:, k]][:, None] * phi[rest[:, 0]] * phi[rest[:, 1]]
+    return jnp.concatenate([quadratic, basis.terms @ quartic])
+
+
+def scatter(
+    source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
+) -> tuple[Matrix, Matrix]:
+    """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass."""
+    sizes, totals = sums(source, _scatter_sums(_Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
+    n = sizes.sum()
+
+    def covariance(mean: np.ndarray, square: np.ndarray) -> Matrix:
+        mean = mean.sum(axis=0) / n
+        return (square.sum(axis=0) / n - np.outer(mean, mean)) * n / (n - 1)
+
+    return covariance(*totals[0]), covariance(*totals[1])
+
+
+class _Frozen:
+    """A basis compared by content, so that the compiled pass is reused for equal bases."""
+
+    def __init__(self, basis: Basis) -> None:
+        self.basis = basis
+        self.content = tuple(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(basis))
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and self.content == other.content
+
+
+@cache
+def _scatter_sums(frozen: _Frozen) -> Any:
+    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
+        psi = residuals(fields, frozen.basis, theta)
+        j = hyvarinen(fields, frozen.basis, rungs)
+        psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
+        return (psi.sum(axis=0), psi.T @ psi), (j.sum(axis=0), j.T @ j)
+
+    return statistic
+
+
+def gains(eq: Equations, rich: Equations | None, quadratic: int) -> Gains:
+    """How much the quartic terms improve the Hyvarinen score over the best Gaussian, with standard errors.
+
+    J_Gauss - J_action = 1/2 b.A^-1 b - 1/2 b_2.A_22^-1 b_2 on the same moments, minus the optimism of fitting the extra
+    terms, tr(A^-1 B)/2n. The errors are those of the mean difference of the networks' own scores.
+    """
+
+    def one(e: Equations) -> float:
+        a, b = e.matrix, e.vector
+        inner = np.zeros_like(a)
+        inner[:quadratic, :quadratic] = np.linalg.inv(a[:quadratic, :quadratic])
+        extra = np.linalg.inv(a) - inner
+        return 0.5 * float(b @ extra @ b) - 0.5 * float(np.trace(extra @ e.noise)) / e.networks
+
+    noise = eq.scores / eq.networks
+    to_action, to_full = np.array([1.0, -1.0, 0.0]), np.array([1.0, 0.0, -1.0])
+    action = (one(eq), float(np.sqrt(to_action @ noise @ to_action)))
+    if rich is None:
+        return Gains(action, None, None)
+    full = (one(rich), float(np.sqrt(to_full @ noise @ to_full)))
+    if full[0] <= 0:
+        return Gains(action, full, None)
+    share = action[0] / full[0]
+    direction = to_action - share * to_full
+    return Gains(action, full, (share, float(np.sqrt(direction @ noise @ direction)) / full[0]))
+
+
+def _scaled(values: np.ndarray, data: Correlators, basis: Basis, order: int) -> np.ndarray:
+    return values / np.prod(basis.scale[data.tuples(order)], axis=1)
+
+
+def _scaled_moments(data: Correlators, basis: Basis) -> dict[int, Vector]:
+    for order in (2, 4, 6):
+        if order in data.refused and order not in data.moments:
+            raise ValueError(
+                f"expected moments of order 2, 4 and 6 for a quartic action, got order {order} refused: "
+                f"{data.refused[order]}"
+            )
+    return {order: _scaled(data.moment(order), data, basis, order) for order in (2, 4, 6)}

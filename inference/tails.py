@@ -1,0 +1,140 @@
+"""Can an average of phi^n be believed? Heavy tails make a mean and its error bar both wrong, silently.
+
+An average of |phi|^n has an error bar only if <phi^2n> exists and the sample has met its tail. For a network of the
+suite the exact one-site moments decide: the relative error sqrt((<phi^2n>/<phi^n>^2 - 1)/n_networks). Otherwise the
+Pareto shape k-hat of |phi|^n over networks decides, and where single neurons can be drawn also of |h|^n: the field of
+a wide network hides the tail of its neurons. k-hat > 1/2: the variance of the mean is infinite; > 0.7: the mean
+cannot be estimated (A. Vehtari et al., arXiv:1507.02646).
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from arviz_stats.base.array import array_stats
+
+from ..models.exact import known_orders, site_moments
+from ..models.networks import Network
+from .ensembles import Ensemble, Source
+
+__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Tail", "judge_tail", "pareto_khat", "tail_draws"]
+
+FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
+FLAG_ERROR, REFUSE_ERROR = 0.1, 0.5  # relative error of <phi^n> by the exact moment of order 2n
+DECISIVE = 100_000  # draws needed before k-hat alone refuses
+_DRAWS = 131_072  # networks (and neurons) looked at
+
+
+class Tail(NamedTuple):
+    """Verdict on one order: "ok", "flagged" or "refused", and one sentence with the number that decided."""
+
+    verdict: str
+    why: str
+
+
+class Draws(NamedTuple):
+    """Centred fields (network, point), and single neurons (neuron, point) where the model shows them."""
+
+    fields: np.ndarray
+    neurons: np.ndarray | None
+
+
+def pareto_khat(values: np.ndarray) -> float:
+    """Shape of the generalised Pareto tail of positive values (not of log weights), k = 1/(tail exponent).
+
+    P(v > t) ~ t^(-1/k): for Pareto draws of exponent a the answer tends to 1/a. ArviZ's `psislw` expects log
+    *likelihoods* and flips their sign, so it is not used; this calls the tail fit on the values themselves.
+
+    Args:
+        values: independent draws, (draw,), at least 25; zeros say nothing about the tail and are left out.
+
+    Returns:
+        k-hat; inf if a value is not finite, -inf if the largest coincide (no tail), nan if too few differ for a fit.
+    """
+    v = np.asarray(values, dtype=float).ravel()
+    if len(v) < 25:
+        raise ValueError(f"expected at least 25 values for a tail fit, got {len(v)}; try more networks")
+    if not np.all(np.isfinite(v)):
+        return np.inf
+    v = v[v > 0]
+    if len(v) < 25:
+        return np.nan if len(v) else -np.inf
+    tail = np.sort(v)[-int(3 * np.sqrt(len(v))) :]
+    if tail[0] == tail[-1]:
+        return -np.inf  # an atom at the top (a Rademacher readout on one site, clipped data)
+    khat = array_stats.pareto_khat(v[None, :] / np.median(v), r_eff=1.0, tail="right", log_weights=False)
+    return float(np.asarray(khat))
+
+
+def tail_draws(source: Source) -> Draws | None:
+    """What `judge_tail` looks at, read once for all orders; None where exact moments decide."""
+    if known_orders(getattr(source, "model", None)):
+        return None
+    fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
+    # A mean far from zero would hide the tail of the fluctuations, which are what connected functions average.
+    return Draws(fields - np.median(fields, axis=0), _neurons(source))
+
+
+def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tail:
+    """Verdict on averages of phi^order over the networks of a source.
+
+    Args:
+        source: an `Ensemble` or `Samples`.
+        order: n, the order of the moment.
+        draws: `tail_draws(source)`, to save reading them again for every order.
+    """
+    model = getattr(source, "model", None)
+    if isinstance(model, Network):
+        moments = site_moments(model, source.points, 2 * order)
+        if moments is not None:
+            return _by_exact(moments, order, source.n)
+    seen = draws or tail_draws(source)
+    assert seen is not None
+    khat, where = _worst(np.abs(seen.fields) ** order)
+    level, count = "field", len(seen.fields)
+    if seen.neurons is not None:
+        neuron_khat, place = _worst(np.abs(seen.neurons) ** order)
+        if neuron_khat > khat or (np.isnan(khat) and neuron_khat > FLAG_KHAT):
+            khat, where, level, count = neuron_khat, place, "single neuron", len(seen.neurons)
+    why = f"Pareto k-hat of |{'phi' if level == 'field' else 'h'}|^{order} is {khat:.2f} at point {where} ({level})"
+    if khat > REFUSE_KHAT and count >= DECISIVE:
+        return Tail("refused", f"{why}, above {REFUSE_KHAT}: its average does not converge; try a lower order")
+    if khat > FLAG_KHAT:
+        return Tail("flagged", f"{why}, above {FLAG_KHAT}: its error bar may be too small")
+    if np.isnan(khat):
+        return Tail("flagged", f"{why}: too few different values for a tail fit, its error bar is not checked")
+    return Tail("ok", f"{why}, below {FLAG_KHAT}")
+
+
+def _by_exact(moments: np.ndarray, order: int, networks: int) -> Tail:
+    """The exact <phi^2n> decides; odd orders use <|phi|^n>^2 <= <phi^(n-1)> <phi^(n+1)> for the size of the average."""
+    below, above = order // 2, (order + 1) // 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = (moments[below - 1] if below else 1.0) * moments[above - 1]  # of <phi^n>, or for odd n its upper bound
+        relative = np.sqrt(np.maximum(moments[order - 1] / square - 1.0, 0.0) / networks)
+    relative = np.where(np.isfinite(relative), relative, np.inf)  # a moment beyond floating point is beyond any average
+    where = int(np.argmax(relative))
+    worst = float(relative[where])
+    why = f"the exact <phi^{2 * order}> makes the relative error of <phi^{order}> {worst:.2g} at point {where}"
+    if worst > REFUSE_ERROR:
+        return Tail("refused", f"{why}, above {REFUSE_ERROR}; try more networks, a lower order or exact correlators")
+    if worst > FLAG_ERROR:
+        return Tail("flagged", f"{why}, above {FLAG_ERROR}")
+    return Tail("ok", f"{why}, below {FLAG_ERROR}")
+
+
+def _worst(powers: np.ndarray) -> tuple[float, int]:
+    khats = np.array([pareto_khat(powers[:, a]) for a in range(powers.shape[1])])
+    # A point without an answer (nan) counts when every other one is harmless, and never hides a worse one.
+    where = int(np.argmax(np.where(np.isnan(khats), FLAG_KHAT, khats)))
+    return float(khats[where]), where
+
+
+def _neurons(source: Source) -> np.ndarray | None:
+    """Draws of one neuron h = W s, when the model shows its neuron: the same network at width 1 without output bias."""
+    if not isinstance(source, Ensemble) or type(source.model) is not Network:
+        return None
+    net = source.model
+    single = Network(net.neuron, 1, readout=net.readout, output_scale=net.output_scale)
+    key = jax.random.fold_in(source.key, 2**32 - 1)
+    return Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float)
