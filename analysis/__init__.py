@@ -1,0 +1,59 @@
+"""Checks, comparisons, figures and the report of a fit."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .diagnostics import diagnose as diagnose
+    from .plots import plot_couplings as plot_couplings
+    from .plots import plot_four_point as plot_four_point
+    from .plots import plot_prior_posterior as plot_prior_posterior
+    from .plots import plot_schwinger_dyson as plot_schwinger_dyson
+    from .plots import plot_trace_rank as plot_trace_rank
+    from .report import load as load
+    from .report import report as report
+    from .report import summary as summary
+    from .study import Study as Study
+    from .study import run as run
+
+# The names load when first used: `nnft --help` lives in this room too and should not wait for JAX.
+_HOMES = {
+    "diagnose": "diagnostics",
+    "plot_couplings": "plots",
+    "plot_four_point": "plots",
+    "plot_prior_posterior": "plots",
+    "plot_schwinger_dyson": "plots",
+    "plot_trace_rank": "plots",
+    "load": "report",
+    "report": "report",
+    "summary": "report",
+    "Study": "study",
+    "run": "study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Room(ModuleType):
+    """Python binds the module `report` here once it is imported; `an.report` is the function all the same."""
+
+    @property
+    def report(self) -> Any:
+        return __getattr__("report")
+
+    @report.setter
+    def report(self, module: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Room

@@ -1,0 +1,212 @@
+"""The command line: from a named network, a study file or one's own samples to a page of couplings with their errors.
+
+    nnft models                                        what is in the suite and what is known exactly about each
+    nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
+    nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
+    nnft check out/                                    the verdicts of a finished run
+
+Exit status: 0 done, also where a check fails (the page says so); 1 from `check` where one fails; 2 bad input, or no
+fit is possible, with one line why; 130 interrupted. JAX is loaded when a command needs it: `nnft --help` is fast.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+
+__all__ = ["main"]
+
+OPTIONS = ("width", "points", "n", "seed", "action")  # settings with an option of their own; --set reaches every one
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = _joined(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        options = _parser().parse_args(words or ["--help"])
+        return options.command(options)
+    except SystemExit as stop:  # argparse has said what it had to say
+        return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:  # `nnft models | head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("nnft: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print("nnft:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+
+
+def _models(options: argparse.Namespace) -> int:
+    from ..models.theories import table
+
+    print(table())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    progress = _start(options)
+    from .study import Study, run
+
+    settings, name = _settings(options), options.study
+    if name.endswith(".toml"):
+        study = Study.from_toml(name, settings)
+    elif Path(name).suffix or os.sep in name:
+        raise ValueError(f"expected the name of a network or a .toml file, got {name!r}; try nnft models for the names")
+    else:
+        study = Study.of({"net": name} | settings)
+    if progress:
+        print(study, file=sys.stderr)
+    return _finish(options, lambda: run(study, options.output, force=options.force, progress=progress))
+
+
+def _fit(options: argparse.Namespace) -> int:
+    progress = _start(options)
+    from .study import Fitting, fit_samples
+
+    settings, reads = _settings(options), ("points", "variable", "dims")
+    points, variable, dims = (settings.pop(name, None) for name in reads)
+    if isinstance(dims, str):
+        dims = tuple(word.strip() for word in dims.split(","))
+    reading = {
+        "fitting": Fitting.of(settings, besides=reads),
+        "variable": variable,
+        "dims": dims,
+        "force": options.force,
+    }
+    return _finish(options, lambda: fit_samples(options.samples, points, options.output, **reading, progress=progress))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .diagnostics import diagnose
+    from .report import load
+
+    found = diagnose(load(options.folder))
+    print(found)
+    for check in found.failed:
+        print(f"\n{check.name}: {check.why}")
+    return 1 if found.failed else 0
+
+
+def _finish(options: argparse.Namespace, work: Any) -> int:
+    """Do it and say what came out; where no fit is possible, what could be measured, and then why."""
+    from .report import summary
+    from .study import NoFit
+
+    try:
+        fit = work()
+    except NoFit as refusal:
+        if refusal.correlators is not None and not options.quiet:
+            print(refusal.correlators, flush=True)
+        raise
+    if not options.quiet:
+        print(summary(fit))
+    print(Path(options.output) / "index.html")
+    return 0
+
+
+def _start(options: argparse.Namespace) -> bool:
+    """All cores for JAX, before it starts; whether to show progress."""
+    from ..models.runtime import configure
+
+    affinity = getattr(os, "sched_getaffinity", None)  # the cores this process may use; Linux only
+    configure(cores=len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return sys.stderr.isatty() and not options.quiet
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said on the command line, under the names of the session; an option counts more than --set."""
+    settings: dict[str, Any] = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"expected --set name=value, got {text!r}; try --set width=100")
+        settings[name.strip()] = _value(value.strip())
+    for name in OPTIONS:
+        if getattr(options, name, None) is not None:
+            settings[name] = _value(getattr(options, name))
+    return settings
+
+
+def _value(text: str) -> Any:
+    """A value as in a study file; what is no TOML is a word."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`--points -3,-1,1` as `--points=-3,-1,1`: argparse takes a word that begins with a minus for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--points" and re.match(r"-[\d.]", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for what cannot be parsed, and where to read more."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; try {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nnft",
+        description="From the prior of a random network to the couplings of its field theory, with honest errors.",
+        epilog="Begin with: nnft run cos -o out/cos",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"nnft {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, work: Any, text: str, epilog: str = "") -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
+        made.set_defaults(command=work)
+        return made
+
+    command("models", _models, "what is in the suite and what is known exactly about each network")
+
+    run = command(
+        "run",
+        _run,
+        "draw networks, measure their correlators, fit the couplings, and write a page",
+        "--set reaches every setting: readout, output_scale, output_bias, weight_scale, bias_scale, prior_scale, "
+        "weights, chains, warmup, draws. A study file holds the same names, one a line: net = 'cos', width = 50.",
+    )
+    run.add_argument("study", metavar="NAME|study.toml", help="cos, erf, relu, gauss, tanh, or a file of settings")
+    run.add_argument("--width", metavar="N", help="number of neurons")
+    run.add_argument("--points", metavar="X", help="-3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them")
+    run.add_argument("--n", metavar="n", help="number of networks; 1e6 is allowed")
+
+    fit = command(
+        "fit",
+        _fit,
+        "fit the couplings of your own networks, an array (network, point), and write a page",
+        "--set reaches prior_scale, weights, chains, warmup, draws; variable=phi names the array in a file of several, "
+        "dims=point,network says that it lies the other way round.",
+    )
+    fit.add_argument("samples", metavar="FILE", help="a .npy, .npz, .nc or .zarr file")
+    fit.add_argument("--points", metavar="FILE", help="their input points: a file, or -3,-1,1,3")
+    for sub in (run, fit):
+        sub.add_argument("--action", metavar="NAME", help="constant, local, bilocal (default) or full_quartic")
+        sub.add_argument("--seed", metavar="S", help="of all random numbers, default 0")
+        sub.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any setting; may be repeated")
+        sub.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the page, made for it")
+        sub.add_argument("--force", action="store_true", help="replace the page of an earlier run in that folder")
+        sub.add_argument("--quiet", action="store_true", help="print the path of the page only")
+
+    check = command("check", _check, "the verdicts of a finished run; exit status 1 if one fails")
+    check.add_argument("folder", metavar="DIR", help="a folder that nnft run or nnft fit wrote")
+    return parser
