@@ -1,0 +1,160 @@
+"""The page stands alone, holds what was found and checked, and tells how to find it again."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from nnft import inference as inf
+from nnft.analysis.couplings import couplings
+from nnft.analysis.diagnostics import Check, diagnose
+from nnft.analysis.page import page
+from nnft.analysis.paragraph import typeset
+from nnft.analysis.session import session
+
+ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
+PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")
+PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
+WARN = Check("share of the gain", "12.0% +- 1.0%", ">= 90%", "warn", "Part of the gain.")
+FAIL = Check("eps4", "0.41 +- 0.02", "< 0.3", "fail", "Too far from Gaussian.")
+NOTE = Check("resolved combinations", "3 of 4", "none", "note", "Counted.")
+
+
+@pytest.fixture(scope="module")
+def checks(small_fit):
+    return diagnose(small_fit)
+
+
+@pytest.fixture(scope="module")
+def html(small_fit, checks):
+    return page(small_fit, checks)
+
+
+class Tags(HTMLParser):
+    """Checks that tags close in order; collects identifiers, local links and whatever would be loaded."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.loads, self.alts = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "a":
+            self.links.append(values["href"])
+        self.loads += [(tag, values[name]) for name in ("src", "srcset", "data", "poster") if name in values]
+        if tag in ("script", "link", "iframe", "object", "embed", "base"):
+            self.loads.append((tag, str(values)))
+        if tag == "img":
+            self.alts.append(values["alt"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(html):
+    tags = Tags()
+    tags.feed(html)
+    assert tags.open == []
+    assert len(set(tags.ids)) == len(tags.ids)
+    assert {link.removeprefix("#") for link in tags.links} <= set(tags.ids)
+    assert all(link.startswith("#") for link in tags.links)
+    assert len(tags.loads) == 5
+    assert all(tag == "img" and source.startswith("data:image/png;base64,") for tag, source in tags.loads)
+    assert all(tags.alts)
+    assert not re.search(r"https?:|url\(|@import|\bon\w+=", re.sub(r"base64,[^\"]*", "", html))
+
+
+def test_the_page_says_what_was_checked_and_found(html, small_fit, checks):
+    text = unescape(re.sub(r"<[^>]+>", "", html))
+    for check in checks:
+        assert f"{check.verdict}: {typeset(check.name)}".replace("ε₄", "ε4").replace("G₄ᶜ", "G4c") in text
+    for coupling in couplings(small_fit, quadratic=True):
+        assert f">{coupling.html}</th>" in html
+    for text_of in ("belong to this set of points", "λ0 diagonal", "units", "Network(neuron=Cos(), width=20)"):
+        assert text_of in text
+    assert "$" not in text  # every place of the frame is filled
+    assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"<pre>.*?</pre>|<[^>]+>", "", html, flags=re.S))
+
+
+def test_the_table_holds_the_posterior(html, small_fit):
+    draws = small_fit["posterior"]["u"].values[:, :, 3]
+    row = re.search(r"<th scope='row'>u<sub>12</sub></th>(.*?)</tr>", html)[1]
+    cells = [unescape(cell).replace("−", "-") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+    assert small_fit["posterior"]["ordered_pair"].values[3] == "1,2"
+    assert float(cells[0]) == pytest.approx(draws.mean(), abs=0.06 * draws.std())
+    assert float(cells[1]) == pytest.approx(draws.std(ddof=1), rel=0.05)
+    low, high = map(float, cells[2].strip("[]").split(","))
+    assert [low, high] == pytest.approx(np.quantile(draws, [0.055, 0.945]), abs=0.06 * draws.std())
+    assert float(cells[3]) == pytest.approx(small_fit["prior"]["u"].values[:, :, 3].std(ddof=1), rel=0.05)
+
+
+def test_foreign_text_is_text(small_fit, monkeypatch):
+    fit = small_fit.copy(deep=True)
+    fit.attrs["model"] = "<script>alert(1)</script> & Co"
+    fit.attrs["study"] = "net = '<b>'"
+    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    made = page(fit, [Check("<i>", "a < b", "<= 1", "warn", "<u>why</u>")])
+    assert "<script" not in made
+    assert not re.search(r"<i>|<u>|<b>'", made)
+    assert "&lt;script&gt;" in made
+    Tags().feed(made)
+
+
+def test_long_tables_are_folded(small_fit, monkeypatch):
+    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    assert "<details>" not in page(small_fit, [PASS])
+    monkeypatch.setattr("nnft.analysis.page._LONG", 10)
+    assert "<details><summary>All 18 couplings</summary>" in page(small_fit, [PASS])
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_has_a_page(fits, action, monkeypatch):
+    monkeypatch.setattr("nnft.analysis.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>")
+    monkeypatch.setattr("nnft.analysis.page.plots", SimpleNamespace(**{f"plot_{n}": lambda fit: None for n in PLOTS}))
+    made = page(fits[action], [PASS, WARN, FAIL, NOTE])
+    Tags().feed(made)
+    assert "4 checks: 1 fails, 1 warns, 1 passes, 1 notes" in re.sub(r"<[^>]+>", "", made)
+    assert ("none is left to test it" in made) == (action == "FullQuartic")
+
+
+def test_the_session_repeats_the_fit(small_fit, monkeypatch):
+    """The lines run, and call ensemble and fit with what made this fit."""
+    fit = small_fit.copy(deep=True)
+    key = np.asarray(jax.random.key_data(jax.random.key(5))).tolist()
+    fit.attrs |= {"ensemble_key": str(key), "prior_scale": 2.0, "warmup": 200}
+    lines = session(fit).splitlines()
+    assert lines[-1].startswith("an.report")
+    seen = {}
+    monkeypatch.setattr(inf, "measure", lambda ens: ens)
+    monkeypatch.setattr(inf, "fit", lambda data, action, **options: seen.update(data=data, action=action, **options))
+    exec("\n".join(lines[:-1]), {})
+    data = seen.pop("data")
+    assert repr(data) == fit.attrs["source"]
+    assert data.n == 20_000
+    np.testing.assert_array_equal(jax.random.key_data(data.key), key)
+    np.testing.assert_array_equal(jax.random.key_data(seen.pop("key")), [0, 6])
+    assert {k: v for k, v in seen.items() if k != "action"} == {"draws": 200, "warmup": 200, "prior_scale": 2.0}
+    assert type(seen["action"]).__name__ == "Bilocal"
+
+
+def test_the_session_says_what_it_does_not_know(small_fit):
+    fit = small_fit.copy(deep=True)
+    assert "# key: the one the networks were drawn with" in session(fit)
+    fit.attrs["model"] = "<function mine at 0x1>"
+    assert "net = ...  # the NumPyro model <function mine at 0x1>" in session(fit)
+    fit.attrs["source"] = "Samples(mine.npy, n=20000, points=3, float32)"
+    assert "inf.Samples('mine.npy', points)" in session(fit)
+    fit.attrs["source"] = "Samples(array, n=20000, points=3, float32)"
+    assert "inf.Samples(..., points)" in session(fit)
+    fit["constant_data"]["weights"][:] = 2.0
+    assert "weights=np.array([2.0, 2.0, 2.0])" in session(fit)
+    fit.attrs["key"] = "[7, 8]"
+    assert "jax.random.wrap_key_data(np.array([7, 8], dtype=np.uint32))" in session(fit)

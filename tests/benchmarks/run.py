@@ -1,0 +1,174 @@
+"""How fast and how big: ratios in one run, CPU seconds and peak memory, never a timed test.
+
+`make bench` prints the table and fails if a ratio that the design promises is lost. Absolute numbers depend on the
+machine; ratios are taken between interleaved repetitions in one process, memory and core scaling in fresh processes.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+REPEATS = 3
+WIDTHS = {100: 200_000, 1000: 30_000}  # width -> networks a repetition
+GOALS = {100: 250e3, 1000: 40e3}  # networks per CPU-second with G2 + G4 + G6 at 6 points
+OVER_VMAP, OVER_PREDICTIVE, SPEED_UP, PEAK_GB, FIT_SECONDS = 2.5, 3.0, 1.7, 0.6, 10.0
+
+
+def _rate(work: Callable[[], object], networks: int) -> float:
+    """Networks per CPU-second of one call."""
+    start = time.process_time()
+    work()
+    return networks / (time.process_time() - start)
+
+
+def throughput() -> list[str]:
+    """Blocked drawing with moments against jit(vmap(network)) + einsum and against Predictive (phi only)."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from numpyro import handlers
+    from numpyro.infer import Predictive
+
+    from nnft import inference as inf
+    from nnft import models as m
+    from nnft.inference.measure import group_moments
+
+    points = np.linspace(-1.0, 1.0, 6)[:, None]
+    failures = []
+    print(
+        f"{'net':6}{'width':>6}{'blocked':>10}{'vmap':>10}{'Predictive':>12}{'goal':>9}{'/vmap':>8}{'/Predictive':>13}"
+    )
+    for neuron in (m.Erf(), m.Gauss()):
+        for width, networks in WIDTHS.items():
+            net = m.Network(neuron, width)
+            ensemble = inf.Ensemble(net, points=points, n=networks, key=jax.random.key(0))
+            few = networks // 10
+
+            def phi(key: jax.Array, net: m.Network = net) -> jax.Array:
+                trace = handlers.trace(handlers.seed(net, key)).get_trace(points)
+                return trace["phi"]["value"]
+
+            @jax.jit
+            def plain(keys: jax.Array, phi: Callable[[jax.Array], jax.Array] = phi) -> tuple[jax.Array, ...]:
+                f = jax.vmap(phi)(keys)
+                return (
+                    jnp.einsum("na,nb->ab", f, f),
+                    jnp.einsum("na,nb,nc,nd->abcd", f, f, f, f, optimize=True),
+                    jnp.einsum("na,nb,nc,nd,ne,ng->abcdeg", *[f] * 6, optimize=True),
+                )
+
+            predictive = jax.jit(
+                lambda key, net=net, few=few: Predictive(net, num_samples=few, return_sites=["phi"])(key, points)
+            )
+            keys = jax.random.split(jax.random.key(1), few)
+            ways = {
+                "blocked": (lambda e=ensemble: group_moments(e, (2, 4, 6)), networks),
+                "vmap": (lambda f=plain, k=keys: jax.block_until_ready(f(k)), few),
+                "predictive": (lambda f=predictive: jax.block_until_ready(f(jax.random.key(2))), few),
+            }
+            for work, _ in ways.values():
+                work()
+            rates: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(REPEATS):
+                for name, (work, count) in ways.items():
+                    rates[name].append(_rate(work, count))
+            blocked = median(rates["blocked"])
+            over_vmap = median(a / b for a, b in zip(rates["blocked"], rates["vmap"], strict=True))
+            over_predictive = median(a / b for a, b in zip(rates["blocked"], rates["predictive"], strict=True))
+            name = type(neuron).__name__
+            print(
+                f"{name:6}{width:6}{blocked:10.3g}{median(rates['vmap']):10.3g}{median(rates['predictive']):12.3g}"
+                f"{GOALS[width]:9.3g}{over_vmap:8.2f}{over_predictive:13.2f}",
+                flush=True,
+            )
+            if over_vmap < OVER_VMAP:
+                failures.append(f"{name} width {width}: {over_vmap:.2f} times vmap, promised {OVER_VMAP}")
+            if over_predictive < OVER_PREDICTIVE:
+                failures.append(
+                    f"{name} width {width}: {over_predictive:.2f} times Predictive, promised {OVER_PREDICTIVE}"
+                )
+    return failures
+
+
+_DRAW = """
+import json, resource, sys, time
+import jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+import numpy as np
+from nnft import inference as inf, models as m
+from nnft.inference.measure import group_moments
+net = m.Network(m.Erf(), 100)
+points = np.linspace(-1.0, 1.0, 6)[:, None]
+def go(n):
+    start = time.perf_counter()
+    group_moments(inf.Ensemble(net, points=points, n=n, key=jax.random.key(0)), (2, 4, 6))
+    return time.perf_counter() - start
+n = int(sys.argv[2])
+# The second call of the same size compiles nothing but the drawing of its own recipe: subtract by difference of sizes.
+small, large = go(n // 4), go(n)
+small, large = go(n // 4), go(n)
+print(json.dumps({"seconds": large - small, "networks": n - n // 4,
+                  "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+"""
+
+
+def _fresh(devices: int, n: int) -> dict[str, float]:
+    out = subprocess.run(
+        [sys.executable, "-c", _DRAW, str(devices), str(n)], capture_output=True, text=True, check=True
+    )
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+def scaling() -> list[str]:
+    """Wall-clock speed-up of two devices, and peak memory at growing n, each in a fresh process."""
+    failures = []
+    pairs = [(_fresh(1, 800_000)["seconds"], _fresh(2, 800_000)["seconds"]) for _ in range(REPEATS)]
+    speed_up = median(one / two for one, two in pairs)
+    print(f"two devices against one, wall: {speed_up:.2f} (goal {SPEED_UP})")
+    if speed_up < SPEED_UP:
+        failures.append(f"two cores are {speed_up:.2f} times one, promised {SPEED_UP}")
+    for n in (100_000, 1_000_000, 4_000_000):
+        peak = _fresh(2, n)["peak_gb"]
+        print(f"peak memory of G2 + G4 + G6, n = {n:>9,}: {peak:.2f} GB (goal < {PEAK_GB})")
+        if peak >= PEAK_GB:
+            failures.append(f"peak memory {peak:.2f} GB at n = {n}, promised {PEAK_GB}")
+    return failures
+
+
+def posterior() -> list[str]:
+    """51 couplings and 21 quadratic terms from 1e6 samples at 6 points: measuring, sandwich, NUTS and labels."""
+    import jax
+    import numpy as np
+
+    from nnft import inference as inf
+    from nnft import models as m
+
+    points = np.linspace(-2.0, 2.0, 6)[:, None]
+    ensemble = inf.Ensemble(m.Network(m.Cos(), 50), points=points, n=1_000_000, key=jax.random.key(0))
+    fields = np.concatenate([ensemble.read(start, 62_500) for start in range(0, 1_000_000, 62_500)])
+    samples = inf.Samples(fields, points)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        inf.fit(samples, m.Bilocal(), key=jax.random.key(1))
+        seconds.append(time.perf_counter() - start)
+    print(f"posterior of 72 parameters from 1e6 samples: {seconds[0]:.1f} s at first, {seconds[1]:.1f} s again")
+    print(f"  (goal < {FIT_SECONDS} s after compilation; the second run still compiles its own NUTS program)")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
+    return [] if seconds[1] < FIT_SECONDS else [f"the posterior took {seconds[1]:.1f} s, promised {FIT_SECONDS}"]
+
+
+def main() -> int:
+    """Run all three; exit 1 if a promise is broken."""
+    failures = [*throughput(), *scaling(), *posterior()]
+    for failure in failures:
+        print("LOST:", failure)
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Imports walk one way, models -> inference -> analysis, without circles; and importing changes no setting."""
+
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOMS, ROOT, files, imports, modules
+
+OURS = {"nnft", "tests", *ROOMS}
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def faults(root: Path) -> list[str]:
+    """Every import in the rooms that is absolute where it should be relative, leaves the package, climbs or circles."""
+    known = modules(root)
+    wrong, arrows = [], {}
+    for name, path in known.items():
+        arrows[name] = set()
+        room = room_of(name)
+        for line, source, imported in imports(name, path):
+            where = f"{path.relative_to(root)}:{line}"
+            if not source.startswith("."):
+                if source.split(".")[0] in OURS:
+                    wrong.append(f"{where}: absolute import of {source}")
+                continue
+            source = source.removeprefix(".")
+            target = f"{source}.{imported}" if f"{source}.{imported}" in known else source
+            if target not in known:
+                wrong.append(f"{where}: {source} is no module of ours")
+            elif room is None:
+                continue  # the root only points at its rooms, lazily
+            elif target == "nnft" and imported == "__version__":
+                continue  # the version is the one thing kept at the root
+            elif room_of(target) is None or ROOMS.index(room_of(target)) > ROOMS.index(room):
+                wrong.append(f"{where}: {room} imports {target}, which stands above it")
+            else:
+                arrows[name].add(target)
+    try:
+        list(TopologicalSorter(arrows).static_order())
+    except CycleError as circle:
+        wrong.append("a circle: " + " -> ".join(circle.args[1]))
+    return wrong
+
+
+def test_imports_never_climb_and_have_no_circles():
+    assert faults(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("from nnft.models import actions", "absolute import of nnft.models"),
+        ("import models.actions", "absolute import of models.actions"),
+        ("from ..inference import fit", "which stands above it"),
+        ("def f():\n    from ..analysis.report import page", "which stands above it"),
+        ("from .. import configure", "which stands above it"),
+        ("from ... import other", "no module of ours"),
+        ("from .missing import thing", "no module of ours"),
+        ("from .exact import value", "a circle"),
+        ("from . import exact", "a circle"),
+    ],
+)
+def test_a_planted_fault_is_seen(tmp_path, line, complaint):
+    tree = {
+        "__init__.py": "",
+        "models/__init__.py": "from . import actions, exact",
+        "models/actions.py": "from .. import __version__",
+        "models/exact.py": "from .actions import value",
+        "inference/__init__.py": "",
+        "inference/fit.py": "from ..models import exact",
+        "analysis/__init__.py": "",
+        "analysis/report.py": "from ..inference.fit import fit\nfrom ..models.exact import value",
+    }
+    for name, text in tree.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert faults(tmp_path) == []
+    (tmp_path / "models" / "actions.py").write_text(line)
+    assert any(complaint in fault for fault in faults(tmp_path))
+
+
+def test_tests_and_notebooks_import_the_rooms_through_nnft():
+    outside = [path for path in files() if path.suffix == ".py" and path not in modules().values()]
+    assert outside
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {source}"
+        for path in outside
+        for line, source, _ in imports("outside", path)
+        if source.split(".")[0] in ROOMS
+    ]
+    assert wrong == []
+
+
+def test_importing_changes_no_setting():
+    code = """
+import os, pkgutil, jax, numpyro, arviz
+settings, environment = dict(jax.config.values), dict(os.environ)
+import nnft
+for room in (nnft.models, nnft.inference, nnft.analysis):
+    for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
+        __import__(module.name)
+changed = {k: v for k, v in jax.config.values.items() if settings.get(k) != v}
+assert not changed, changed
+assert dict(os.environ) == environment
+jax.config.update("jax_num_cpu_devices", 3)  # an error if JAX has started
+assert len(jax.devices("cpu")) == 3
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_itself_does_not_wait_for_jax():
+    code = "import sys, nnft; nnft.__version__; sys.exit('jax' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, check=False).returncode == 0
+
+
+def test_the_three_rooms_and_configure_are_there():
+    import nnft
+
+    assert set(nnft.__all__) <= set(dir(nnft))
+    for room in ROOMS:
+        assert getattr(nnft, room).__name__ == f"nnft.{room}"
+    assert callable(nnft.configure)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        nnft.nonsense  # noqa: B018

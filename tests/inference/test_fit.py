@@ -1,0 +1,216 @@
+"""The fit end to end: NUTS against the closed form, planted couplings, what is saved, and what is refused."""
+
+from dataclasses import replace
+
+import arviz as az
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+import xarray as xr
+from numpyro.infer import MCMC, NUTS
+
+from nnft import inference as inf
+from nnft import models as m
+from nnft.inference.basis import make_basis
+from nnft.inference.likelihood import default_prior, gaussian_posterior
+from nnft.inference.problem import prepare
+from tests.oracles import planted
+from tests.statistics import agree, disagree
+
+POINTS = np.arange(3.0)[:, None]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return planted("lat", 0.3, 3)
+
+
+@pytest.fixture(scope="module")
+def samples(truth):
+    return inf.Samples(truth.draw(60_000, np.random.default_rng(2)), POINTS)
+
+
+@pytest.fixture(scope="module")
+def data(samples):
+    return inf.measure(samples)
+
+
+@pytest.fixture(scope="module")
+def bilocal(data):
+    return inf.fit(data, m.Bilocal(), key=jax.random.key(0), warmup=300, draws=800)
+
+
+def _stack(fit: xr.DataTree) -> np.ndarray:
+    posterior = fit["posterior"]
+    return np.concatenate([posterior[name].values for name in ("q", "g", "u", "v")], axis=-1)
+
+
+def test_nuts_reproduces_the_closed_form(bilocal, data):
+    """Posterior means within Monte Carlo error of the Gaussian's, variances too; a tenfold prior must be seen."""
+    problem = prepare(data, m.Bilocal())
+    centre, covariance = gaussian_posterior(problem.equations, problem.prior)
+    factors = problem.basis.factors
+    draws = _stack(bilocal)
+    mcse = np.concatenate([az.mcse(bilocal["posterior"][n].to_dataset(name=n))[n].values for n in ("q", "g", "u", "v")])
+    agree(draws.mean(axis=(0, 1)), centre / factors, mcse)
+    sd = np.sqrt(np.diag(covariance)) / factors
+    ess = np.concatenate(
+        [az.ess(bilocal["posterior"][n].to_dataset(name=n), method="sd")[n].values for n in ("q", "g", "u", "v")]
+    )
+    agree(draws.std(axis=(0, 1)) / sd, 1.0, 1.0 / np.sqrt(2.0 * ess))
+    naive = np.sqrt(np.diag(problem.equations.naive)) / factors
+    disagree(draws.std(axis=(0, 1)) / naive, 1.0, 1.0 / np.sqrt(2.0 * ess))
+
+
+def test_planted_couplings_come_back(bilocal, truth):
+    """All 15 planted couplings inside the calibrated error; frozen tadpoles (a planted zero) are not."""
+    draws = np.concatenate([bilocal["posterior"][n].values for n in ("g", "u", "v")], axis=-1)
+    mean, sd = draws.mean(axis=(0, 1)), draws.std(axis=(0, 1))
+    agree(mean, truth.couplings, sd)
+    disagree(mean, 0.0 * truth.couplings, sd)
+
+
+def test_lam_is_the_stated_gauge(bilocal):
+    """lam in the tree is gauge(g, u, v), labelled."""
+    posterior = bilocal["posterior"]
+    assert posterior["lam"].dims == ("chain", "draw", "i", "x", "y")
+    blocks = {name: posterior[name].values for name in ("g", "u", "v")}
+    np.testing.assert_allclose(posterior["lam"].values, m.gauge(blocks, np.ones(3)), rtol=1e-12)
+
+
+def test_it_saves_and_reloads_identical(bilocal, tmp_path):
+    path = tmp_path / "fit.nc"
+    bilocal.to_netcdf(path, engine="h5netcdf")
+    again = xr.open_datatree(path, engine="h5netcdf").load()
+    assert again.identical(bilocal)
+    assert set(again.children) >= {
+        "posterior",
+        "sample_stats",
+        "prior",
+        "posterior_predictive",
+        "observed_data",
+        "constant_data",
+        "correlators",
+    }
+
+
+def test_arviz_reads_the_tree(bilocal):
+    """summary, R-hat and ESS of every coupling through ArviZ itself."""
+    table = az.summary(bilocal, var_names=["g", "u", "v", "q"])
+    assert len(table) == 3 + 6 + 3 + 6
+    assert float(az.rhat(bilocal["posterior"].dataset[["u"]])["u"].max()) < 1.05
+
+
+def test_the_same_key_gives_the_same_posterior(data):
+    """A fit is a function of its data and key."""
+    runs = [inf.fit(data, m.Constant(), key=jax.random.key(k), warmup=50, draws=50) for k in (3, 3, 4)]
+    first, second, other = (run["posterior"]["coupling"].values for run in runs)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_correlators_alone_can_be_fitted(data, samples):
+    """Without the networks, B comes from the covariance of the moments: same centre, error within its own scatter."""
+    metric = data.tensor(2, "moment")
+    bare = replace(data, source=None)
+    with_networks = prepare(data, m.Local(), metric=metric)
+    without = prepare(bare, m.Local(), metric=metric)
+    np.testing.assert_allclose(without.equations.estimate, with_networks.equations.estimate, rtol=1e-9)
+    _, covariance = gaussian_posterior(without.equations, without.prior)
+    reference = gaussian_posterior(with_networks.equations, with_networks.prior)[1]
+    ratio = np.sqrt(np.diag(covariance) / np.diag(reference))
+    agree(ratio, 1.0, np.full(len(ratio), 1.5 / np.sqrt(2.0 * data.dof)))
+    disagree(ratio * 2.0, 1.0, np.full(len(ratio), 1.5 / np.sqrt(2.0 * data.dof)))
+
+
+def test_quadrature_weights_only_rename_the_couplings(data):
+    """lambda(x) on a grid of weights w is g/w, lambda_0(x,x) = g/w^2: the same action in other units."""
+    w = np.array([0.5, 1.0, 2.0])
+    plain = prepare(data, m.Bilocal())
+    weighted = prepare(data, m.Bilocal(), weights=w)
+    np.testing.assert_allclose(plain.equations.estimate, weighted.equations.estimate, rtol=1e-10)
+    fit = inf.fit(data, m.Local(), key=jax.random.key(0), weights=w, warmup=50, draws=50)
+    lam = fit["posterior"]["lam"].values[..., 0, :, :]
+    g = fit["posterior"]["g"].values
+    np.testing.assert_allclose(np.diagonal(lam, axis1=-2, axis2=-1), g / w**2, rtol=1e-12)
+
+
+def test_prior_can_be_replaced_by_a_distribution(data):
+    """A prior a hundred times tighter than the data pins the couplings to itself, and is drawn in the prior group."""
+    tight = dist.Normal(0.0, 1e-5)
+    fit = inf.fit(data, m.Local(), key=jax.random.key(0), prior={"quartic": tight}, warmup=200, draws=400)
+    scale = data.tensor(2)[[0, 1, 2], [0, 1, 2]] ** 2
+    sd = (fit["posterior"]["g"] * scale).std(("chain", "draw")).values
+    agree(sd / 1e-5, 1.0, np.full(3, 3.0 / np.sqrt(2 * 800)) + 0.05)  # metric of the held-out networks: scale to 5 %
+    with pytest.raises(ValueError, match=r"expected prior for one of.*try 'quartic'"):
+        inf.fit(data, m.Local(), key=jax.random.key(0), prior={"quartics": tight})
+
+
+def test_the_handed_out_model_runs_on_another_kernel(data, bilocal):
+    """inf.model under plain NUTS in double precision gives the same means; in single precision it refuses."""
+    program = inf.model(data, m.Bilocal())
+    with pytest.raises(ValueError, match="configure"):
+        jax.eval_shape(lambda key: _trace(program, key), jax.random.key(0))
+    with jax.enable_x64(True):
+        mcmc = MCMC(
+            NUTS(program, dense_mass=True),
+            num_warmup=600,
+            num_samples=600,
+            num_chains=2,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
+        mcmc.run(jax.random.key(4))
+        g = np.asarray(mcmc.get_samples(group_by_chain=True)["g"])
+    ours = bilocal["posterior"]["g"].values
+    se = (g.std(axis=(0, 1)) / np.sqrt(300), ours.std(axis=(0, 1)) / np.sqrt(1000))
+    agree(g.mean(axis=(0, 1)), ours.mean(axis=(0, 1)), se)
+
+
+def _trace(program, key):
+    from numpyro import handlers
+
+    with handlers.trace() as trace, handlers.seed(rng_seed=key):
+        program()
+    return {name: site["value"] for name, site in trace.items()}
+
+
+def test_the_default_prior_is_worth_one_network():
+    """Its precision is the Gaussian Fisher information of one network: the terms under N(0, K), by sampling."""
+    kernel = planted("rbf", 0.1, 3).covariance
+    basis = make_basis(m.Bilocal(), kernel, np.ones(3))
+    prior = default_prior(basis)
+    rng = np.random.default_rng(8)
+    phi = rng.multivariate_normal(np.zeros(3), basis.metric, size=400_000)
+    terms = np.concatenate(
+        [np.prod(phi[:, basis.pairs], axis=-1), np.prod(phi[:, basis.quads], axis=-1) @ basis.terms.T], axis=1
+    )
+    # Groups give the error of the sampled Fisher matrix.
+    groups = np.stack([np.cov(part.T) for part in np.split(terms, 200)])
+    fisher, error = groups.mean(axis=0), groups.std(axis=0, ddof=1) / np.sqrt(200)
+    upper = np.triu_indices(len(fisher))
+    agree(fisher[upper], prior.precision[upper], error[upper])
+    disagree(fisher[upper], 3.0 * prior.precision[upper], error[upper])
+
+
+def test_refusals(data, samples):
+    """Each says what was expected, what came and what to try."""
+    key = jax.random.key(0)
+    network = m.Network(m.Cos(), 20)
+    with pytest.raises(ValueError, match=r"statistical errors.*exact.*try"):
+        inf.fit(m.exact(network, POINTS), m.Bilocal(), key=key)
+    shifted = samples.read(0, samples.n) + 0.2
+    with pytest.raises(ValueError, match=r"odd correlators.*<phi\(.*sd.*try"):
+        inf.fit(inf.Samples(shifted, POINTS), m.Bilocal(), key=key)
+    with pytest.raises(ValueError, match=r"at least 1000 networks.*got 200.*try"):
+        inf.fit(inf.Samples(samples.read(0, 200), POINTS), m.Bilocal(), key=key)
+    with pytest.raises(ValueError, match=r"expected an action.*got 'bilocal'.*try"):
+        inf.fit(data, "bilocal", key=key)
+    with pytest.raises(ValueError, match="symmetric metric"):
+        inf.fit(data, m.Local(), key=key, metric=np.ones((2, 2)))
+    with pytest.raises(ValueError, match="3 positive quadrature weights"):
+        inf.fit(data, m.Local(), key=key, weights=np.array([1.0, -1.0, 1.0]))
+    near = np.array([[0.0], [1e-4], [2e-4]])
+    with pytest.raises(ValueError, match=r"Gram matrix.*inf\.measure"):
+        inf.fit(inf.Ensemble(network, points=near, n=2000, key=key), m.Bilocal(), key=key)
