@@ -56,4 +56,7 @@ fi
 install() { .venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps "$@"; }
 install --require-hashes -r requirements.lock
 install --no-build-isolation --editable .
+# The root is the package whatever its folder is called: type checkers, which do not run the editable hook, follow a link.
+mkdir -p .venv/typings
+ln -sfn ../.. .venv/typings/nnft
 echo "$here: $state" >"$stamp"

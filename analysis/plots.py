@@ -130,7 +130,7 @@ def plot_four_point(fit: xr.DataTree) -> Figure:
     if exact is not None:
         main.plot(exact[order], rows, "D", color=GREEN, mfc="none", ms=3.8, mew=0.9, label="exact")
         inside.append(exact)
-    main.errorbar(value[order], rows, xerr=2*error[order], fmt="o", color=BLACK, ms=2.2, lw=0.9, label="measured")
+    main.errorbar(value[order], rows, xerr=error[order], fmt="o", color=BLACK, ms=2.2, lw=0.9, label="measured")
     main.set_xlim(*_limits(inside))  # a loop far beyond the data is cut at the edge rather than hiding the data
     main.set_xlabel(r"$G_4^c$")
     figure.legend(loc="outside upper center", ncols=2, handlelength=1.4, columnspacing=1.2)

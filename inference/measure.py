@@ -6,7 +6,6 @@ products of moments too); their covariance comes from the spread of the group me
 Errors are over networks.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
-from ..models.types import Vector
+from ..models.types import ByOrder
 from .ensembles import Source, Statistic, sums
 from .tails import judge_tail, tail_draws
 
@@ -92,7 +91,7 @@ def measure(
 
 def group_moments(
     source: Source, orders: tuple[int, ...], *, progress: bool = False
-) -> tuple[dict[int, Vector], dict[int, np.ndarray], int]:
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], int]:
     """Means of the sorted monomials, the rows of their covariance, and the number of groups behind it.
 
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1).
@@ -189,7 +188,7 @@ def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
     return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
 
 
-def _check_variance(moments: Mapping[int, Vector], points: int, even: bool) -> None:
+def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
     if 2 not in moments:
         return
     diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)

@@ -5,13 +5,12 @@ monomials leaves a monomial. So are the residuals psi_k = sum_l A_kl theta_l - b
 the scaled fields of `basis.py`.
 """
 
-from collections.abc import Mapping
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from ..models.combinatorics import rank, sorted_tuples
-from ..models.types import Matrix, Vector
+from ..models.types import ByOrder, Matrix, Vector
 from .basis import Basis
 
 __all__ = ["gram_matrix", "laplacian_vector", "psi_map"]
@@ -61,7 +60,7 @@ def _to_terms(basis: Basis, columns: np.ndarray) -> np.ndarray:
     return np.concatenate([columns[:q], basis.terms @ columns[q:]])
 
 
-def gram_matrix(basis: Basis, moments: Mapping[int, Vector]) -> Matrix:
+def gram_matrix(basis: Basis, moments: ByOrder) -> Matrix:
     """A from scaled moments {2, 4, 6: (component,)}, (term, term)."""
     entries, size = _products(basis)
     out = np.zeros((size, size))
@@ -72,7 +71,7 @@ def gram_matrix(basis: Basis, moments: Mapping[int, Vector]) -> Matrix:
     return 0.5 * (full + full.T)
 
 
-def laplacian_vector(basis: Basis, moments: Mapping[int, Vector]) -> Vector:
+def laplacian_vector(basis: Basis, moments: ByOrder) -> Vector:
     """The right-hand side b from scaled moments, (term,)."""
     out = np.zeros(len(basis.pairs) + len(basis.quads))
     for order, k, where, factor in _laplacian(basis):

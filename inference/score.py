@@ -256,7 +256,7 @@ def _scaled(values: np.ndarray, data: Correlators, basis: Basis, order: int) -> 
     return values / np.prod(basis.scale[data.tuples(order)], axis=1)
 
 
-def _scaled_moments(data: Correlators, basis: Basis) -> dict[int, Vector]:
+def _scaled_moments(data: Correlators, basis: Basis) -> dict[int, np.ndarray]:
     for order in (2, 4, 6):
         if order in data.refused and order not in data.moments:
             raise ValueError(

@@ -14,9 +14,10 @@ from itertools import combinations_with_replacement
 from math import comb, factorial, prod
 
 import numpy as np
+from jaxtyping import Int
 from scipy.sparse import csr_matrix
 
-from .types import Tuples, Vector
+from .types import ByOrder, Tuples, Vector
 
 __all__ = [
     "connected_from_moments",
@@ -45,7 +46,7 @@ def sorted_tuples(points: int, order: int) -> Tuples:
     return table
 
 
-def rank(tuples: Tuples, points: int) -> np.ndarray:
+def rank(tuples: Int[np.ndarray, "*many order"], points: int) -> Int[np.ndarray, "*many"]:
     """Position of tuples (any order of entries, last axis = order) in `sorted_tuples(points, order)`.
 
     >>> rank(np.array([[1, 0], [1, 1]]), 2).tolist()
@@ -150,7 +151,7 @@ def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...
 
 
 def connected_from_moments(
-    moments: Mapping[int, Vector], points: int, order: int, *, n: int | None = None, even: bool = False
+    moments: ByOrder, points: int, order: int, *, n: int | None = None, even: bool = False
 ) -> Vector:
     """Connected r-point function on the sorted tuples from moments of order <= r.
 
@@ -182,7 +183,7 @@ def connected_from_moments(
 
 
 def cumulant_jacobian(
-    moments: Mapping[int, Vector], points: int, order: int, *, even: bool = False
+    moments: ByOrder, points: int, order: int, *, even: bool = False
 ) -> dict[int, csr_matrix]:
     """D kappa(tuple) / d m(sub-tuple), one sparse matrix (component, sub-component) for each order of moment."""
     count = len(sorted_tuples(points, order))
@@ -206,7 +207,7 @@ def cumulant_jacobian(
     }
 
 
-def moments_from_connected(connected: Mapping[int, Vector], points: int, order: int) -> Vector:
+def moments_from_connected(connected: ByOrder, points: int, order: int) -> Vector:
     """Moment of order r from cumulants: the sum over set partitions of products; orders absent count as zero.
 
     >>> moments_from_connected({2: np.array([2.0])}, 1, 4).tolist()   # Wick: three pairings

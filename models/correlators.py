@@ -17,7 +17,7 @@ import xarray as xr
 from scipy import stats
 
 from .combinatorics import connected_from_moments, cumulant_jacobian, rank, sorted_tuples
-from .types import Matrix, Points, Tuples, Vector
+from .types import ByOrder, Matrix, Points, Tuples, Vector
 
 __all__ = ["Chi2", "Correlators"]
 
@@ -56,8 +56,8 @@ class Correlators:
     """
 
     points: Points
-    moments: Mapping[int, Vector]
-    cumulants: Mapping[int, Vector]
+    moments: ByOrder
+    cumulants: ByOrder
     rows: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
     networks: float = float("inf")
     dof: float = float("inf")
@@ -85,7 +85,7 @@ class Correlators:
         """Full r-point function <phi ... phi>, (component,)."""
         return self._value(self.moments, order, "moment")
 
-    def _value(self, table: Mapping[int, Vector], order: int, what: str) -> Vector:
+    def _value(self, table: ByOrder, order: int, what: str) -> Vector:
         if order in table:
             return np.asarray(table[order])
         if order in self.refused:
@@ -293,7 +293,7 @@ def check_points(points: Any) -> Points:
 
 def cumulant_rows(
     moment_rows: Mapping[int, np.ndarray],
-    moments: Mapping[int, Vector],
+    moments: ByOrder,
     points: int,
     orders: tuple[int, ...],
     *,
@@ -308,7 +308,7 @@ def cumulant_rows(
     return out
 
 
-def _cumulants(moments: Mapping[int, Vector], points: int, networks: float, even: bool) -> dict[int, Vector]:
+def _cumulants(moments: ByOrder, points: int, networks: float, even: bool) -> dict[int, np.ndarray]:
     """Every connected function whose lower moments are all there."""
     n = None if np.isinf(networks) else int(networks)
     out = {}
@@ -373,7 +373,7 @@ def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], o
     return out
 
 
-def _split(rows: np.ndarray, values: Mapping[int, Vector]) -> dict[int, np.ndarray]:
+def _split(rows: np.ndarray, values: ByOrder) -> dict[int, np.ndarray]:
     edges = np.cumsum([0, *[len(v) for v in values.values()]])
     return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
 

@@ -13,6 +13,7 @@ from math import factorial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy import special
 
 from .combinatorics import connected_from_moments, moments_from_connected, sorted_tuples
@@ -41,7 +42,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
 
     Example:
         >>> import numpy as np
-        >>> exact(Network(Cos(), width=10), np.zeros((1, 1))).connected(4).tolist()   # (3/8) 3 - 3/4, over N
+        >>> exact(Network(Cos(), width=10), np.zeros((1, 1))).connected(4).round(12).tolist()   # (3/8) 3 - 3/4, over N
         [0.0375]
     """
     x = check_points(points)
@@ -56,7 +57,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
         )
     law = READOUTS[network.readout]
     readout = {2: 1.0, 4: law.mu4, 6: law.mu6}
-    neuron: dict[int, Vector] = {}
+    neuron: dict[int, np.ndarray] = {}
     accuracy = 0.0
     for order in range(2, max(asked, default=0) + 1, 2):
         value, error = activation_moments(network.neuron, x, sorted_tuples(len(x), order))
@@ -120,7 +121,7 @@ def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vec
     raise ValueError(f"expected a neuron of the suite, got {type(neuron).__name__}; try measuring it instead")
 
 
-def site_moments(network: Network, points: Points, order: int) -> Vector | None:
+def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
     """Exact <phi(x)^2r> at each single point for 2r = 2, 4, ..., order, (order/2, point); None for a foreign model.
 
     Any order, at finite width: what decides whether a plain average of phi^n can be trusted, since its relative error

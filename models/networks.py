@@ -16,6 +16,8 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from .types import Inputs
+
 __all__ = ["READOUTS", "Network", "Readout", "nearest"]
 
 
@@ -61,12 +63,13 @@ class Network(eqx.Module):
 
     Example:
         >>> import jax, numpy as np, numpyro
+        >>> from nnft.models import Cos
         >>> net = Network(Cos(), width=5)
         >>> numpyro.handlers.seed(net, jax.random.key(0))(np.zeros((3, 1))).shape
         (3,)
     """
 
-    neuron: Callable[[Float[Array, "point axis"]], Float[Array, "*plate point"]]
+    neuron: Callable[[Inputs], Float[Array, "*plate point"]]
     width: int
     readout: str = "gaussian"
     output_scale: float = 1.0
@@ -102,7 +105,7 @@ class Network(eqx.Module):
             output_bias=bias_scale,
         )
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Float[Array, " point"]:
+    def __call__(self, points: Inputs) -> Float[Array, " point"]:
         """Draw one network and return phi at the points; sites: the neuron's own, `readout`, `output_bias`, `phi`."""
         x = jnp.asarray(points)
         if x.ndim != 2:

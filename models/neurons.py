@@ -17,6 +17,8 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from .types import Inputs
+
 __all__ = ["AbstractNeuron", "Cos", "Erf", "Gauss", "ReLU", "Tanh"]
 
 Activation = Float[Array, "*plate point"]
@@ -42,19 +44,19 @@ class AbstractNeuron(eqx.Module):
 
     weight_scale: eqx.AbstractVar[float]
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         """Draw one neuron's parameters and return its activation s(x) at every point."""
         raise TypeError(f"{type(self).__name__} is abstract; try Cos, Erf, Gauss, ReLU or Tanh")
 
 
-def _weight(points: Float[Array, "point axis"], scale: float) -> Activation:
+def _weight(points: Inputs, scale: float) -> Activation:
     """W0.x at every point, W0 ~ N(0, scale^2/d)."""
     d = points.shape[-1]
     weight: Any = numpyro.sample("weight", dist.Normal(0.0, scale / d**0.5).expand([d]).to_event(1))
     return weight @ points.T
 
 
-def _preactivation(points: Float[Array, "point axis"], weight_scale: float, bias_scale: float) -> Activation:
+def _preactivation(points: Inputs, weight_scale: float, bias_scale: float) -> Activation:
     """z(x) = W0.x + b0, b0 ~ N(0, bias_scale^2); no bias site is drawn at bias_scale = 0."""
     z = _weight(points, weight_scale)
     if bias_scale == 0.0:
@@ -74,7 +76,7 @@ class Cos(AbstractNeuron):
     def __check_init__(self) -> None:
         _check_scale("weight_scale", self.weight_scale, allow_zero=False)
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         z = _weight(points, self.weight_scale)
         phase: Any = numpyro.sample("phase", dist.Uniform(-jnp.pi, jnp.pi))
         return jnp.cos(z + phase[..., None])
@@ -90,7 +92,7 @@ class Erf(AbstractNeuron):
         _check_scale("weight_scale", self.weight_scale, allow_zero=False)
         _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         return jax.scipy.special.erf(_preactivation(points, self.weight_scale, self.bias_scale))
 
 
@@ -104,7 +106,7 @@ class Tanh(AbstractNeuron):
         _check_scale("weight_scale", self.weight_scale, allow_zero=False)
         _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         return jnp.tanh(_preactivation(points, self.weight_scale, self.bias_scale))
 
 
@@ -118,7 +120,7 @@ class ReLU(AbstractNeuron):
         _check_scale("weight_scale", self.weight_scale, allow_zero=False)
         _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         return jnp.maximum(_preactivation(points, self.weight_scale, self.bias_scale), 0.0)
 
 
@@ -136,7 +138,7 @@ class Gauss(AbstractNeuron):
         _check_scale("weight_scale", self.weight_scale, allow_zero=False)
         _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
-    def __call__(self, points: Float[Array, "point axis"]) -> Activation:
+    def __call__(self, points: Inputs) -> Activation:
         z = _preactivation(points, self.weight_scale, self.bias_scale)
         norm = self.bias_scale**2 + self.weight_scale**2 * jnp.sum(points**2, axis=-1) / points.shape[-1]
         return jnp.exp(z - norm)

@@ -3,11 +3,16 @@
 Shapes: points (point, axis), fields (network, point), tuples (component, order).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 Points = Float[np.ndarray, "point axis"]
 """Input points x_a, one row a point, one column an input coordinate."""
+
+Inputs = Float[Array | np.ndarray, "point axis"]
+"""Input points as a network takes them: NumPy's, or JAX's while a model is traced."""
 
 Fields = Float[Array, "network point"]
 """Outputs phi(x_a) of many networks, one row a network."""
@@ -17,3 +22,6 @@ Tuples = Int[np.ndarray, "component order"]
 
 Vector = Float[np.ndarray, " component"]
 Matrix = Float[np.ndarray, "component component"]
+
+ByOrder = Mapping[int, Float[np.ndarray, " _"]]
+"""One table of unique components for each order r; their lengths differ."""

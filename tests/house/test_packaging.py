@@ -74,7 +74,7 @@ def test_the_source_distribution_can_be_worked_in(built):
     with tarfile.open(built[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     wanted = {path.relative_to(ROOT).as_posix() for path in files()}
-    left_out = {name for name in wanted - names if not name.startswith((".", "typings/"))}
+    left_out = {name for name in wanted - names if not name.startswith(".")}
     assert left_out == set()
     assert not [name for name in names if name.endswith(".pyc") or name.startswith((".venv", "out/"))]
 

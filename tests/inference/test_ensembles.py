@@ -324,5 +324,12 @@ def test_bad_recipes_are_refused(change, message):
 def test_a_generator_that_depends_on_the_block_does_so(monkeypatch):
     """Why rbg is refused: under vmap it draws for the whole block from its first key."""
     monkeypatch.setattr(ensembles, "_check_key", lambda key: None)
-    ens = Ensemble(Network(Cos(), 5), points=POINTS, n=10, key=jax.random.key(0, impl="rbg"))
-    assert not np.array_equal(ens.read(0, 10)[5:], ens.read(5, 5))
+
+    def drawn(impl):
+        ens = Ensemble(Network(Cos(), 5), points=POINTS, n=10, key=jax.random.key(0, impl=impl))
+        return ens.read(0, 10)
+
+    large = {impl: drawn(impl) for impl in ("rbg", "threefry2x32")}
+    monkeypatch.setattr(ensembles, "_BLOCK_FLOATS", 40)
+    assert not np.allclose(drawn("rbg"), large["rbg"])
+    assert np.allclose(drawn("threefry2x32"), large["threefry2x32"])
