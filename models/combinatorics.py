@@ -182,9 +182,7 @@ def connected_from_moments(
     return total
 
 
-def cumulant_jacobian(
-    moments: ByOrder, points: int, order: int, *, even: bool = False
-) -> dict[int, csr_matrix]:
+def cumulant_jacobian(moments: ByOrder, points: int, order: int, *, even: bool = False) -> dict[int, csr_matrix]:
     """D kappa(tuple) / d m(sub-tuple), one sparse matrix (component, sub-component) for each order of moment."""
     count = len(sorted_tuples(points, order))
     rows = np.arange(count)

@@ -1,0 +1,63 @@
+"""The networks of the suite by name: their defaults are such that a couplings fit makes sense, and the table says so."""
+
+import numpy as np
+import pytest
+
+from nnft.models.diagrams import non_gaussianity
+from nnft.models.exact import exact, known_orders
+from nnft.models.networks import Network
+from nnft.models.theories import THEORIES, table, theory_named
+
+
+@pytest.mark.parametrize("name", THEORIES)
+def test_defaults_are_a_theory_one_can_expand_around(name):
+    """A Gram matrix that can be inverted in the units of its diagonal, and eps4 below the limit of `diagnose`."""
+    theory = THEORIES[name]
+    found = exact(theory.network(), theory.grid(), orders=(2, 4))
+    kernel = found.tensor(2)
+    scale = np.sqrt(np.diag(kernel))
+    assert np.linalg.cond(kernel / np.outer(scale, scale)) < 1e3
+    assert non_gaussianity(found.connected(4), None, kernel)[0] < 0.3
+    assert theory.orders == known_orders(theory.network())
+    assert {2, 4} <= set(theory.orders)
+
+
+def test_published_points_would_not_be():
+    """The twin: the reasons given for the choices are true."""
+    erf = exact(THEORIES["erf"].network(), np.linspace(-1, 1, 6)[:, None], orders=(2,)).tensor(2)
+    scale = np.sqrt(np.diag(erf))
+    assert np.linalg.cond(erf / np.outer(scale, scale)) > 5e3
+    relu = exact(THEORIES["relu"].network(), THEORIES["cos"].grid(), orders=(2,)).tensor(2)
+    assert np.linalg.matrix_rank(relu, hermitian=True) == 2
+    near = exact(THEORIES["cos"].network(), np.linspace(-1.5, 1.5, 4)[:, None], orders=(2, 4))
+    assert non_gaussianity(near.connected(4), None, near.tensor(2))[0] > 0.5
+
+
+@pytest.mark.parametrize("name", THEORIES)
+def test_everything_can_be_changed(name):
+    theory = THEORIES[name]
+    changed = theory.network(
+        width=3, readout="uniform", output_scale=2.0, output_bias=0.1, scales=dict.fromkeys(theory.scales, 0.7)
+    )
+    neuron = type(theory.neuron)(**dict.fromkeys(theory.scales, 0.7))
+    assert changed == Network(neuron, 3, "uniform", 2.0, 0.1)
+    assert theory.network() == Network(theory.neuron, theory.width)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="expected a network among cos, erf.*got 'gaus'; try 'gauss'"):
+        theory_named("gaus")
+    with pytest.raises(ValueError, match="expected a parameter of the cos neuron, weight_scale, got bias_scale; try"):
+        theory_named("cos").network(scales={"bias_scale": 1.0})
+
+
+def test_the_table_fits_a_terminal_and_names_everything():
+    lines = table().splitlines()
+    assert max(len(line) for line in lines) <= 100
+    for theory in THEORIES.values():
+        assert any(line.startswith(f"{theory.name} ") for line in lines)
+        assert f"width {theory.width}, weight_scale" in table()
+    shown = table()
+    for name, theory in THEORIES.items():
+        eps4 = non_gaussianity(*(lambda e: (e.connected(4), None, e.tensor(2)))(exact(theory.network(), theory.grid())))
+        assert f"eps4 = {eps4[0]:.2f}" in shown, name
