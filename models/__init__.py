@@ -7,6 +7,8 @@ from .actions import Local as Local
 from .actions import gauge as gauge
 from .actions import identifiable as identifiable
 from .correlators import Correlators as Correlators
+from .diagrams import four_point as four_point
+from .diagrams import non_gaussianity as non_gaussianity
 from .exact import exact as exact
 from .networks import Network as Network
 from .neurons import Cos as Cos

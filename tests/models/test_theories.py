@@ -1,4 +1,4 @@
-"""The networks of the suite by name: their defaults are such that a couplings fit makes sense, and the table says so."""
+"""The networks of the suite by name: their defaults make a fit of couplings sensible, and the table says so."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_everything_can_be_changed(name):
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(ValueError, match="expected a network among cos, erf.*got 'gaus'; try 'gauss'"):
+    with pytest.raises(ValueError, match=r"expected a network among cos, erf.*got 'gaus'; try 'gauss'"):
         theory_named("gaus")
     with pytest.raises(ValueError, match="expected a parameter of the cos neuron, weight_scale, got bias_scale; try"):
         theory_named("cos").network(scales={"bias_scale": 1.0})
