@@ -15,14 +15,15 @@ def couplings_caption(fit: xr.DataTree) -> str:
     if "coupling" in posterior:
         return "Posterior density of the one coupling λ; shaded, its 89 % interval."
     if "g4" in posterior:
+        label, monomial = _example(fit)[:2]
         return (
             "Coefficients g<sub>abcd</sub> of the sorted monomials "
-            "φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>, posterior mean and 89 % interval, sorted. Row 0012 "
-            "belongs to φ<sub>0</sub>²φ<sub>1</sub>φ<sub>2</sub>; a coefficient counts all orderings of its points, "
-            "so that mixed ones are larger."
+            "φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>, posterior mean with one standard deviation, sorted. "
+            f"Row {label} belongs to {monomial}; a coefficient counts all orderings of its points, so that mixed ones "
+            "are larger."
         )
     if "u" not in posterior:
-        return "λ(x) at each point, posterior mean and 89 % interval."
+        return "λ(x) at each point, posterior mean with one standard deviation."
     where = "position" if group(fit, "constant_data").sizes["axis"] == 1 else "number"
     return (
         "Left: posterior mean of λ<sub>i</sub>(x,y), the coupling of φ(x)<sup>i</sup>φ(y)<sup>4−i</sup>, in the gauge "
@@ -37,11 +38,13 @@ def four_point_caption(fit: xr.DataTree) -> str:
     """For `plots.plot_four_point`."""
     observed, constants = group(fit, "observed_data"), group(fit, "constant_data")
     known = "G4_exact" in constants
+    label, _, places = _example(fit)
     text = (
-        "The connected four-point function, one row for each distinct component (0012 is that of x<sub>0</sub>, "
-        f"x<sub>0</sub>, x<sub>1</sub>, x<sub>2</sub>), sorted by the {'exact' if known else 'measured'} value. "
-        "Black: measured, with standard errors. Orange: what the fitted action predicts, from tree level (tick) to "
-        "tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, and a bar "
+        "The connected four-point function (fourth joint cumulant over networks), one row for each distinct "
+        f"component, named where there is room ({label} is that of {places}), sorted by the "
+        f"{'exact' if known else 'measured'} value. Black: measured, with one standard error. Orange: what the "
+        "fitted quartic couplings predict with the two-point function on every line, from tree level (tick) to tree "
+        "plus one loop; the length of the bar is the size of the truncation, not a statistical error, and a bar "
         "that leaves the frame is cut."
     )
     if not known:
@@ -60,11 +63,12 @@ def schwinger_dyson_caption(z: np.ndarray, error: np.ndarray, contained: np.ndar
     which = "all" if solved == inside else str(solved)
     exactly = f", {which} of them solved exactly by the fit (last row)" if solved else ""
     rings = f"Rings: the {inside} monomials the action contains{exactly}."
+    far = int(np.sum(np.abs(outside) > 3))
     return (
         "Each quartic monomial T gives one equation, ⟨∇T·W∇S⟩ = ⟨Δ<sub>W</sub>T⟩, with W the metric. Shown is the "
         f"difference of its two sides over its standard error; the band is ±2. {rings} Dots: the {len(outside)} "
-        f"monomials it leaves out, {int(np.sum(np.abs(outside) > 3))} of them beyond three standard errors. The "
-        "distance grows like the square root of the number of networks: it says that a term is there, not that it is "
+        f"monomials it leaves out, {far or 'none'} of them beyond three standard errors. The distance of a term that "
+        "is there grows like the square root of the number of networks: it says that the term is seen, not that it is "
         "large."
     )
 
@@ -74,16 +78,27 @@ def prior_caption(fit: xr.DataTree) -> str:
     ratios = [c.prior_sd / c.sd for c in couplings(fit)]
     middle = f" (median {count(float(np.median(ratios)))})" if len(ratios) > 1 else ""
     return (
-        "89 % intervals of prior (grey) and posterior (blue). The axis is linear near zero and logarithmic beyond. On "
-        f"the right, how many times the data narrowed each coupling{middle}; where this is near one, the prior speaks."
+        "89 % intervals of prior (grey) and posterior (blue); the dot is the posterior mean. The axis is linear "
+        f"near zero and logarithmic beyond. On the right, how many times the data narrowed each coupling{middle}; "
+        "where this is near one, the prior speaks."
     )
 
 
-def trace_caption() -> str:
+def trace_caption(fit: xr.DataTree) -> str:
     """For `plots.plot_trace_rank`."""
+    which = "The three couplings" if len(couplings(fit, quadratic=True)) >= 3 else "The couplings"
     return (
-        "The three couplings with the largest R̂, quadratic ones q<sub>ab</sub> included. Left: all chains on top of "
+        f"{which} with the largest R̂, quadratic ones q<sub>ab</sub> included. Left: all chains on top of "
         "each other; they should be one band without drift. Right: how often each chain’s draws take each rank among "
         "all draws; chains that agree are flat within the grey band, which holds 95 % of the counts of independent "
         "draws."
     )
+
+
+def _example(fit: xr.DataTree) -> tuple[str, str, str]:
+    """A row that the four-point figure has: its label, its monomial, its points."""
+    points = min(group(fit, "constant_data").sizes["x"], 3)
+    quad = ((0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2))[points - 1]
+    powers = {1: "", 2: "<sup>2</sup>", 4: "<sup>4</sup>"}
+    monomial = "".join(f"φ<sub>{a}</sub>{powers[quad.count(a)]}" for a in dict.fromkeys(quad))
+    return "".join(map(str, quad)), monomial, ", ".join(f"x<sub>{a}</sub>" for a in quad)

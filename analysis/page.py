@@ -16,12 +16,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ..models.theories import THEORIES
 from . import captions, plots
 from .couplings import INTERVAL, Coupling, couplings, group, indices
 from .diagnostics import Check
-from .paragraph import ACTION_NAMES, count, origin, paragraph, significant, typeset, with_error
+from .paragraph import ACTION_NAMES, count, model, origin, paragraph, significant, typeset, with_error
 from .residuals import schwinger_dyson
-from .session import session
+from .session import command, session
 
 __all__ = ["page"]
 
@@ -37,7 +38,7 @@ def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     checks = list(checks)
     frame = files(__package__)
     name = ACTION_NAMES[fit.attrs["action"]]
-    title = f"{name[0].upper()}{name[1:]} of {'' if 'model' in fit.attrs else 'networks '}{origin(fit)}"
+    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else 'networks '}{origin(fit)}"
     made = str(fit.attrs.get("created_at", ""))[:10]
     points = group(fit, "constant_data").sizes["x"]
     subtitle = f"{count(float(fit.attrs['networks']))} networks, {points} point{'s' if points > 1 else ''}, {made}"
@@ -54,7 +55,7 @@ def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         couplings=_fold(_coupling_table(found), len(found), "couplings"),
         checks=_check_table(checks),
         points=_points(fit),
-        action=_action(fit),
+        action=_action(fit, checks),
         reproduce=_reproduce(fit),
     )
 
@@ -77,6 +78,8 @@ def _verdict(check: Check) -> str:
 def _maths(text: str) -> str:
     """Plain text as HTML, with true indices on the symbols of checks and couplings."""
     text = escape(typeset(text), quote=False).replace("ε₄", "ε<sub>4</sub>").replace("G₄ᶜ", "G<sub>4</sub><sup>c</sup>")
+    text = re.sub(r"([≤≥<>±]|&[lg]t;) (?=[\d−])", "\\1\u00a0", text)  # a sign stays with its number
+    text = re.sub(r"(?<=\d) ±", "\u00a0±", text)
     return re.sub(r"\b([guvq])4?\[([\d,]+)\]", lambda m: f"{m[1]}<sub>{indices(m[2])}</sub>", text)
 
 
@@ -104,7 +107,7 @@ def _figures(fit: xr.DataTree) -> Iterable[str]:
         )
     caption = captions.prior_caption(fit)
     yield _figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
-    yield _figure(plots.plot_trace_rank(fit), "Traces and ranks of the slowest couplings", captions.trace_caption())
+    yield _figure(plots.plot_trace_rank(fit), "Traces and ranks of the slowest couplings", captions.trace_caption(fit))
 
 
 def _figure(figure: Figure, alt: str, caption: str) -> str:
@@ -119,11 +122,12 @@ def _figure(figure: Figure, alt: str, caption: str) -> str:
 
 def _couplings_text() -> str:
     return (
-        f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the standard "
-        "deviation of the prior. ESS is the effective number of draws (bulk), R̂ compares the chains. The errors are "
-        "those of a finite number of networks (sandwich covariance of the score equations); what the action leaves "
-        "out is not in them. Fields are in units of the network’s output, quartic couplings in those units to the "
-        "power −4."
+        f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
+        "standard deviation of the prior. ESS is the effective number of draws (bulk), R̂ compares the chains. The "
+        "errors are those of a finite number of networks (sandwich covariance of the score equations); what the "
+        "action leaves out is not in them. The quadratic couplings q<sub>ab</sub> come last; an index is the number "
+        "of a point in the <a href='#action'>list of points</a>. Quadratic couplings are in units of "
+        "φ<sup>−2</sup>, quartic ones in units of φ<sup>−4</sup>."
     )
 
 
@@ -171,8 +175,39 @@ def _points(fit: xr.DataTree) -> str:
         rows.append(f"<tr><th scope='row'>x<sub>{k}</sub></th>{inner}</tr>")
     head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *heads))
     table = f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    metric = escape(str(fit.attrs.get("metric_from", "given")))
-    return _fold(table, len(rows), "points") + f"<p>Metric W of score matching: {metric}.</p>"
+    return _fold(table, len(rows), "points") + f"<p>{_metric(fit)}</p>"
+
+
+def _metric(fit: xr.DataTree) -> str:
+    """Which matrix contracts the indices of a gradient; the checks call it K."""
+    told = str(fit.attrs.get("metric_from", "given"))
+    what = {
+        "given": "was given by hand",
+        "exact kernel": "is the exact two-point function G<sub>2</sub>",
+        "two-point function of the data": "is the measured two-point function G<sub>2</sub>",
+    }.get(told, f"is the two-point function G<sub>2</sub> of {escape(told)}")
+    return f"The metric W of score matching (K in the checks) {what}."
+
+
+def _field(fit: xr.DataTree) -> str:
+    """What phi is and how it is normalised."""
+    line = model(fit)
+    if not line:
+        return "<p>φ is the field as it was given, in its own units.</p>"
+    code = f"<code>{escape(line)}</code>"
+    if not line.startswith("Network("):
+        return f"<p>φ is the field of the NumPyro model {code}, in its own units.</p>"
+    name = re.match(r"Network\(neuron=(\w+)\(", line)
+    known = [theory.activation for theory in THEORIES.values() if name and type(theory.neuron).__name__ == name[1]]
+    neuron = ""
+    if known:
+        scales = "sW = weight_scale" + (", sb = bias_scale" if "sb" in known[0] else "")
+        neuron = f" The neuron is <code>{escape(known[0])}</code>, {scales}, d the dimension of x."
+    return (
+        "<p class='maths'>φ(x) = N<sup>−1/2</sup> ∑<sub>i=1…N</sub> W<sub>i</sub> s<sub>i</sub>(x) + b</p>"
+        "<p>N is the width, output_scale the standard deviation of W<sub>i</sub>, output_bias that of b."
+        f"{neuron} These networks: {code}.</p>"
+    )
 
 
 _QUADRATIC = "S = ∑<sub>a≤b</sub> q<sub>ab</sub> φ<sub>a</sub>φ<sub>b</sub> + "
@@ -189,25 +224,34 @@ _WRITTEN = {
         f"{_QUADRATIC}∑<sub>x,y</sub> w<sub>x</sub>w<sub>y</sub> ∑<sub>i=0…3</sub> λ<sub>i</sub>(x,y) "
         "φ(x)<sup>i</sup>φ(y)<sup>4−i</sup>",
         "Different λ<sub>i</sub> can give the same S. What can be told apart are the coefficients g<sub>a</sub> of "
-        "φ<sub>a</sub>⁴, u<sub>ab</sub> of φ<sub>a</sub>φ<sub>b</sub>³ (a ≠ b) and v<sub>ab</sub> of "
-        "φ<sub>a</sub>²φ<sub>b</sub>² (a &lt; b), and these are fitted. The λ<sub>i</sub> are shown in one gauge: "
-        "λ<sub>0</sub> diagonal, λ<sub>1</sub> the transpose of λ<sub>3</sub>, λ<sub>2</sub> symmetric, and no "
-        "diagonal in the last three. That is, λ<sub>0</sub>(a,a) = g<sub>a</sub>/w<sub>a</sub>², λ<sub>1</sub>(a,b) = "
-        "λ<sub>3</sub>(b,a) = u<sub>ab</sub>/(2w<sub>a</sub>w<sub>b</sub>), λ<sub>2</sub>(a,b) = λ<sub>2</sub>(b,a) = "
+        "φ<sub>a</sub><sup>4</sup>, u<sub>ab</sub> of φ<sub>a</sub>φ<sub>b</sub><sup>3</sup> (a ≠ b) and "
+        "v<sub>ab</sub> of φ<sub>a</sub><sup>2</sup>φ<sub>b</sub><sup>2</sup> (a &lt; b), and these are fitted. The "
+        "λ<sub>i</sub> are shown in one gauge: λ<sub>0</sub> diagonal, λ<sub>1</sub> the transpose of "
+        "λ<sub>3</sub>, λ<sub>2</sub> symmetric, and no diagonal in the last three. That is, λ<sub>0</sub>(a,a) = "
+        "g<sub>a</sub>/w<sub>a</sub><sup>2</sup>, λ<sub>1</sub>(a,b) = λ<sub>3</sub>(b,a) = "
+        "u<sub>ab</sub>/(2w<sub>a</sub>w<sub>b</sub>), λ<sub>2</sub>(a,b) = λ<sub>2</sub>(b,a) = "
         "v<sub>ab</sub>/(2w<sub>a</sub>w<sub>b</sub>).",
     ),
     "FullQuartic": (
         f"{_QUADRATIC}∑<sub>a≤b≤c≤d</sub> g<sub>abcd</sub> φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>",
-        "One coupling for each sorted quadruple of points: every quartic monomial.",
+        "One coupling for each sorted quadruple of points: every quartic monomial. Quadrature weights are absorbed.",
     ),
 }
 
 
-def _action(fit: xr.DataTree) -> str:
+def _action(fit: xr.DataTree, checks: list[Check]) -> str:
     formula, what = _WRITTEN[fit.attrs["action"]]
+    unbounded = any(check.name == "draws unbounded below" and check.verdict != "pass" for check in checks)
+    beyond = (
+        " Its quartic part is negative in some direction, so that exp(−S) itself is no density: S is the beginning of "
+        "an expansion around the Gaussian."
+        if unbounded
+        else ""
+    )
     return (
-        f'<p class="maths">{formula}</p><p>The density of the field at these points is proportional to exp(−S), with '
-        f"φ<sub>a</sub> = φ(x<sub>a</sub>) and a the number of a point. {what} The quadratic part is fitted together "
+        f'{_field(fit)}<p class="maths">{formula}</p><p>S is fitted to minus the logarithm of the density of the field '
+        "at these points, up to a constant; φ<sub>a</sub> = φ(x<sub>a</sub>), with a the number of a "
+        f"point. {what}{beyond} The quadratic part is fitted together "
         "with the quartic one, since each shifts the other.</p><p>The couplings belong to this set of points: another "
         "set has other couplings, and two sets are compared through the correlators they predict.</p>"
     )
@@ -218,6 +262,8 @@ def _reproduce(fit: xr.DataTree) -> str:
     if "study" in fit.attrs:
         parts.append("<p>On the command line, <code>nnft run study.toml -o out/</code> with this file:</p>")
         parts.append(f"<pre>{escape(str(fit.attrs['study']).rstrip())}</pre><p>The same in a session:</p>")
+    elif line := command(fit):
+        parts.append(f"<p>On the command line:</p><pre>{escape(line)}</pre><p>The same in a session:</p>")
     parts.append(f"<pre>{escape(session(fit))}</pre>")
     names = [str(name) for name in fit.attrs]
     told = ", ".join(f"{n.removesuffix('_version')} {fit.attrs[n]}" for n in names if n.endswith("_version"))

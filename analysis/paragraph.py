@@ -3,13 +3,17 @@
 Value and error are cut at the second digit of the error: 0.1755 ± 0.0018.
 """
 
+import ast
 import re
 from collections.abc import Iterable
 from math import floor, log10
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ..models import neurons
+from ..models.networks import Network
 from .couplings import couplings, group
 from .diagnostics import LIMITS, Check
 
@@ -18,6 +22,7 @@ __all__ = [
     "caveat",
     "count",
     "measured",
+    "model",
     "origin",
     "paragraph",
     "share",
@@ -32,6 +37,7 @@ ACTION_NAMES = {
     "Bilocal": "bilocal quartic action",
     "FullQuartic": "full quartic action",
 }
+_NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh"}
 # What a warning means for the numbers, the gravest first; a warning not listed speaks for itself.
 _CAVEATS = {
     "share of the gain": "{part} of what is not Gaussian sits in quartic terms that this action leaves out, so that "
@@ -42,6 +48,7 @@ _CAVEATS = {
     "draws unbounded below": "the quartic form is negative in some direction, so that exp(−S) cannot be normalised "
     "and the couplings are those of an expansion around the Gaussian",
 }
+_SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form")
 
 
 def paragraph(fit: xr.DataTree, checks: Iterable[Check]) -> str:
@@ -56,21 +63,46 @@ def measured(fit: xr.DataTree) -> str:
     where = "one point" if points == 1 else f"{points} points"
     quartic = len(couplings(fit))
     many = "its coupling" if quartic == 1 else f"its {quartic} couplings"
+    what = origin(fit)
+    made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} networks, {what},"
     return (
-        f"The field of {count(networks)} networks, {origin(fit)}, was measured at {where}. From its moments of order "
-        f"two, four and six, score matching determined the {ACTION_NAMES[fit.attrs['action']]}: {many}, together with "
-        "the quadratic part."
+        f"The field of {made} was measured at {where}. From its moments of order two, four and six, score matching "
+        f"determined the {ACTION_NAMES[fit.attrs['action']]}: {many}, together with the quadratic part."
     )
 
 
 def origin(fit: xr.DataTree) -> str:
-    """The model where it is known, else the array or file the networks came from."""
+    """In words: the networks of the suite, the user's own model, else the array or file the networks came from."""
     if "model" in fit.attrs:
-        return str(fit.attrs["model"])
+        return _networks(model(fit)) or f"of the model {model(fit)}"
     source = str(fit.attrs.get("source", ""))
     if source.startswith("Samples(") and not source.startswith("Samples(array"):
         return f"read from {source.removeprefix('Samples(').split(', n=')[0]}"
     return "given as an array" if source else "known through given correlators"
+
+
+def model(fit: xr.DataTree) -> str:
+    """The model in one line of code, a function by its name; empty where the networks came without one."""
+    line = re.sub(r"\s+", " ", str(fit.attrs.get("model", "")))
+    line = re.sub(r"(?<=\() | (?=\))|,(?= \))", "", line)
+    return re.sub(r"<(?:bound method|function) ([\w.<>]+) (?:at|of) .*>", r"\1", line)
+
+
+def _networks(line: str) -> str:
+    """Networks of the suite in words, "cosine networks of width 20 (output_bias 1.0)"; empty for any other model."""
+    try:
+        call: Any = ast.parse(line, mode="eval").body
+        settings = {word.arg: word.value for word in call.keywords}
+        neuron, width = settings.pop("neuron"), settings.pop("width").value
+        name = neuron.func.id
+        given = [(word.arg, word.value.value, getattr(neurons, name)) for word in neuron.keywords]
+        given += [(word, value.value, Network) for word, value in settings.items()]
+        other = [f"{word} {value}" for word, value, kind in given if value != getattr(kind, word)]
+        if call.func.id != "Network" or call.args or neuron.args:
+            return ""
+        return f"{_NEURONS[name]} networks of width {width}{f' ({", ".join(other)})' if other else ''}"
+    except (SyntaxError, AttributeError, KeyError):
+        return ""
 
 
 def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
@@ -82,12 +114,14 @@ def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         first = failed[0]
         others = "" if len(failed) == 1 else f", one of {len(failed)} checks that fail"
         number = typeset(f"{first.value}, limit {first.limit}")
-        return f"Do not use these numbers as they stand: {typeset(first.name)} ({number}){others}. {typeset(first.why)}"
+        longer = " Sample longer: more draws may mend it." if all(c.name in _SAMPLED for c in failed) else ""
+        reason = f"{typeset(first.name)} ({number}){others}. {typeset(first.why)}"
+        return f"Do not use these numbers as they stand: {reason}{longer}"
     found = couplings(fit)
     if not _non_gaussian(fit) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
         sd = float(np.median([c.sd for c in found]))
         return (
-            "The main caveat is the number of networks: a coupling within "
+            "The main caveat is the number of networks: a coupling within about "
             f"{significant(LIMITS['resolved'] * sd, 2)} of zero, three standard deviations, is not seen."
             + ("" if not warned else f" {_word(len(warned))} {'check warns' if len(warned) == 1 else 'checks warn'}.")
         )
@@ -192,6 +226,8 @@ def typeset(text: str) -> str:
         "exp(-S)": "exp(−S)",
         "Z2": "Z₂",
         "G4c": "G₄ᶜ",
+        "R-hat": "R̂",
+        "Schwinger-Dyson": "Schwinger–Dyson",
     }
     for plain, sign in signs.items():
         text = text.replace(plain, sign)

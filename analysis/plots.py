@@ -14,7 +14,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from scipy import stats
 
 from .couplings import INTERVAL, Coupling, couplings, group, indices
@@ -67,7 +68,7 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
 
     Bilocal: posterior mean and standard deviation of lambda_0, lambda_1, lambda_2 in the stated gauge (lambda_3 is the
     transpose of lambda_1), cells the gauge leaves empty blank, a ring where |mean| < 2 sd. Local: lambda(x) = g_x/w_x
-    with its 89 % interval. Constant: the posterior density of lambda. FullQuartic: g4 sorted, with 89 % intervals.
+    and one sd. Constant: the posterior density of lambda. FullQuartic: g4 sorted, with one sd.
     """
     posterior = group(fit, "posterior")
     if "coupling" in posterior:
@@ -90,7 +91,8 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
         unresolved = np.argwhere(~empty & (np.abs(mean[i]) < 2.0 * sd[i]))
         if len(unresolved):
             marks = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 0.9}
-            row[0].scatter(unresolved[:, 1], unresolved[:, 0], s=22, label="|mean| < 2 sd", **marks)
+            halo = [withStroke(linewidth=2.4, foreground="white")]  # or a ring is lost on a dark cell
+            row[0].scatter(unresolved[:, 1], unresolved[:, 0], s=22, label="|mean| < 2 sd", path_effects=halo, **marks)
         row[0].set_title(rf"$\lambda_{i}(x,y)$ of {powers[i]}", loc="left")
         row[1].set_title("standard deviation", loc="left")
         row[0].set_ylabel(f"x {positions}")
@@ -272,10 +274,9 @@ def _sorted_couplings(found: Sequence[Coupling]) -> Figure:
     figure = _tall(len(found), header=0.8)
     panel = figure.subplots()
     panel.axvline(0.0, color=GREY, lw=0.7)
-    mean = np.array([c.mean for c in found])
-    reach = np.array([(c.mean - c.low, c.high - c.mean) for c in found]).T
-    panel.errorbar(mean, rows, xerr=reach, fmt="o", color=BLUE, ms=3.0, lw=1.0)
-    panel.set_xlabel(r"$g_{abcd}$, 89 % interval")
+    mean, sd = np.array([(c.mean, c.sd) for c in found]).T
+    panel.errorbar(mean, rows, xerr=sd, fmt="o", color=BLUE, ms=3.0, lw=1.0)
+    panel.set_xlabel(r"$g_{abcd}$")
     panel.set_ylabel("points a b c d")
     _label_rows(panel, [indices(c.where) for c in found], np.abs([c.z for c in found]))
     return figure
@@ -289,12 +290,11 @@ def _local(fit: xr.DataTree) -> Figure:
     places = group(fit, "constant_data")["x_position"].values
     line = places.shape[1] == 1
     where = places[:, 0] if line else np.arange(len(weights))
-    mean = np.array([c.mean for c in found]) / weights
-    reach = np.array([(c.mean - c.low, c.high - c.mean) for c in found]).T / weights
+    mean, sd = np.array([(c.mean, c.sd) for c in found]).T / weights
     panel.axhline(0.0, color=GREY, lw=0.7)
-    panel.errorbar(where, mean, yerr=reach, fmt="o", color=BLUE, ms=4.0, lw=1.2)
+    panel.errorbar(where, mean, yerr=sd, fmt="o", color=BLUE, ms=4.0, lw=1.2)
     panel.set_xlabel("x" if line else "point (number)")
-    panel.set_ylabel(r"$\lambda(x)$, 89 % interval")
+    panel.set_ylabel(r"$\lambda(x)$")
     panel.set_xticks(where if len(where) <= 10 else where[:: len(where) // 8])
     return figure
 
@@ -323,10 +323,18 @@ def _map(panel: Axes, values: np.ma.MaskedArray, colours: str, names: list[str])
     if wide:
         decades = 10.0 ** np.arange(np.floor(np.log10(top)), np.log10(np.median(sizes)), -1.0)[:2]
         bar.set_ticks([*(-decades if signed else []), 0.0, *decades[::-1]])
-        bar.ax.yaxis.set_major_formatter("{x:g}")
     else:
         bar.ax.yaxis.set_major_locator(MaxNLocator(4, symmetric=signed))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_plain))  # a power of ten above the bar runs into the title
     bar.outline.set_linewidth(0.4)
+
+
+def _plain(value: float, _: object = None) -> str:
+    """0.0025, −0.03, 5·10⁻⁶: the whole number at each tick, with no power of ten kept elsewhere."""
+    if value == 0.0 or 1e-4 <= abs(value) < 1e5:
+        return f"{value:.6g}".replace("-", "−")
+    mantissa, power = f"{value:.3e}".split("e")
+    return rf"${float(mantissa):g}{{\cdot}}10^{{{int(power)}}}$"
 
 
 def _point_names(fit: xr.DataTree) -> tuple[list[str], str]:
@@ -343,6 +351,7 @@ def _pulls(panel: Axes, pull: np.ndarray, rows: np.ndarray) -> None:
     panel.plot(pull, rows, "o", color=BLACK, ms=2.6)
     edge = 1.1 * max(3.2, float(np.max(np.abs(pull))))
     panel.set_xlim(-edge, edge)
+    panel.xaxis.set_major_locator(MultipleLocator(2) if edge < 6.0 else MaxNLocator(3, symmetric=True))
     panel.tick_params(left=False)
 
 

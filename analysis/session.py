@@ -1,14 +1,18 @@
 """The lines of a session that made a fit, written from what the fit remembers."""
 
+import json
 import re
+import shlex
 from ast import literal_eval
 
 import numpy as np
 import xarray as xr
 
+from ..models.actions import ACTIONS
 from .couplings import group
+from .paragraph import model
 
-__all__ = ["session"]
+__all__ = ["command", "session"]
 
 _DEFAULTS = {"chains": 4, "draws": 1000, "warmup": 500, "prior_scale": 1.0}
 
@@ -25,9 +29,9 @@ def session(fit: xr.DataTree) -> str:
         f"points = np.array({points})",
     ]
     if source.startswith("Ensemble("):
-        model = str(fit.attrs.get("model", ""))
-        known = re.fullmatch(r"[A-Z]\w*\(.*\)", model) and "<" not in model
-        lines.append(f"net = {_prefixed(model)}" if known else f"net = ...  # the NumPyro model {model}")
+        line = model(fit)
+        known = re.fullmatch(r"[A-Z]\w*\(.*\)", line) and "<" not in line
+        lines.append(f"net = {_prefixed(line)}" if known else f"net = ...  # the NumPyro model {line}")
         site = re.search(r"site='(\w+)'", source)
         extra = f", site={site[1]!r}" if site and site[1] != "phi" else ""
         key = _key(fit.attrs["ensemble_key"]) if "ensemble_key" in fit.attrs else "..."
@@ -37,8 +41,8 @@ def session(fit: xr.DataTree) -> str:
         lines.append(f"ens = inf.Ensemble(net, points=points, n={number}, key={key}{extra})")
         lines.append("data = inf.measure(ens)")
     elif source.startswith("Samples("):
-        name = source.removeprefix("Samples(").split(", n=")[0]
-        lines.append(f"data = inf.Samples({'...' if name == 'array' else repr(name)}, points)  # (network, point)")
+        name = repr(_file(fit)) if _file(fit) else "..."
+        lines.append(f"data = inf.Samples({name}, points)  # (network, point)")
     else:
         lines.append("data = ...  # the correlators the fit was given")
     lines.append(f"fit = inf.fit(data, m.{fit.attrs['action']}(), key={_key(fit.attrs.get('key', ''))}{_options(fit)})")
@@ -46,12 +50,41 @@ def session(fit: xr.DataTree) -> str:
     return "\n".join(lines)
 
 
-def _options(fit: xr.DataTree) -> str:
-    """Arguments of `fit` that are not its defaults."""
-    sizes, weights = group(fit, "posterior").sizes, group(fit, "constant_data")["weights"].values
+def command(fit: xr.DataTree) -> str:
+    """The line `nnft fit ...` that repeats the fit of a file of samples; empty where there is none."""
+    points = group(fit, "constant_data")["x_position"].values
+    name, key = _file(fit), re.fullmatch(r"jax\.random\.key\((\d+)\)", _key(fit.attrs.get("key", "")))
+    if not name or key is None or int(key[1]) == 0 or points.shape[1] != 1 or fit.attrs.get("metric_from") == "given":
+        return ""
+    places = ",".join(f"{x:.17g}" for x in points[:, 0])
+    action = next(name for name, kind in ACTIONS.items() if kind.__name__ == fit.attrs["action"])
+    words = ["nnft fit", shlex.quote(name), f"--points {places}", f"--action {action}", f"--seed {int(key[1]) - 1}"]
+    words += [f"--set {option}" for option in _changed(fit)]
+    weights = group(fit, "constant_data")["weights"].values
+    if not np.all(weights == 1.0):
+        words.append(f"--set weights={json.dumps(weights.tolist(), separators=(',', ':'))}")
+    return " ".join([*words, "-o out/"])
+
+
+def _file(fit: xr.DataTree) -> str:
+    """The name of the file the samples were read from, else empty."""
+    source = str(fit.attrs.get("source", ""))
+    name = source.removeprefix("Samples(").split(", n=")[0]
+    return name if source.startswith("Samples(") and name != "array" else ""
+
+
+def _changed(fit: xr.DataTree) -> list[str]:
+    """name=value of the numbers given to `fit` that are not its defaults."""
+    sizes = group(fit, "posterior").sizes
     used = {"chains": sizes["chain"], "draws": sizes["draw"]}
     used |= {name: fit.attrs[name] for name in ("warmup", "prior_scale") if name in fit.attrs}
-    text = "".join(f", {name}={value:g}" for name, value in used.items() if value != _DEFAULTS[name])
+    return [f"{name}={value:.17g}" for name, value in used.items() if value != _DEFAULTS[name]]
+
+
+def _options(fit: xr.DataTree) -> str:
+    """Arguments of `fit` that are not its defaults."""
+    weights = group(fit, "constant_data")["weights"].values
+    text = "".join(f", {option}" for option in _changed(fit))
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
     if fit.attrs.get("metric_from") == "given":

@@ -1,6 +1,7 @@
 """The page stands alone, holds what was found and checked, and tells how to find it again."""
 
 import re
+import shlex
 from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -8,13 +9,17 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 from nnft import inference as inf
+from nnft.analysis.captions import four_point_caption
+from nnft.analysis.cli import main
 from nnft.analysis.couplings import couplings
 from nnft.analysis.diagnostics import Check, diagnose
 from nnft.analysis.page import page
 from nnft.analysis.paragraph import typeset
-from nnft.analysis.session import session
+from nnft.analysis.session import command, session
+from nnft.analysis.study import read_points
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")
@@ -145,15 +150,72 @@ def test_the_session_repeats_the_fit(small_fit, monkeypatch):
     assert type(seen["action"]).__name__ == "Bilocal"
 
 
+def test_a_model_written_on_several_lines_is_one_line_of_the_session(small_fit):
+    fit = small_fit.copy(deep=True)
+    fit.attrs["model"] = "Network(\n  neuron=Gauss(bias_scale=0.3), width=200, output_scale=1.0, output_bias=0.0\n)"
+    assert (
+        "\nnet = m.Network(neuron=m.Gauss(bias_scale=0.3), width=200, output_scale=1.0, output_bias=0.0)\n"
+        in session(fit)
+    )
+
+
+def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path):
+    """The line is parsed by `nnft` and asks for the same fit."""
+    fit = small_fit.copy(deep=True)
+    fit.attrs |= {"source": "Samples(my file.npy, n=20000, points=3, float32)", "prior_scale": 2.0, "warmup": 200}
+    fit["constant_data"]["weights"][:] = [0.5, 1.0, 0.5]
+    seen = {}
+    monkeypatch.setattr(
+        "nnft.analysis.study.fit_samples",
+        lambda file, points, out, **more: seen.update(file=file, points=points, **more),
+    )
+    monkeypatch.setattr("nnft.analysis.cli._finish", lambda options, work: work() or 0)
+    assert main(shlex.split(command(fit))[1:]) == 0
+    fitting = seen["fitting"]
+    assert seen["file"] == "my file.npy"
+    np.testing.assert_array_equal(read_points(seen["points"])[:, 0], [-2.0, 0.0, 2.0])
+    assert (fitting.action, fitting.seed, fitting.draws, fitting.warmup) == ("bilocal", 5, 200, 200)
+    assert (fitting.prior_scale, list(fitting.weights)) == (2.0, [0.5, 1.0, 0.5])
+
+
+def test_the_page_says_what_phi_is(small_fit, monkeypatch):
+    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    fit = small_fit.copy(deep=True)
+    made = page(fit, [PASS])
+    assert "<h1>Bilocal quartic action of cosine networks of width 20</h1>" in made
+    assert "cos(w.x + c)" in made
+    assert "is no density" not in made
+    assert "is no density" in page(fit, [Check("draws unbounded below", "100% of 200", "0%", "warn", "Negative.")])
+    fit.attrs["model"] = "<function mine at 0x1>"
+    assert "the field of the NumPyro model <code>mine</code>" in page(fit, [PASS])
+    del fit.attrs["model"]
+    fit.attrs["source"] = "Samples(mine.npy, n=20000, points=3, float32)"
+    made = page(fit, [PASS])
+    assert "<h1>Bilocal quartic action of networks read from mine.npy</h1>" in made
+    assert "the field as it was given" in made
+
+
+def test_captions_name_rows_that_are_there(small_fit):
+    fit = small_fit.copy(deep=True)
+    assert "0012 is that of" in four_point_caption(fit)
+    for points, label in ((1, "0000"), (2, "0011")):
+        constants = fit["constant_data"].to_dataset().isel(x=slice(points))
+        assert f"({label} is that of" in four_point_caption(
+            xr.DataTree.from_dict({**{k: v.to_dataset() for k, v in fit.children.items()}, "constant_data": constants})
+        )
+
+
 def test_the_session_says_what_it_does_not_know(small_fit):
     fit = small_fit.copy(deep=True)
     assert "# key: the one the networks were drawn with" in session(fit)
     fit.attrs["model"] = "<function mine at 0x1>"
-    assert "net = ...  # the NumPyro model <function mine at 0x1>" in session(fit)
+    assert "net = ...  # the NumPyro model mine\n" in session(fit)
+    assert command(fit) == ""
     fit.attrs["source"] = "Samples(mine.npy, n=20000, points=3, float32)"
     assert "inf.Samples('mine.npy', points)" in session(fit)
     fit.attrs["source"] = "Samples(array, n=20000, points=3, float32)"
     assert "inf.Samples(..., points)" in session(fit)
+    assert command(fit) == ""
     fit["constant_data"]["weights"][:] = 2.0
     assert "weights=np.array([2.0, 2.0, 2.0])" in session(fit)
     fit.attrs["key"] = "[7, 8]"

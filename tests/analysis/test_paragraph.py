@@ -7,13 +7,14 @@ import pytest
 
 from nnft.analysis.couplings import couplings
 from nnft.analysis.diagnostics import Check
-from nnft.analysis.paragraph import count, paragraph, significant, with_error
+from nnft.analysis.paragraph import count, model, origin, paragraph, significant, with_error
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
 WARN = Check("share of the gain", "12.0% +- 1.0%", ">= 90%", "warn", "Part of the gain.")
 ODD = Check("something new", "-3 +- 1", "none", "warn", "It was never seen before.")
 FAIL = Check("eps4", "0.41 +- 0.02", "< 0.3", "fail", "Too far from Gaussian.")
+SHORT = Check("R-hat", "1.0131", "<= 1.01", "fail", "Chains differ.")
 
 
 def changed(fit, **attrs):
@@ -49,7 +50,7 @@ CHANGES = {
 }
 
 
-VERDICTS = [[], [PASS], [WARN], [ODD], [WARN, ODD], [WARN, ODD, ODD], [FAIL], [FAIL, FAIL, WARN]]
+VERDICTS = [[], [PASS], [WARN], [ODD], [WARN, ODD], [WARN, ODD, ODD], [FAIL], [FAIL, FAIL, WARN], [SHORT]]
 
 
 @pytest.mark.parametrize("verdicts", VERDICTS)
@@ -75,7 +76,7 @@ def test_the_paragraph_is_grammatical(fits, action, change, verdicts):
 def test_the_paragraph_follows_the_numbers(small_fit):
     attrs = small_fit["constant_data"].attrs
     text = paragraph(small_fit, [PASS])
-    assert "20\u202f000 networks" in text
+    assert "20\u202f000 cosine networks of width 20 was measured at 3 points" in text
     assert f"ε₄ = {with_error(attrs['eps4'], attrs['eps4_error'])}" in text
     assert f"({with_error(100 * attrs['share'], 100 * attrs['share_error'])})\u202f% of the gain" in text
     clear = sum(abs(c.z) > 3 for c in couplings(small_fit))
@@ -89,8 +90,32 @@ def test_the_paragraph_follows_the_numbers(small_fit):
     assert "one of its 12 couplings is" in paragraph(still(small_fit, 1), [PASS])
     assert "number of networks" in paragraph(still(small_fit, 0), [WARN])
     assert "Do not use these numbers as they stand: ε₄ (0.41 ± 0.02, limit < 0.3)" in paragraph(small_fit, [WARN, FAIL])
+    assert "Chains differ. Sample longer: more draws may mend it." in paragraph(small_fit, [SHORT])
+    assert "Sample longer" not in paragraph(small_fit, [SHORT, FAIL])
     assert "leaves out" in paragraph(small_fit, [ODD, WARN])
     assert "The main caveat is something new (−3 ± 1, limit none). It was never" in paragraph(small_fit, [ODD])
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("Network(neuron=Cos(), width=20, output_scale=1.0, output_bias=0.0)", "cosine networks of width 20"),
+        ("Network(neuron=Erf(), width=50, output_bias=1.0)", "erf networks of width 50 (output_bias 1.0)"),
+        (
+            "Network(\n  neuron=Gauss(bias_scale=0.3), width=200, readout='uniform', output_scale=1.0\n)",
+            "Gauss networks of width 200 (bias_scale 0.3, readout uniform)",
+        ),
+        ("Network(neuron=<function mine at 0x1f>, width=3)", "of the model Network(neuron=mine, width=3)"),
+        ("Network(neuron=Mine(), width=3)", "of the model Network(neuron=Mine(), width=3)"),
+        ("<function study.<locals>.mine at 0x7f>", "of the model study.<locals>.mine"),
+    ],
+)
+def test_networks_are_named_in_words(small_fit, code, words):
+    fit = small_fit.copy(deep=True)
+    fit.attrs["model"] = code
+    assert origin(fit) == words
+    assert "\n" not in model(fit)
+    assert "0x" not in model(fit)
 
 
 @pytest.mark.parametrize(

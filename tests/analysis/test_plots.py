@@ -81,6 +81,31 @@ def test_maps_of_very_different_couplings_do_not_hide_the_small_ones(small_fit):
     assert abs(float(image.norm(small)) - 0.5) > 0.05  # on a linear scale it would be 0.0005
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 1e3])
+def test_no_title_runs_into_a_number(small_fit, scale):
+    """Numbers stand whole at their ticks: a power of ten above a colour bar would lie on the title beside it."""
+    fit = small_fit.copy(deep=True)
+    fit["posterior"]["lam"] *= scale
+    fit["posterior"]["lam"] *= scale
+    figure = plots.plot_couplings(fit)
+    figure.draw_without_rendering()
+    assert [panel for panel in figure.axes if panel.yaxis.get_offset_text().get_text()] == []
+    shown = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+    titles = [panel._left_title for panel in figure.axes if panel._left_title.get_text()]
+    assert len(titles) == 6
+    for title in titles:
+        box = title.get_window_extent()
+        assert [t.get_text() for t in shown if t is not title and t.get_window_extent().overlaps(box)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.0024000000000000002, "0.0024"), (-12.5, "−12.5"), (-5e-6, r"$-5{\cdot}10^{-6}$")],
+)
+def test_a_tick_is_a_whole_number(value, text):
+    assert plots._plain(value) == text
+
+
 def test_local_couplings_stand_at_their_points(fits):
     fit = fits["Local"].copy(deep=True)
     fit["constant_data"]["weights"][:] = [1.0, 2.0, 4.0]
@@ -88,8 +113,8 @@ def test_local_couplings_stand_at_their_points(fits):
     line, _, (bars,) = panel.containers[0].lines
     np.testing.assert_allclose(line.get_xdata(), [-2.0, 0.0, 2.0])
     np.testing.assert_allclose(line.get_ydata(), moments(fit, "g")[0] / [1.0, 2.0, 4.0])
-    ends = np.quantile(fit["posterior"]["g"].values, [0.055, 0.945], axis=(0, 1)) / [1.0, 2.0, 4.0]
-    np.testing.assert_allclose(segments(bars)[:, :, 1], ends.T)
+    mean, sd = moments(fit, "g") / np.array([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(segments(bars)[:, :, 1], np.stack([mean - sd, mean + sd], axis=1))
 
 
 def test_constant_coupling_as_a_density(fits):
@@ -109,11 +134,10 @@ def test_full_quartic_couplings_are_sorted_with_their_intervals(fits):
     fit = fits["FullQuartic"]
     panel = plots.plot_couplings(fit).axes[0]
     line, _, (bars,) = panel.containers[0].lines
-    mean, _ = moments(fit, "g4")
+    mean, sd = moments(fit, "g4")
     order = np.argsort(-mean)
     np.testing.assert_allclose(line.get_xdata(), mean[order])
-    ends = np.quantile(fit["posterior"]["g4"].values, [0.055, 0.945], axis=(0, 1)).T
-    np.testing.assert_allclose(segments(bars)[:, :, 0], ends[order])
+    np.testing.assert_allclose(segments(bars)[:, :, 0], np.stack([mean - sd, mean + sd], axis=1)[order])
     names = [str(name).replace(",", "") for name in fit["posterior"]["quad"].values[order]]
     assert [t.get_text() for t in panel.get_yticklabels()] == names
 
