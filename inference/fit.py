@@ -8,6 +8,7 @@ another set has other couplings. The tree holds `posterior` (lam, g, u, v, q), `
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,16 +16,16 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 import xarray as xr
-from numpyro.infer import MCMC, NUTS, Predictive
 
 from ..models.actions import AbstractAction
 from ..models.correlators import Correlators
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble
 from .labels import label_tree
-from .likelihood import coupling_model, gaussian_posterior
+from .likelihood import Numbers, coupling_model, numbers
 from .predict import predict
 from .problem import Problem, prepare
+from .sampler import sample_posterior, sample_prior
 from .samples import Samples
 
 __all__ = ["fit", "model"]
@@ -67,10 +68,10 @@ def fit(
     problem = prepare(data, action, metric=metric, weights=weights, prior_scale=prior_scale, progress=progress)
     sample_key, prior_key = jax.random.split(key)
     with jax.enable_x64(True):
-        program = coupling_model(problem.equations, problem.basis, action, problem.weights, problem.prior, prior)
-        posterior, stats = _nuts(program, problem, prior or {}, sample_key, chains, warmup, draws, progress)
-        before = Predictive(program, num_samples=min(draws, 1000))(prior_key)
-        before = {name: np.asarray(value)[None] for name, value in before.items() if name != "equations"}
+        shape = (_names(problem), tuple((prior or {}).items()))
+        given = _numbers(problem)
+        posterior, stats = sample_posterior(sample_key, *shape, given, chains=chains, warmup=warmup, draws=draws)
+        before = sample_prior(prior_key, *shape, given, draws=min(draws, 1000))
     return _tree(problem, posterior, stats, before, key)
 
 
@@ -88,60 +89,15 @@ def model(
     Arguments as in `fit`. Sites in `likelihood.coupling_model`; `nnft.configure(x64=True)` first.
     """
     problem = prepare(data, action, metric=metric, weights=weights, prior_scale=prior_scale)
-    return coupling_model(problem.equations, problem.basis, action, problem.weights, problem.prior, prior)
+    return partial(coupling_model(_names(problem), prior), _numbers(problem))
 
 
-def _nuts(
-    program: Callable[[], None],
-    problem: Problem,
-    override: Mapping[str, Any],
-    key: jax.Array,
-    chains: int,
-    warmup: int,
-    draws: int,
-    progress: bool,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """NUTS in coordinates whitened by the expected posterior: its covariance is the inverse mass matrix, not
-    adapted.
-    """
-    centre, covariance = gaussian_posterior(problem.equations, problem.prior)
-    q = len(problem.basis.pairs)
-    to_site = np.linalg.inv(problem.prior.factor)
-    for k, name in enumerate(("quadratic", "quartic")):
-        if name in override:
-            part = slice(0, q) if k == 0 else slice(q, None)
-            to_site[part] = np.eye(len(centre))[part]
-    offset = problem.prior.mean * np.repeat(
-        [name not in override for name in ("quadratic", "quartic")], [q, len(centre) - q]
-    )
-    names = [name if name in override else f"{name}_white" for name in ("quadratic", "quartic")]
-    mean, spread = to_site @ (centre - offset), to_site @ covariance @ to_site.T
-    start_key, run_key = jax.random.split(key)
-    noise = jax.random.normal(start_key, (chains, len(mean)))
-    start = mean + 2.0 * noise @ np.linalg.cholesky(spread).T  # twice as wide as the posterior, for R-hat
-    kernel = NUTS(
-        program,
-        inverse_mass_matrix={tuple(names): jax.numpy.asarray(spread)},
-        dense_mass=[tuple(names)],  # pyright: ignore[reportArgumentType]
-        adapt_mass_matrix=False,
-        target_accept_prob=0.8,
-    )
-    mcmc = MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=progress,
-    )
-    fields = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
-    mcmc.run(run_key, init_params={names[0]: start[:, :q], names[1]: start[:, q:]}, extra_fields=fields)
-    samples = {name: np.asarray(value) for name, value in mcmc.get_samples(group_by_chain=True).items()}
-    extra = {name: np.asarray(value) for name, value in mcmc.get_extra_fields(group_by_chain=True).items()}
-    names_of = {"num_steps": "n_steps", "accept_prob": "acceptance_rate", "potential_energy": "lp"}
-    stats = {names_of.get(str(name), str(name)): value for name, value in extra.items()}
-    stats["lp"] = -stats["lp"]
-    return samples, stats
+def _names(problem: Problem) -> tuple[tuple[str, int], ...]:
+    return tuple((name, len(labels)) for name, labels in problem.action.blocks(len(problem.weights)).items())
+
+
+def _numbers(problem: Problem) -> Numbers:
+    return numbers(problem.equations, problem.basis, problem.action, problem.weights, problem.prior)
 
 
 def _tree(

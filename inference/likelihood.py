@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import permutations
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -27,7 +28,7 @@ from ..models.types import Matrix, Vector
 from .basis import Basis
 from .score import Equations
 
-__all__ = ["Prior", "coupling_model", "default_prior", "gaussian_posterior"]
+__all__ = ["Numbers", "Prior", "coupling_model", "default_prior", "gaussian_posterior", "numbers"]
 
 SITES = ("quadratic", "quartic")
 
@@ -88,63 +89,90 @@ def gaussian_posterior(eq: Equations, prior: Prior) -> tuple[Vector, Matrix]:
     return covariance @ (eq.matrix.T @ noise @ eq.vector + prior.precision @ prior.mean), covariance
 
 
+class Numbers(NamedTuple):
+    """Everything numerical in the model of one fit: what data, prior and gauge come down to."""
+
+    factor4: Matrix
+    factor2: Matrix
+    centre2: Vector
+    shift: Matrix
+    factors: Vector
+    to_lam: np.ndarray | None
+    design: Matrix
+    observed: Vector
+
+
+def numbers(eq: Equations, basis: Basis, action: AbstractAction, weights: Vector, prior: Prior) -> Numbers:
+    """The numbers of `coupling_model`, equations whitened by B/n.
+
+    Raises:
+        ValueError: equations without statistical errors, or more of them than their covariance can carry.
+    """
+    root = np.linalg.cholesky(_precision(eq)).T
+    to_lam = _gauge_map(action, weights)
+    return Numbers(
+        prior.factor4,
+        prior.factor2,
+        prior.centre2,
+        prior.shift,
+        basis.factors,
+        to_lam,
+        root @ eq.matrix,
+        root @ eq.vector,
+    )
+
+
 def coupling_model(
-    eq: Equations,
-    basis: Basis,
-    action: AbstractAction,
-    weights: Vector,
-    prior: Prior,
-    override: Mapping[str, dist.Distribution] | None = None,
-) -> Callable[[], None]:
-    """The NumPyro model of the couplings; needs double precision.
+    names: tuple[tuple[str, int], ...], override: Mapping[str, dist.Distribution] | None = None
+) -> Callable[[Numbers], None]:
+    """The NumPyro model of the couplings, a function of `Numbers`; needs double precision.
 
     Sites: `quadratic_white`, `quartic_white` standard normal (or `quadratic`, `quartic` themselves where a distribution
     overrides the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names and
     `lam` (i, x, y); observed `equations`, whitened by B/n.
 
+    Args:
+        names: quartic couplings in the order of the equations, (name, how many).
+        override: site "quadratic" or "quartic" -> its prior.
+
     Raises:
-        ValueError: an override that names no site or has the wrong shape; running it in single precision.
+        ValueError: an override that names no site or, when run, has the wrong shape; running it in single precision.
     """
     override = dict(override or {})
-    count = {"quadratic": len(basis.pairs), "quartic": len(basis.terms)}
-    for name, law in override.items():
+    for name in override:
         if name not in SITES:
             raise ValueError(f"expected prior for one of {SITES}, got {name!r}; try {nearest(name, list(SITES))!r}")
-        if law.shape() not in ((), (count[name],)):
-            raise ValueError(f"expected a prior of shape () or ({count[name]},) for {name}, got {law.shape()}")
-    root = np.linalg.cholesky(_precision(eq)).T
-    observed, design = root @ eq.vector, root @ eq.matrix
-    q = count["quadratic"]
-    labels = action.blocks(len(weights))
-    edges = np.cumsum([0, *[len(v) for v in labels.values()]])
-    to_lam = _gauge_map(action, weights)
+    edges = np.cumsum([0, *[count for _, count in names]])
 
     def site(name: str, factor: Matrix) -> Any:
-        if name in override:
-            law = override[name]
-            law = law.expand([count[name]]) if law.shape() == () else law
-            return numpyro.sample(name, law.to_event(1) if law.event_dim == 0 else law)
-        white = numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand([count[name]]).to_event(1))
-        return jnp.asarray(factor) @ white
+        count = len(factor)
+        if name not in override:
+            return factor @ numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
+        law = override[name]
+        if law.shape() not in ((), (count,)):
+            raise ValueError(f"expected a prior of shape () or ({count},) for {name}, got {law.shape()}")
+        law = law.expand([count]) if law.shape() == () else law
+        return numpyro.sample(name, law.to_event(1) if law.event_dim == 0 else law)
 
-    def model() -> None:
-        if jnp.zeros(()).dtype != jnp.float64:
+    def model(given: Numbers) -> None:
+        given = jax.tree.map(jnp.asarray, given)
+        if given.design.dtype != jnp.float64:
             raise ValueError(
                 "expected double precision for the coupling model, got float32; try nnft.configure(x64=True) first"
             )
-        quartic = site("quartic", prior.factor4)
-        quadratic = site("quadratic", prior.factor2)
+        quartic = site("quartic", given.factor4)
+        quadratic = site("quadratic", given.factor2)
         if "quadratic" not in override:
-            quadratic = quadratic + prior.centre2 - jnp.asarray(prior.shift) @ quartic
+            quadratic = quadratic + given.centre2 - given.shift @ quartic
         theta = jnp.concatenate([quadratic, quartic])
-        physical = theta / basis.factors
+        physical = theta / given.factors
+        q = len(given.factor2)
         numpyro.deterministic("q", physical[:q])
-        for name, a, b in zip(labels, edges[:-1], edges[1:], strict=True):
+        for (name, _), a, b in zip(names, edges[:-1], edges[1:], strict=True):
             numpyro.deterministic(name, physical[q + a : q + b])
-        if to_lam is not None:
-            numpyro.deterministic("lam", jnp.tensordot(jnp.asarray(to_lam), physical[q:], axes=1))
-        mean = jnp.asarray(design) @ theta
-        numpyro.sample("equations", dist.Normal(mean, 1.0).to_event(1), obs=jnp.asarray(observed))
+        if given.to_lam is not None:
+            numpyro.deterministic("lam", jnp.tensordot(given.to_lam, physical[q:], axes=1))
+        numpyro.sample("equations", dist.Normal(given.design @ theta, 1.0).to_event(1), obs=given.observed)
 
     return model
 

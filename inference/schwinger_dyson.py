@@ -5,7 +5,6 @@ monomials leaves a monomial. So are the residuals psi_k = sum_l A_kl theta_l - b
 the scaled fields of `basis.py`.
 """
 
-
 import numpy as np
 from scipy.sparse import csr_matrix
 
