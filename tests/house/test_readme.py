@@ -1,0 +1,68 @@
+"""The README tells the truth: its lines run and print what it says, its commands and links exist."""
+
+import contextlib
+import io
+import re
+
+import pytest
+
+from nnft.analysis import cli
+from tests.house.tree import ROOT
+
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return [text for name, text in re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S) if name == language]
+
+
+def shape(printed):
+    """What of a printout does not depend on the sample: names and limits of the checks."""
+    return re.findall(r"^(?:pass|warn|fail|note)  (.*?)  +.*\((limit .*)\)$", printed, re.M)
+
+
+def test_the_session_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
+    (session,) = blocks("python")
+    (shown,) = blocks("")
+    monkeypatch.chdir(tmp_path)
+    small = session.replace("n=1_000_000", "n=50_000")
+    assert small != session
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(small, "README.md", "exec"), {})
+    assert len(shape(shown)) > 10
+    assert shape(out.getvalue()) == shape(shown)
+    assert re.match(r"chi2/dof = \S+/45, p = ", out.getvalue())
+    assert re.match(r"chi2/dof = \S+/45, p = ", shown)
+    assert {path.name for path in (tmp_path / "out/session").iterdir()} == {"index.html", "summary.json", "fit.nc"}
+
+
+def test_its_six_lines_are_six():
+    (session,) = blocks("python")
+    statements = compile(session, "README.md", "exec", flags=1024).body  # ast.PyCF_ONLY_AST
+    assert sum(type(node).__name__ not in ("Import", "ImportFrom") for node in statements) == 6
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("target", re.findall(r"`make ([a-z]+)|^    make ([a-z]+)", TEXT, re.M))
+def test_make_targets_exist(target):
+    assert re.search(rf"^{''.join(target)}:.*##", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.fixture
+def understood(monkeypatch):
+    """Whether the command line understands a line; nothing is done."""
+    for name in ("_models", "_run", "_fit", "_check"):
+        monkeypatch.setattr(cli, name, lambda options: 0)
+    return lambda line: cli.main(line.split()) == 0
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    nnft (.*?)  ", TEXT, re.M))
+def test_commands_are_understood(line, understood):
+    assert understood(line)
+    assert not understood(line + " --fast")  # planted faults
+    assert not understood("x" + line)
