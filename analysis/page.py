@@ -98,7 +98,8 @@ def _figures(fit: xr.DataTree) -> Iterable[str]:
         else:
             yield (
                 "<h3>Schwinger–Dyson residuals</h3><p>The action contains every quartic monomial, and the fit solves "
-                f"the {len(z)} equations they give: none is left to test it.</p>"
+                f"{'their equation' if len(z) == 1 else f'all {len(z)} of their equations'}: none is left to test "
+                "it.</p>"
             )
     else:
         yield (
@@ -241,10 +242,10 @@ _WRITTEN = {
 
 def _action(fit: xr.DataTree, checks: list[Check]) -> str:
     formula, what = _WRITTEN[fit.attrs["action"]]
-    unbounded = any(check.name == "draws unbounded below" and check.verdict != "pass" for check in checks)
+    unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
     beyond = (
-        " Its quartic part is negative in some direction, so that exp(−S) itself is no density: S is the beginning of "
-        "an expansion around the Gaussian."
+        f" In {_maths(unbounded[0].value)} posterior draws the quartic part is negative in some direction, so that "
+        "exp(−S) itself is no density: S is then the beginning of an expansion around the Gaussian."
         if unbounded
         else ""
     )

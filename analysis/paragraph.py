@@ -45,8 +45,8 @@ _CAVEATS = {
     "Z2 symmetry": "odd correlators are there, which an even action cannot describe",
     "loop over tree": "one loop is not small beside tree level, so that tree-level predictions from these couplings "
     "are qualitative",
-    "draws unbounded below": "the quartic form is negative in some direction, so that exp(−S) cannot be normalised "
-    "and the couplings are those of an expansion around the Gaussian",
+    "draws unbounded below": "in {value} posterior draws the quartic form is negative in some direction, so that "
+    "exp(−S) cannot be normalised and the couplings are those of an expansion around the Gaussian",
 }
 _SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form")
 
@@ -133,7 +133,7 @@ def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     others = {1: "", 2: " One more check warns."}.get(len(warned), f" {_word(len(warned) - 1)} more checks warn.")
     if first.name in _CAVEATS:
         part = "most" if (share(fit) or (0.0, 0.0))[0] < 0.5 else "part"
-        return f"The main caveat: {_CAVEATS[first.name].format(part=part)}.{others}"
+        return f"The main caveat: {_CAVEATS[first.name].format(part=part, value=typeset(first.value))}.{others}"
     number = typeset(f"{first.value}, limit {first.limit}")
     return f"The main caveat is {typeset(first.name)} ({number}). {typeset(first.why)}{others}"
 
@@ -155,15 +155,16 @@ def _gaussianity(fit: xr.DataTree) -> str:
     attrs = group(fit, "constant_data").attrs
     eps4, error = float(attrs["eps4"]), float(attrs["eps4_error"])
     value = f"ε₄ = {with_error(eps4, error)}"
+    where = "At this point" if group(fit, "constant_data").sizes["x"] == 1 else "At these points"
     if not _non_gaussian(fit):
-        return f"At these points the field is Gaussian within errors: its distance to the Gaussian is {value}."
+        return f"{where} the field is Gaussian within errors: its distance to the Gaussian is {value}."
     limit = LIMITS["eps4"]
     size = (
         f"below {limit}, small enough for an expansion around the Gaussian"
         if eps4 < limit
         else f"not below {limit}, too far for an effective action around the Gaussian"
     )
-    return f"At these points the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
+    return f"{where} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
 
 
 def _explained(fit: xr.DataTree) -> str:
@@ -177,7 +178,7 @@ def _explained(fit: xr.DataTree) -> str:
         )
     full = with_error(float(attrs["gain_full"]), float(attrs["gain_full_error"]))
     fraction = share(fit)
-    if fit.attrs["action"] == "FullQuartic":
+    if len(couplings(fit)) == group(fit, "observed_data").sizes["quad"]:  # at two points a bilocal action, too
         if fraction is None:
             return f"Its gain in Hyvärinen score over the best Gaussian, {full}, is not resolved."
         return f"It gains {full} in Hyvärinen score over the best Gaussian, and no quartic term is left out."

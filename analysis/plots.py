@@ -126,7 +126,7 @@ def plot_four_point(fit: xr.DataTree) -> Figure:
         tree, loop = (predicted[n].mean(("chain", "draw")).values for n in ("G4", "G4_loop"))
         thick = min(4.5, 0.7 * 72.0 * _row_height(len(order)))
         lines = main.hlines(rows, tree[order], loop[order], color=ORANGE, alpha=0.4, lw=thick)
-        lines.set_label("tree to tree + one loop")
+        lines.set_label("fitted action, adding one loop")
         main.plot(tree[order], rows, "|", color=ORANGE, ms=thick + 2.5, mew=1.2, label="fitted action, tree level")
         inside.append(tree)
     if exact is not None:

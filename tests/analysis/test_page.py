@@ -184,8 +184,9 @@ def test_the_page_says_what_phi_is(small_fit, monkeypatch):
     made = page(fit, [PASS])
     assert "<h1>Bilocal quartic action of cosine networks of width 20</h1>" in made
     assert "cos(w.x + c)" in made
-    assert "is no density" not in made
-    assert "is no density" in page(fit, [Check("draws unbounded below", "100% of 200", "0%", "warn", "Negative.")])
+    assert "quartic part is negative" not in made
+    negative = Check("draws unbounded below", "98.5% of 200", "0%", "warn", "Negative.")
+    assert "In 98.5\u202f% of 200 posterior draws the quartic part is negative" in page(fit, [negative])
     fit.attrs["model"] = "<function mine at 0x1>"
     assert "the field of the NumPyro model <code>mine</code>" in page(fit, [PASS])
     del fit.attrs["model"]

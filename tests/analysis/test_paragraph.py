@@ -92,7 +92,12 @@ def test_the_paragraph_follows_the_numbers(small_fit):
     assert "Do not use these numbers as they stand: ε₄ (0.41 ± 0.02, limit < 0.3)" in paragraph(small_fit, [WARN, FAIL])
     assert "Chains differ. Sample longer: more draws may mend it." in paragraph(small_fit, [SHORT])
     assert "Sample longer" not in paragraph(small_fit, [SHORT, FAIL])
+    complete = small_fit.copy(deep=True)
+    complete["observed_data"] = complete["observed_data"].to_dataset().isel(quad=slice(len(couplings(small_fit))))
+    assert "no quartic term is left out" in paragraph(complete, [PASS])
     assert "leaves out" in paragraph(small_fit, [ODD, WARN])
+    negative = Check("draws unbounded below", "98.5% of 200", "0%", "warn", "Negative.")
+    assert "The main caveat: in 98.5\u202f% of 200 posterior draws" in paragraph(small_fit, [negative])
     assert "The main caveat is something new (−3 ± 1, limit none). It was never" in paragraph(small_fit, [ODD])
 
 

@@ -154,7 +154,7 @@ def test_four_point_function_measured_exact_and_predicted(small_fit):
     tree, loop = (small_fit["posterior_predictive"][n].mean(("chain", "draw")).values[order] for n in ("G4", "G4_loop"))
     np.testing.assert_allclose(labelled(main, "fitted action, tree level").get_xdata(), tree)
     np.testing.assert_allclose(
-        segments(labelled(main, "tree to tree + one loop"))[:, :, 0], np.stack([tree, loop], axis=1)
+        segments(labelled(main, "fitted action, adding one loop"))[:, :, 0], np.stack([tree, loop], axis=1)
     )
     np.testing.assert_allclose(side.lines[-1].get_xdata(), ((value - exact) / error)[order])
     names = [str(name).replace(",", "") for name in observed["quad"].values[order]]
