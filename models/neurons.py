@@ -44,6 +44,10 @@ class AbstractNeuron(eqx.Module):
 
     weight_scale: eqx.AbstractVar[float]
 
+    def __check_init__(self) -> None:
+        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
+        _check_scale("bias_scale", getattr(self, "bias_scale", 0.0), allow_zero=True)
+
     def __call__(self, points: Inputs) -> Activation:
         """Draw one neuron's parameters and return its activation s(x) at every point."""
         raise TypeError(f"{type(self).__name__} is abstract; try Cos, Erf, Gauss, ReLU or Tanh")
@@ -73,9 +77,6 @@ class Cos(AbstractNeuron):
 
     weight_scale: float = 1.0
 
-    def __check_init__(self) -> None:
-        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
-
     def __call__(self, points: Inputs) -> Activation:
         z = _weight(points, self.weight_scale)
         phase: Any = numpyro.sample("phase", dist.Uniform(-jnp.pi, jnp.pi))
@@ -88,10 +89,6 @@ class Erf(AbstractNeuron):
     weight_scale: float = 1.0
     bias_scale: float = 1.0
 
-    def __check_init__(self) -> None:
-        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
-        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
-
     def __call__(self, points: Inputs) -> Activation:
         return jax.scipy.special.erf(_preactivation(points, self.weight_scale, self.bias_scale))
 
@@ -102,10 +99,6 @@ class Tanh(AbstractNeuron):
     weight_scale: float = 1.0
     bias_scale: float = 1.0
 
-    def __check_init__(self) -> None:
-        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
-        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
-
     def __call__(self, points: Inputs) -> Activation:
         return jnp.tanh(_preactivation(points, self.weight_scale, self.bias_scale))
 
@@ -115,10 +108,6 @@ class ReLU(AbstractNeuron):
 
     weight_scale: float = 1.0
     bias_scale: float = 0.0
-
-    def __check_init__(self) -> None:
-        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
-        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
     def __call__(self, points: Inputs) -> Activation:
         return jnp.maximum(_preactivation(points, self.weight_scale, self.bias_scale), 0.0)
@@ -133,10 +122,6 @@ class Gauss(AbstractNeuron):
 
     weight_scale: float = 1.0
     bias_scale: float = 1.0
-
-    def __check_init__(self) -> None:
-        _check_scale("weight_scale", self.weight_scale, allow_zero=False)
-        _check_scale("bias_scale", self.bias_scale, allow_zero=True)
 
     def __call__(self, points: Inputs) -> Activation:
         z = _preactivation(points, self.weight_scale, self.bias_scale)
