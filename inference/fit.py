@@ -72,7 +72,9 @@ def fit(
         given = _numbers(problem)
         posterior, stats = sample_posterior(sample_key, *shape, given, chains=chains, warmup=warmup, draws=draws)
         before = sample_prior(prior_key, *shape, given, draws=min(draws, 1000))
-    return _tree(problem, posterior, stats, before, key)
+    tree = _tree(problem, posterior, stats, before, key)
+    tree.attrs |= {"warmup": warmup, "prior_scale": prior_scale}
+    return tree
 
 
 def model(

@@ -164,5 +164,7 @@ def _constants(problem: Problem, points: np.ndarray, coords: Mapping[str, Any]) 
         truth = exact(model, points, orders=(2, 4))
         values["G2_exact"] = ("pair", truth.connected(2))
         values["G4_exact"] = ("quad", truth.connected(4))
+        distance = (problem.data - truth).chi2(2, 4)
+        attrs |= {"exact_chi2": distance.value, "exact_dof": distance.dof, "exact_p": distance.p}
     dims = {d for v in values.values() for d in ((v[0],) if isinstance(v[0], str) else v[0])}
     return xr.Dataset(values, coords=_select(coords, dims), attrs=attrs)

@@ -16,7 +16,7 @@ import numpy as np
 from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.types import ByOrder
-from .ensembles import Source, Statistic, sums
+from .ensembles import Ensemble, Source, Statistic, sums
 from .tails import judge_tail, tail_draws
 
 __all__ = ["MIN_NETWORKS", "check_even", "group_moments", "measure"]
@@ -203,8 +203,7 @@ def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
 
 
 def _about(source: Source) -> dict[str, Any]:
-    model = getattr(source, "model", None)
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
-    if model is not None:
-        about["model"] = repr(model)
+    if isinstance(source, Ensemble):
+        about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
     return about
