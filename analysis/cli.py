@@ -10,11 +10,12 @@ fit is possible, with one line why; 130 interrupted. JAX is loaded when a comman
 """
 
 import argparse
+import difflib
 import os
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = _joined(sys.argv[1:] if arguments is None else list(arguments))
     try:
-        options = _parser().parse_args(words or ["--help"])
+        options = _parsed(words or ["--help"])
         return options.command(options)
     except SystemExit as stop:  # argparse has said what it had to say
         return stop.code if isinstance(stop.code, int) else 2
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nnft: interrupted", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print("nnft:", " ".join(str(error).split()), file=sys.stderr)
+        files = f"expected files and folders that can be read and written, got {error}; try another place"
+        print("nnft:", " ".join((files if isinstance(error, OSError) else str(error)).split()), file=sys.stderr)
         return 2
 
 
@@ -60,6 +62,8 @@ def _run(options: argparse.Namespace) -> int:
         study = Study.from_toml(name, settings)
     elif Path(name).suffix or os.sep in name:
         raise ValueError(f"expected the name of a network or a .toml file, got {name!r}; try nnft models for the names")
+    elif settings.get("net", name) != name:
+        raise ValueError(f"expected one network, got {name} and --set net={settings['net']}; try leaving one out")
     else:
         study = Study.of({"net": name} | settings)
     if progress:
@@ -73,11 +77,11 @@ def _fit(options: argparse.Namespace) -> int:
 
     settings, reads = _settings(options), ("points", "variable", "dims")
     points, variable, dims = (settings.pop(name, None) for name in reads)
-    if isinstance(dims, str):
-        dims = tuple(word.strip() for word in dims.split(","))
+    if dims is not None:
+        dims = tuple(str(word).strip() for word in (dims if isinstance(dims, list) else str(dims).split(",")))
     reading = {
         "fitting": Fitting.of(settings, besides=reads),
-        "variable": variable,
+        "variable": None if variable is None else str(variable),
         "dims": dims,
         "force": options.force,
     }
@@ -154,14 +158,32 @@ def _joined(words: list[str]) -> list[str]:
     return joined
 
 
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """The options, or one line on the word that is none of them, with the nearest that is."""
+    parser, commands = _parser()
+    if not words[0].startswith("-") and words[0] not in commands:
+        close = difflib.get_close_matches(words[0], commands, n=1)
+        known, advice = ", ".join(commands), f"nnft {close[0]}" if close else f"nnft run {words[0]} -o out/{words[0]}"
+        raise ValueError(f"expected a command among {known}, got {words[0]!r}; try {advice}")
+    options, others = parser.parse_known_args(words)
+    if others:
+        known = re.findall(r"(?<![\w-])--?\w+", commands[words[0]].format_usage())
+        close = difflib.get_close_matches(others[0].partition("=")[0], known, n=1)
+        advice = close[0] if close else f"nnft {words[0]} --help"
+        raise ValueError(f"expected the arguments of nnft {words[0]}, got {others[0]!r} as well; try {advice}")
+    return options
+
+
 class _Parser(argparse.ArgumentParser):
     """One line for what cannot be parsed, and where to read more."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; try {self.prog} --help\n")
+        missing = message.partition("are required: ")[2]
+        told = f"expected {missing}, got a line without" if missing else f"expected its arguments, got {message}"
+        self.exit(2, f"{self.prog}: {told}; try {self.prog} --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     parser = _Parser(
         prog="nnft",
         description="From the prior of a random network to the couplings of its field theory, with honest errors.",
@@ -209,4 +231,4 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "the verdicts of a finished run; exit status 1 if one fails")
     check.add_argument("folder", metavar="DIR", help="a folder that nnft run or nnft fit wrote")
-    return parser
+    return parser, commands.choices

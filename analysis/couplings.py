@@ -74,7 +74,8 @@ def couplings(fit: xr.DataTree, *, quadratic: bool = False) -> list[Coupling]:
     tail = 0.5 * (1.0 - INTERVAL)
     for site in sites:
         draws = posterior[[site]]
-        rhat, ess = az.rhat(draws)[site].values, az.ess(draws)[site].values
+        with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
+            rhat, ess = az.rhat(draws)[site].values, az.ess(draws)[site].values
         values = draws[site].transpose("chain", "draw", ...)
         low, high = np.quantile(values.values, [tail, 1.0 - tail], axis=(0, 1))
         mean, sd = values.mean(("chain", "draw")).values, values.std(("chain", "draw"), ddof=1).values

@@ -59,7 +59,7 @@ class Diagnosis(tuple[Check, ...]):
         return max((check.verdict for check in self), key=order.index, default="note")
 
     def __str__(self) -> str:
-        width = max(len(check.name) for check in self)
+        width = max((len(check.name) for check in self), default=0)
         return "\n".join(f"{c.verdict:>4}  {c.name:<{width}}  {c.value}  (limit {c.limit})" for c in self)
 
     __repr__ = __str__
@@ -80,14 +80,15 @@ def diagnose(fit: xr.DataTree) -> Diagnosis:
 def _sampler(fit: xr.DataTree) -> Iterator[Check]:
     """Did NUTS explore the posterior?"""
     posterior = _group(fit, "posterior")
-    couplings = posterior[["q", *_coupling_names(fit)]]
-    rhat = max(float(v.max()) for v in az.rhat(couplings).data_vars.values())
+    couplings = posterior[[name for name in ("q", *_coupling_names(fit)) if posterior[name].size]]
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no R-hat: that must fail
+        rhat = float(np.max(_each(az.rhat(couplings))))
     verdict = "pass" if rhat <= LIMITS["rhat"] else "fail"
     yield Check(
         "R-hat", f"{rhat:.4f}", f"<= {LIMITS['rhat']}", verdict, "Largest ratio of between- to within-chain spread."
     )
     for method in ("bulk", "tail"):
-        size = min(float(v.min()) for v in az.ess(couplings, method=method).data_vars.values())
+        size = float(np.min(_each(az.ess(couplings, method=method))))
         verdict = "pass" if size >= LIMITS["ess"] else "fail"
         why = f"Smallest effective number of draws ({method}): the Monte Carlo error of a mean is sd/sqrt of it."
         yield Check(f"ESS {method}", f"{size:.0f}", f">= {LIMITS['ess']:.0f}", verdict, why)
@@ -156,7 +157,7 @@ def _boundedness(fit: xr.DataTree) -> Iterator[Check]:
         _group(fit, "constant_data")["metric"].values,
     )
     names = _coupling_names(fit)
-    draws = {n: _group(fit, "posterior")[n].values.reshape(-1, _group(fit, "posterior")[n].shape[-1]) for n in names}
+    draws = {n: _flat(fit, n) for n in names}
     step = max(1, len(draws[names[0]]) // 200)
     quartic = quartic_coefficients({n: v[::step] for n, v in draws.items()}, action, len(weights), weights)
     lowest = minimum_on_sphere(quartic, len(weights), scale=np.sqrt(np.diag(metric)))
@@ -168,7 +169,7 @@ def _boundedness(fit: xr.DataTree) -> Iterator[Check]:
         else "The quartic form is negative in some direction: exp(-S) cannot be normalised there, so the couplings are "
         "perturbative and nothing is sampled from this action."
     )
-    yield Check("draws unbounded below", f"{fraction:.0%} of {len(lowest)}", "0%", verdict, why)
+    yield Check("draws unbounded below", f"{fraction:.1%} of {len(lowest)}", "0%", verdict, why)
 
 
 def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
@@ -198,7 +199,8 @@ def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
         if dof:
             verdict = "pass" if p > LIMITS["excluded_p"] else "warn"
             why = "Schwinger-Dyson equations of the quartic terms left out; with many networks every truncation shows."
-            yield Check("excluded terms", f"chi2/dof = {chi2:.0f}/{dof}", f"p > {LIMITS['excluded_p']}", verdict, why)
+            value = f"chi2/dof = {chi2:.0f}/{dof}, p = {p:.1g}"
+            yield Check("excluded terms", value, f"p > {LIMITS['excluded_p']}", verdict, why)
     z, total = _resolved(fit)
     count = int(np.sum(np.abs(z) > LIMITS["resolved"]))
     why = "Independent coupling combinations more than 3 sd from zero, in directions of decreasing information."
@@ -215,11 +217,22 @@ def _prediction(fit: xr.DataTree) -> Iterator[Check]:
     inside = float(np.mean(np.abs(observed - tree) <= slack))
     verdict = "pass" if inside >= LIMITS["band"] else "warn"
     why = "Components of the measured G4c within the tree-level prediction's band (one loop plus 3 sd)."
-    yield Check("G4c inside the band", f"{inside:.0%}", f">= {LIMITS['band']:.0%}", verdict, why)
+    yield Check("G4c inside the band", f"{inside:.1%}", f">= {LIMITS['band']:.0%}", verdict, why)
 
 
 def _group(fit: xr.DataTree, name: str) -> xr.Dataset:
     return fit.children[name].to_dataset()
+
+
+def _flat(fit: xr.DataTree, name: str) -> np.ndarray:
+    """The draws of all chains, (draw, coupling); at one point there are no u and v."""
+    values = _group(fit, "posterior")[name].values
+    return values.reshape(values.shape[0] * values.shape[1], values.shape[2])
+
+
+def _each(found: xr.Dataset) -> np.ndarray:
+    """The numbers of all couplings in one row."""
+    return np.concatenate([np.ravel(values) for values in found.data_vars.values()])
 
 
 def _action(fit: xr.DataTree) -> AbstractAction:
@@ -270,11 +283,10 @@ def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:
 def _resolved(fit: xr.DataTree) -> tuple[np.ndarray, int]:
     """Quartic couplings in units of sd along the principal axes of their posterior covariance, prior metric."""
     names = _coupling_names(fit)
-    draws = np.concatenate(
-        [_group(fit, "posterior")[n].values.reshape(-1, _group(fit, "posterior")[n].shape[-1]) for n in names], axis=1
-    )
+    draws = np.concatenate([_flat(fit, n) for n in names], axis=1)
     q, constants = int(_group(fit, "constant_data").attrs["quadratic_terms"]), _group(fit, "constant_data")
     scaled = draws * constants["factors"].values[q:]
     white = scaled @ np.linalg.inv(constants["prior_factor"].values[q:, q:]).T
     eigenvalues, axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))
-    return (white.mean(axis=0) @ axes) / np.sqrt(eigenvalues), len(eigenvalues)
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no sd
+        return (white.mean(axis=0) @ axes) / np.sqrt(eigenvalues), len(eigenvalues)

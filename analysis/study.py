@@ -63,7 +63,7 @@ class Fitting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        action_named(self.action)
+        action_named(_word("action", self.action, "bilocal"))
         for name, least, advice in (("chains", 2, 4), ("warmup", 10, 500), ("draws", 20, 1000), ("seed", 0, 0)):
             object.__setattr__(self, name, _integer(name, getattr(self, name), least, advice))
         for name in _NUMBERS:
@@ -99,7 +99,7 @@ class Fitting:
 
     def fit(self, data: Correlators | Samples, *, progress: bool = False) -> xr.DataTree:
         """The posterior of the couplings, `inference.fit` with these settings, which it remembers."""
-        tree = fit(
+        return fit(
             data,
             action_named(self.action),
             key=jax.random.key(self.seed + 1),
@@ -110,8 +110,6 @@ class Fitting:
             draws=self.draws,
             progress=progress,
         )
-        tree.attrs |= {"prior_scale": self.prior_scale, "warmup": self.warmup}
-        return tree
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,9 +144,13 @@ class Study(Fitting):
     bias_scale: float | None = None
 
     def __post_init__(self) -> None:
-        theory = theory_named(self.net)
+        theory = theory_named(_word("net", self.net, "cos"))
+        _word("readout", self.readout, "gaussian")
         if self.bias_scale is not None and "bias_scale" not in theory.scales:
-            raise ValueError(f"expected no bias_scale for {self.net}, whose neuron has none, got {self.bias_scale}")
+            raise ValueError(
+                f"expected no bias_scale for {self.net}, whose neuron has none, got {self.bias_scale}; try leaving it "
+                "out, or output_bias"
+            )
         given = {"width": theory.width, "points": theory.grid(), **theory.scales}
         for name, value in given.items():
             if getattr(self, name) is None:
@@ -158,7 +160,8 @@ class Study(Fitting):
         object.__setattr__(self, "n", _integer("n, the number of networks,", self.n, 1, 1_000_000))
         object.__setattr__(self, "points", read_points(self.points))
         self.network()
-        self.checked_weights(len(self.points))
+        weights = self.checked_weights(len(self.points))
+        object.__setattr__(self, "weights", None if self.weights is None else weights)
 
     def __str__(self) -> str:
         count, d = self.points.shape
@@ -235,8 +238,7 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
         tree = study.fit(data, progress=progress)
     except ValueError as error:
         raise NoFit(error, data) from error
-    key = np.asarray(jax.random.key_data(ensemble.key)).tolist()
-    tree.attrs |= {"ensemble_key": str(key), "study": study.to_toml()}
+    tree.attrs["study"] = study.to_toml()
     report(tree, place, force=force)
     return tree
 
@@ -297,10 +299,16 @@ def read_points(points: Any) -> Points:
                 f"expected points as numbers or a file (.npy, .csv, .txt), got {points!r}; try -3,-1,1,3 or a file "
                 "with one point a line"
             )
-    if isinstance(points, int | float) and not isinstance(points, bool):
-        points = [points]
-    if isinstance(points, list | tuple) and all(isinstance(p, int | float | np.number) for p in points):
-        points = [[p] for p in points]
+    if not isinstance(points, str | Path):
+        try:
+            numbers = np.asarray(points)
+        except ValueError:  # rows of different length
+            numbers = np.empty(0, dtype=object)
+        if numbers.dtype.kind not in "iuf":
+            raise ValueError(f"expected points as numbers, (point, axis), got {points!r}; try [-3, -1, 1, 3] or rows")
+        # A list of numbers says one dimension; an array of shape (point,) could mean either, and is refused.
+        if isinstance(points, int | float) or (isinstance(points, list | tuple) and numbers.ndim == 1):
+            points = numbers.reshape(-1, 1)
     return load_points(points)
 
 
@@ -329,6 +337,12 @@ def _integer(name: str, value: Any, least: int, advice: int) -> int:
         limit = " and below 2^32 - 1" if whole and value > least else ""
         raise ValueError(f"expected {name} to be an integer >= {least}{limit}, got {value!r}; try {advice}")
     return int(value)
+
+
+def _word(name: str, value: Any, advice: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {name} to be a word, got {value!r}; try {advice!r}")
+    return value
 
 
 def _number(name: str, value: Any) -> float:
