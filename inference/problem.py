@@ -62,7 +62,7 @@ def prepare(
     if networks < MIN_NETWORKS[6]:
         raise ValueError(
             f"expected at least {MIN_NETWORKS[6]} networks to fit couplings (sixth-order moments enter), "
-            f"got {networks:.0f}; try inf.measure(data, orders=(2, 4)) for what so few can tell"
+            f"got {networks:.0f}; try more networks, or inf.measure(data, orders=(2, 4)) for what so few can tell"
         )
     chosen, metric_from, rest = _metric(data, source, metric, len(points))
     make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass

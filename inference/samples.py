@@ -147,7 +147,7 @@ def load_points(points: Any) -> Points:
     Raises ValueError: as in `check_points`, or a file that cannot be read.
     """
     if points is None:
-        raise _refusal("points of shape (point, axis)", "none", "points=, or the name `points` in the file")
+        raise _refusal("points of shape (point, axis)", "none", "points= (--points), or `points` in the file")
     if not isinstance(points, str | Path):
         return check_points(points)
     table = _load(Path(points), (".npy", ".npz", ".csv", ".txt"))
@@ -160,7 +160,11 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Name -> array of everything in a file, if it is there and begins like one of its kind."""
     kind = path.suffix.lower()
     if kind not in kinds:
-        raise _refusal(f"a file {', '.join(kinds)}", repr(path.name), f"np.save('{path.stem}.npy', array)")
+        raise _refusal(
+            f"a file {', '.join(kinds)}",
+            repr(path.name or str(path)),
+            f"np.save('{path.stem or 'samples'}.npy', array)",
+        )
     if not path.exists() or (path.is_dir() and kind != ".zarr"):
         raise _refusal(f"a file at {str(path)!r}", "a folder" if path.exists() else "no such file", "its full path")
     if begins := _BEGINS.get(kind):
@@ -197,7 +201,7 @@ def _reading(name: str) -> Iterator[None]:
     except ImportError as error:
         raise _refusal(f"the zarr package, to read {name}", error, "pip install nnft[zarr]") from error
     except Exception as error:  # every library has its own for a broken file: OSError, BadZipFile, zlib.error, ...
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise _refusal(f"{name} to hold plain numbers", why, "writing the file again, without pickle") from error
 
 

@@ -247,6 +247,8 @@ def gains(eq: Equations, rich: Equations | None, quadratic: int) -> Gains:
     full = (one(rich), float(np.sqrt(to_full @ noise @ to_full)))
     if full[0] <= 0:
         return Gains(action, full, None)
+    if len(eq.vector) == len(rich.vector):  # the action holds every quartic term (bilocal at two points)
+        return Gains(action, full, (1.0, 0.0))
     share = action[0] / full[0]
     direction = to_action - share * to_full
     return Gains(action, full, (share, float(np.sqrt(direction @ noise @ direction)) / full[0]))

@@ -89,8 +89,9 @@ class Network(eqx.Module):
             )
         for name in ("output_scale", "output_bias"):
             value = getattr(self, name)
+            least = "> 0" if name == "output_scale" else ">= 0"
             if not 0.0 <= float(value) < float("inf") or (name == "output_scale" and float(value) == 0.0):
-                raise ValueError(f"expected {name} to be a finite standard deviation, got {value!r}; try {name}=1.0")
+                raise ValueError(f"expected {name} to be a finite standard deviation {least}, got {value!r}; try 1.0")
 
     @classmethod
     def tied(cls, neuron: type, width: int, *, weight_scale: float = 1.0, bias_scale: float = 1.0) -> Self:

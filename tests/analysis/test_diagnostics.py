@@ -136,8 +136,7 @@ def opposite_four_point(fit):
     fit["observed_data"]["G4"].values[...] *= -1.0
 
 
-def untouched(fit):
-    pass
+def untouched(fit): ...
 
 
 # Check, planted fault, its verdict, and the healthy twin where it is not the healthy fit itself.
@@ -177,7 +176,7 @@ def test_every_check_has_its_planted_fault(healthy):
     found = diagnose(healthy)
     assert {c.name for c in found} == {name for name, *_ in FAULTS} | NOTES
     assert {c.name for c in found if c.verdict == "note"} == NOTES
-    assert set(EDGES) | {"resolved"} == set(LIMITS)
+    assert set(EDGES) | {"resolved", "exact_p"} == set(LIMITS)
     assert [c.name for c in found if c.verdict == "warn"] == ["loop over tree"]
     assert found.failed == []
     assert all(c.value and c.limit and c.why.endswith(".") for c in found)
@@ -293,6 +292,13 @@ def test_at_the_limit_itself(healthy, key, sign, passes):
     found = check(changed(healthy, attribute(**{key: LIMITS[key]})), EDGES[key][0])
     assert (found.verdict == "pass") == passes
     assert found.limit.startswith(sign)
+
+
+def test_the_exact_correlators_are_a_check_where_they_are_known(healthy, small_fit):
+    assert check(small_fit, "measured against exact").verdict == "pass"  # false alarm once in a thousand seeds
+    for p, verdict, shown in ((9e-4, "warn", "= 0.0009"), (1.1e-3, "pass", "= 0.0011"), (0.0, "warn", "< 1e-99")):
+        found = check(changed(healthy, attribute(exact_chi2=41.2, exact_dof=21, exact_p=p)), "measured against exact")
+        assert (found.verdict, found.value) == (verdict, f"chi2/dof = 41/21, p {shown}")
 
 
 def test_the_band_counts_components_at_its_limit(healthy, monkeypatch):

@@ -208,6 +208,8 @@ def test_captions_name_rows_that_are_there(small_fit):
 
 def test_the_session_says_what_it_does_not_know(small_fit):
     fit = small_fit.copy(deep=True)
+    assert re.search(r"inf\.Ensemble\(net, points=points, n=[\d_]+, key=jax\.random\.key\(\d+\)\)", session(fit))
+    del fit.attrs["ensemble_key"]
     assert "# key: the one the networks were drawn with" in session(fit)
     fit.attrs["model"] = "<function mine at 0x1>"
     assert "net = ...  # the NumPyro model mine\n" in session(fit)

@@ -16,8 +16,8 @@ REPEATS = 3
 WIDTHS = {100: 200_000, 1000: 30_000}  # width -> networks a repetition
 GOALS = {100: 250e3, 1000: 40e3}  # networks per CPU-second with G2 + G4 + G6 at 6 points
 OVER_VMAP, SPEED_UP, PEAK_GB, FIT_SECONDS = 2.5, 1.7, 0.6, 10.0
-# The aim is 3 for both. Half of the time of either way goes into drawing the same normal numbers, which bounds the ratio
-# where the activation is cheap: an exponential, unlike an error function, leaves Predictive little to waste.
+# The aim is 3 for both. Much of the time of either way goes into drawing the same normal numbers, which bounds the
+# ratio where the activation is cheap: an exponential, unlike an error function, leaves Predictive little to waste.
 OVER_PREDICTIVE = {"Erf": 2.5, "Gauss": 1.1}
 
 

@@ -296,7 +296,7 @@ BAD = {
     "twice the same": ({"points": np.array([[0.0], [1.0], [0.0]])}, "expected distinct points, got point 2 .*; try"),
     "1-D points": ({"points": np.array([0.0, 1.0])}, r"expected points of shape .*got \(2,\); try points\[:, None\]"),
     "no points": ({"points": np.zeros((0, 2))}, r"expected points of shape \(point, axis\), got \(0, 2\)"),
-    "words": ({"points": [["a"]]}, "expected points as numbers of shape"),
+    "words": ({"points": [["a"]]}, r"expected points \(point, axis\) as numbers, got .*; try"),
     "n = 0": ({"n": 0}, r"expected n, the number of networks, .*got 0; try n="),
     "n half": ({"n": 1.5}, r"expected n, the number of networks, .*got 1.5; try n="),
     "n a word": ({"n": "many"}, r"expected n, the number of networks, .*got 'many'; try n="),
