@@ -221,16 +221,18 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     groups = -(-source.n // size)
     compiled = _compiled(statistic, len(jax.devices()))
     shard = NamedSharding(_mesh(), PartitionSpec("device"))
-    parts: list[list[np.ndarray]] = []
+    parts: list[list[Any]] = []
     tree = None
     bar = tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
     with bar:
         for first, fields, weights in _chunks(source, length):
             _check_finite(fields, first)
             with jax.enable_x64(True):
-                batch = jax.device_put((fields.astype(np.float64), weights), shard)
+                batch = jax.device_put((fields, weights), shard)
                 leaves, tree = jax.tree.flatten(compiled(*batch, *arguments))
-                parts.append([np.asarray(leaf) for leaf in leaves])
+                if parts:  # only now: these sums are taken while the next networks are drawn
+                    parts[-1] = [np.asarray(leaf) for leaf in parts[-1]]
+                parts.append(leaves)
             bar.update(int(weights.sum()))
     whole = [_by_group(np.concatenate(leaf), groups, pieces) for leaf in zip(*parts, strict=True)]
     sizes = np.minimum(size, source.n - size * np.arange(groups)).astype(float)
@@ -249,7 +251,10 @@ def _compiled(statistic: Statistic, devices: int) -> Callable[..., Any]:
     """The statistic mapped over pieces (a scan: each piece stays in cache), pieces sharded over the devices."""
 
     def device(fields: jax.Array, weights: jax.Array, *arguments: Any) -> Any:
-        return jax.lax.map(lambda piece: statistic(*piece, *arguments), (fields, weights))
+        def piece(both: tuple[jax.Array, jax.Array]) -> Any:
+            return statistic(both[0].astype(weights.dtype), both[1], *arguments)
+
+        return jax.lax.map(piece, (fields, weights))
 
     spec = PartitionSpec("device")
 

@@ -1,42 +1,50 @@
 """Measured correlators: averages of phi...phi over an ensemble, with unbiased connected parts and their covariance.
 
-One pass accumulates, per group of networks and in float64, the products of the sorted monomials of degree <= 3: their
-Gram matrix holds every moment up to degree six. Connected functions are multivariate k-statistics (unbiased for
-products of moments too); their covariance comes from the spread of the group means, carried through d kappa/d m.
-Errors are over networks.
+Connected functions are multivariate k-statistics (unbiased for products of moments too); their covariance comes from
+the spread of the group means of `moments.py`, carried through d kappa/d m. Errors are over networks. The same
+correlators from the neurons, without the noise of the sum over them, are in `duality.py`.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
+from ..models.networks import nearest
 from ..models.types import ByOrder
-from .ensembles import Ensemble, Source, Statistic, sums
+from .duality import measure_hidden, measure_neurons
+from .ensembles import Ensemble, Source
+from .moments import MAX_COMPONENTS, group_moments
 from .tails import judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "check_even", "group_moments", "measure"]
+__all__ = ["MIN_NETWORKS", "check_even", "measure"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
-MAX_COMPONENTS = 6000  # a joint covariance factor of 1024 rows then takes 50 MB
+SPACES = {"readout": measure_hidden, "neuron": measure_neurons}
 ODD_FALSE_ALARM = 1e-6
 
 
 def measure(
-    source: Source, *, orders: tuple[int, ...] | None = None, even: bool | None = None, progress: bool = False
+    source: Source,
+    *,
+    orders: tuple[int, ...] | None = None,
+    even: bool | None = None,
+    space: str = "field",
+    progress: bool = False,
 ) -> Correlators:
-    """Moments and connected functions of an ensemble, in field space.
+    """Moments and connected functions of an ensemble: averages over its fields, or over its neurons.
 
     Args:
         source: an `Ensemble` (recipe) or `Samples` (somebody's array).
-        orders: any of 1, 2, 3, 4, 6; default all that the number of networks and points allow.
+        orders: any of 1, 2, 3, 4, 6 (2, 4, 6 in the other spaces); default all that the number of networks and points
+            allow.
         even: use phi -> -phi exactly: odd moments are left out of even cumulants, and reported on their own as a check.
             Default: when the model is known to be even; otherwise the mean is subtracted.
+        space: "field", averages of phi...phi over networks; "readout", the same with the Gaussian readout integrated
+            out; "neuron", cumulants of one of N independent neurons, n of them drawn, times N^(1-r/2).
         progress: a bar for long runs.
 
     Returns:
@@ -44,7 +52,7 @@ def measure(
 
     Raises:
         ValueError: an order asked for by name that needs more networks, or is not one of the five; a field that is not
-            finite or has no variance at a point.
+            finite or has no variance at a point; a space the structure of the model does not allow.
 
     Example:
         >>> import jax, numpy as np
@@ -54,6 +62,11 @@ def measure(
         >>> measure(ens).orders
         (1, 2, 3, 4, 6)
     """
+    if space != "field":
+        if space not in SPACES:
+            known = ["field", *SPACES]
+            raise ValueError(f"expected space among {known}, got {space!r}; try {nearest(space, known)!r}")
+        return SPACES[space](source, orders=orders, progress=progress)
     chosen, refused = _choose(source, orders)
     symmetric = bool(getattr(source, "even", False)) if even is None else even
     needed = _needed(chosen, symmetric)
@@ -87,49 +100,6 @@ def measure(
         source=source,
         about=_about(source),
     )
-
-
-def group_moments(
-    source: Source, orders: tuple[int, ...], *, progress: bool = False
-) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], int]:
-    """Means of the sorted monomials, the rows of their covariance, and the number of groups behind it.
-
-    rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1).
-    """
-    sizes, totals = sums(source, _moment_sums(len(source.points), orders), progress=progress)
-    n, groups = sizes.sum(), len(sizes)
-    means = {r: total.sum(axis=0) / n for r, total in totals.items()}
-    scale = np.sqrt(groups / max(groups - 1, 1)) / n
-    rows = {r: scale * (total - sizes[:, None] * means[r]) for r, total in totals.items()}
-    return means, rows, groups
-
-
-@lru_cache(maxsize=32)
-def _moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
-    """Sums of the sorted monomials of the given orders, from Gram matrices of the monomials of degree <= 3."""
-    where = {r: _halves(points, r) for r in orders}
-    pairs, triples = sorted_tuples(points, 2), sorted_tuples(points, 3)
-    first = rank(triples[:, :2], points)
-
-    def statistic(fields: jax.Array, weights: jax.Array) -> dict[int, jax.Array]:
-        phi = fields.T  # (point, network): rows are contiguous
-        two = phi[pairs[:, 0]] * phi[pairs[:, 1]]
-        three = two[first] * phi[triples[:, 2]]
-        # Without the barrier XLA recomputes the monomials inside the Gram matrix (measured: twice the time).
-        monomials = jax.lax.optimization_barrier({0: jnp.ones_like(phi[:1]), 1: phi, 2: two, 3: three})
-        return {
-            order: ((monomials[left] * weights) @ monomials[right].T)[i, j]
-            for order, (left, right, i, j) in where.items()
-        }
-
-    return statistic
-
-
-def _halves(points: int, order: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-    """Write a sorted tuple as (first half, second half): its place in the Gram matrix of monomials of degree <= 3."""
-    left = order // 2
-    tuples = sorted_tuples(points, order)
-    return left, order - left, rank(tuples[:, :left], points), rank(tuples[:, left:], points)
 
 
 def check_even(data: Correlators) -> float:

@@ -7,13 +7,14 @@ in the moments of order 2, 4 and 6. The error is the Godambe sandwich A^-1 B A^-
 psi = grad T^t W grad S - lap_W T; the naive A^-1/n is too small.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..models.combinatorics import rank, sorted_tuples
 from ..models.correlators import Correlators
 from ..models.types import Matrix, Vector
 from .basis import Basis, embed
@@ -134,56 +135,60 @@ def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
 
     fields are physical, (network, point). Zero on average for the density exp(-S): the Schwinger-Dyson equations.
     """
-    phi = (fields / basis.scale).T
-    two, three = _less_one(phi, basis)
-    force = basis.metric @ _slope(basis, theta, two, three)  # W grad S
-    quadratic = sum(two[j] * force[basis.pairs[:, j]] for j in range(2))
-    quartic = sum(three[j] * force[basis.quads[:, j]] for j in range(4))
-    return (jnp.concatenate([quadratic, basis.terms @ quartic]) - _laplacians(phi, basis)).T
+    phi, two, three = _monomials(fields, basis)
+    force = basis.metric @ (_slope(basis, theta) @ jnp.concatenate([phi, three]))  # W grad S
+    pairs, quads = basis.pairs, basis.quads
+    quadratic = sum(phi[pairs[:, 1 - j]] * force[pairs[:, j]] for j in range(2))
+    rest = [rank(np.delete(quads, j, axis=1), len(phi)) for j in range(4)]
+    quartic = sum(three[rest[j]] * force[quads[:, j]] for j in range(4))
+    constant, slope = _laplacian(basis)
+    return (jnp.concatenate([quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
 
 
 def hyvarinen(fields: jax.Array, basis: Basis, couplings: jax.Array) -> jax.Array:
     """J = 1/2 grad S . W grad S - lap_W S of each network, (network, rung), for each row of scaled couplings."""
+    phi, two, three = _monomials(fields, basis)
+    rungs, root = jnp.asarray(couplings), np.linalg.cholesky(basis.metric).T
+    slopes = root @ jax.vmap(partial(_slope, basis))(rungs)  # (rung, point, monomial): one product for all rungs
+    gradient = slopes.reshape(-1, slopes.shape[2]) @ jnp.concatenate([phi, three])
+    square = jnp.sum(gradient.reshape(len(rungs), len(phi), -1) ** 2, axis=1)
+    constant, slope = _laplacian(basis)
+    return (0.5 * square - (rungs @ slope) @ two - (rungs @ constant)[:, None]).T
+
+
+def _monomials(fields: jax.Array, basis: Basis) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Scaled fields and their sorted monomials of degree 2 and 3, each (monomial, network)."""
     phi = (fields / basis.scale).T
-    two, three = _less_one(phi, basis)
-    laplacian = _laplacians(phi, basis)
-
-    def one(theta: jax.Array) -> jax.Array:
-        slope = _slope(basis, theta, two, three)
-        return 0.5 * jnp.sum(slope * (basis.metric @ slope), axis=0) - theta @ laplacian
-
-    return jax.vmap(one)(jnp.asarray(couplings)).T
+    pairs, triples = sorted_tuples(len(phi), 2), sorted_tuples(len(phi), 3)
+    two = phi[pairs[:, 0]] * phi[pairs[:, 1]]
+    return phi, two, two[rank(triples[:, :2], len(phi))] * phi[triples[:, 2]]
 
 
-def _less_one(phi: jax.Array, basis: Basis) -> tuple[list[jax.Array], list[jax.Array]]:
-    """What is left of each pair and each quad without its j-th factor, (tuple, network) for every j."""
-    two = [phi[basis.pairs[:, 1 - j]] for j in range(2)]
-    three = [jnp.prod(phi[np.delete(basis.quads, j, axis=1)], axis=1) for j in range(4)]
-    return two, three
-
-
-def _slope(basis: Basis, theta: jax.Array, two: list[jax.Array], three: list[jax.Array]) -> jax.Array:
-    """Grad S, (point, network)."""
-    q = len(basis.pairs)
+def _slope(basis: Basis, theta: jax.Array) -> jax.Array:
+    """Grad S as a linear map of the monomials of degree 1 and 3, (point, monomial)."""
+    points, q = len(basis.scale), len(basis.pairs)
     couplings = basis.terms.T @ theta[q:]
-    slope = jnp.zeros((len(basis.scale), two[0].shape[1]))
+    linear = jnp.zeros((points, points))
+    cubic = jnp.zeros((points, len(sorted_tuples(points, 3))))
     for j in range(2):
-        slope = slope.at[basis.pairs[:, j]].add(theta[:q, None] * two[j])
+        linear = linear.at[basis.pairs[:, j], basis.pairs[:, 1 - j]].add(theta[:q])
     for j in range(4):
-        slope = slope.at[basis.quads[:, j]].add(couplings[:, None] * three[j])
-    return slope
+        cubic = cubic.at[basis.quads[:, j], rank(np.delete(basis.quads, j, axis=1), points)].add(couplings)
+    return jnp.concatenate([linear, cubic], axis=1)
 
 
-def _laplacians(phi: jax.Array, basis: Basis) -> jax.Array:
-    """lap_W T_k, (term, network)."""
+def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
+    """lap_W T_k = constant_k + sum over pairs of slope_k,ab phi_a phi_b, (term,) and (term, pair)."""
     pairs, quads, w = basis.pairs, basis.quads, basis.metric
-    quadratic = jnp.broadcast_to(2.0 * w[pairs[:, 0], pairs[:, 1]][:, None], (len(pairs), phi.shape[1]))
-    quartic = jnp.zeros((len(quads), phi.shape[1]))
+    quartic = np.zeros((len(quads), len(sorted_tuples(len(w), 2))))
     for j in range(4):
         for k in range(j):
-            rest = np.delete(quads, [k, j], axis=1)
-            quartic = quartic + 2.0 * w[quads[:, j], quads[:, k]][:, None] * phi[rest[:, 0]] * phi[rest[:, 1]]
-    return jnp.concatenate([quadratic, basis.terms @ quartic])
+            rest = rank(np.delete(quads, [k, j], axis=1), len(w))
+            np.add.at(quartic, (np.arange(len(quads)), rest), 2.0 * w[quads[:, j], quads[:, k]])
+    slope = np.concatenate([np.zeros((len(pairs), quartic.shape[1])), basis.terms @ quartic])
+    constant = np.zeros(len(slope))
+    constant[: len(pairs)] = 2.0 * w[pairs[:, 0], pairs[:, 1]]
+    return constant, slope
 
 
 def scatter(

@@ -7,7 +7,7 @@ kappa(1..r) = sum over set partitions pi of (-1)^(|pi|-1) (|pi|-1)! prod_{B in p
 Tensor Methods in Statistics, 1987, ch. 4).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement
@@ -22,6 +22,7 @@ from .types import ByOrder, Tuples, Vector
 __all__ = [
     "connected_from_moments",
     "cumulant_jacobian",
+    "moment_jacobian",
     "moments_from_connected",
     "multiplicities",
     "pairings",
@@ -107,21 +108,27 @@ def pairings(order: int) -> tuple[Partition, ...]:
 
 
 @cache
-def _coefficient(sizes: tuple[int, ...], n: int | None, even: bool) -> Fraction:
+def _coefficient(sizes: tuple[int, ...], n: int | None, even: bool, law: tuple[float, ...]) -> Fraction:
     """Weight of the product of sample means with the given block sizes in the unbiased cumulant from n networks.
 
     A product of means over *distinct* networks is unbiased for the product of moments; writing it in plain sample means
     sums over the refinements sigma of the partition, with the Moebius function of the partition lattice and
     (-1)^(|sigma|-1) (|sigma|-1)! / (n)_|sigma|. For an even law only refinements into even blocks have a moment.
+    Each block of r factors carries law[r], where an independent amplitude is integrated out.
     """
+
+    def amplitude(blocks: Iterable[int]) -> Fraction:
+        return Fraction(prod(Fraction(law[size]) for size in blocks)) if law else Fraction(1)
+
     if n is None or (even and sum(sizes) % 2):
-        return Fraction((-1) ** (len(sizes) - 1) * factorial(len(sizes) - 1))
+        return (-1) ** (len(sizes) - 1) * factorial(len(sizes) - 1) * amplitude(sizes)
     weights = {0: Fraction(1)}  # by number of blocks of the refinement: summed Moebius weight
     for size in sizes:
-        split: dict[int, int] = {}
+        split: dict[int, Fraction] = {}
         for p in set_partitions(size):
             if not even or all(len(block) % 2 == 0 for block in p):
-                split[len(p)] = split.get(len(p), 0) + (-1) ** (len(p) - 1) * factorial(len(p) - 1)
+                weight = (-1) ** (len(p) - 1) * factorial(len(p) - 1) * amplitude(map(len, p))
+                split[len(p)] = split.get(len(p), Fraction(0)) + weight
         weights = _convolve(weights, split)
     total = Fraction(0)
     for blocks, weight in weights.items():
@@ -130,7 +137,7 @@ def _coefficient(sizes: tuple[int, ...], n: int | None, even: bool) -> Fraction:
     return total * n ** len(sizes)
 
 
-def _convolve(a: Mapping[int, Fraction], b: Mapping[int, int]) -> dict[int, Fraction]:
+def _convolve(a: Mapping[int, Fraction], b: Mapping[int, Fraction]) -> dict[int, Fraction]:
     out: dict[int, Fraction] = {}
     for i, x in a.items():
         for j, y in b.items():
@@ -151,7 +158,13 @@ def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...
 
 
 def connected_from_moments(
-    moments: ByOrder, points: int, order: int, *, n: int | None = None, even: bool = False
+    moments: ByOrder,
+    points: int,
+    order: int,
+    *,
+    n: int | None = None,
+    even: bool = False,
+    law: tuple[float, ...] = (),
 ) -> Vector:
     """Connected r-point function on the sorted tuples from moments of order <= r.
 
@@ -162,6 +175,8 @@ def connected_from_moments(
         n: number of networks the moments are sample means of; given, the result is the unbiased k-statistic, else the
             plug-in cumulant.
         even: the law is invariant under phi -> -phi, so products with odd moments are dropped exactly.
+        law: E W^k, k = 0..r, of an amplitude: the result is the cumulant of W phi, W independent of phi, from the
+            moments of phi alone, and unbiased as before. Default: W = 1.
 
     With even=True the k-statistic averages over distinct networks too; only the even partitions enter.
 
@@ -175,22 +190,36 @@ def connected_from_moments(
             "try n=None for the plug-in value"
         )
     for sizes, blocks in _terms(points, order, even):
-        term = np.full_like(total, float(_coefficient(sizes, n, even)))
+        term = np.full_like(total, float(_coefficient(sizes, n, even, law)))
         for size, where in blocks:
             term = term * moments[size][where]
         total += term
     return total
 
 
-def cumulant_jacobian(moments: ByOrder, points: int, order: int, *, even: bool = False) -> dict[int, csr_matrix]:
+def cumulant_jacobian(
+    moments: ByOrder, points: int, order: int, *, even: bool = False, law: tuple[float, ...] = ()
+) -> dict[int, csr_matrix]:
     """D kappa(tuple) / d m(sub-tuple), one sparse matrix (component, sub-component) for each order of moment."""
+    return _slopes(moments, points, order, even, lambda sizes: float(_coefficient(sizes, None, even, law)))
+
+
+def moment_jacobian(connected: ByOrder, points: int, order: int) -> dict[int, csr_matrix]:
+    """D m(tuple) / d kappa(sub-tuple) for an even law, one sparse matrix for each order of connected function."""
+    return _slopes(connected, points, order, True, lambda sizes: 1.0)
+
+
+def _slopes(
+    values: ByOrder, points: int, order: int, even: bool, coefficient: Callable[[tuple[int, ...]], float]
+) -> dict[int, csr_matrix]:
+    """Derivatives of the sum over set partitions of coefficient(sizes) times a product of values."""
     count = len(sorted_tuples(points, order))
     rows = np.arange(count)
     entries: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     for sizes, blocks in _terms(points, order, even):
-        weight = float(_coefficient(sizes, None, even))
+        weight = coefficient(sizes)
         for k, (size, where) in enumerate(blocks):
-            others = [moments[s][w] for j, (s, w) in enumerate(blocks) if j != k]
+            others = [values[s][w] for j, (s, w) in enumerate(blocks) if j != k]
             slope = weight * (np.prod(others, axis=0) if others else np.ones(count))
             entries.setdefault(size, []).append((where, slope))
     return {

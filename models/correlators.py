@@ -98,15 +98,14 @@ class Correlators:
     def covariance(self, order: int, kind: str = "connected") -> Matrix:
         """Covariance matrix of one order over the ensemble of experiments, (component, component)."""
         self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
-        rows = self.rows.get(kind, {}).get(order)
-        size = len(self.tuples(order))
-        return np.zeros((size, size)) if rows is None else rows.T @ rows
+        rows = self.rows.get(kind, {}).get(order, np.zeros((0, len(self.tuples(order)))))
+        return rows.T @ rows
 
     def error(self, order: int, kind: str = "connected") -> Vector:
         """One standard error per component, (component,)."""
         self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
-        rows = self.rows.get(kind, {}).get(order)
-        return np.zeros(len(self.tuples(order))) if rows is None else np.sqrt(np.sum(rows**2, axis=0))
+        rows = self.rows.get(kind, {}).get(order, np.zeros((0, len(self.tuples(order)))))
+        return np.sqrt(np.sum(rows**2, axis=0))
 
     def tensor(self, order: int, kind: str = "connected") -> np.ndarray:
         """All M^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
@@ -148,10 +147,10 @@ class Correlators:
         """Is this zero? Hotelling's T^2 in the full covariance, with the degrees of freedom it kept and why.
 
         Components are scaled by their errors; directions of the correlation matrix below 1e-10 of the largest are
-        dropped as round-off, and no more than a quarter of the covariance's own degrees of freedom are kept (the
-        leading ones), because an estimated covariance has no usable inverse beyond that. The p-value is F, not chi^2,
-        when the covariance is estimated: uniform if all resolved directions are kept, too large if some are dropped,
-        since the leading directions of an estimate are the ones whose errors it exaggerates.
+        dropped as round-off, below 10/n for connected functions (errors are carried to first order), and no more than
+        a quarter of the covariance's own degrees of freedom are kept (the leading ones), because an estimated
+        covariance has no usable inverse beyond that. The p-value is F, not chi^2, when the covariance is estimated:
+        uniform if all resolved directions are kept, too large if some are dropped.
 
         Args:
             orders: orders to test together; default all that are given.
@@ -181,7 +180,8 @@ class Correlators:
         scaled = rows[:, keep] / error[keep]
         eigenvalues, vectors = np.linalg.eigh(scaled.T @ scaled)
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-        resolved = int(np.sum(eigenvalues > _RESOLUTION * eigenvalues[0]))
+        resolution = max(_RESOLUTION, 10.0 / self.networks if kind == "connected" else 0.0)
+        resolved = int(np.sum(eigenvalues > resolution * eigenvalues[0]))
         ceiling = resolved if np.isinf(self.dof) else max(1, int(self.dof // 4))
         dof = min(resolved, ceiling)
         z = (vectors[:, :dof].T @ (value[keep] / error[keep])) / np.sqrt(eigenvalues[:dof])

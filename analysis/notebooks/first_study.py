@@ -42,7 +42,7 @@ print(data)
 # Measured minus exact is zero within the full covariance:
 
 # %%
-print((data - truth).chi2())
+print((data - truth).chi2(2, 4))
 
 # %% [markdown]
 # At width 20 the network is not Gaussian, and at width 2000 it nearly is: $G_4^c$ falls like $1/N$.

@@ -62,9 +62,7 @@ def estimated(seed, groups, *, order=4):
     for _ in range(REPLICATES):
         means = draw.normal(size=(groups, size)) @ root
         rows = (means - means.mean(axis=0)) / np.sqrt(groups * (groups - 1))
-        data = Correlators(
-            POINTS, {}, {order: means.mean(axis=0)}, rows={"connected": {order: rows}}, networks=groups, dof=groups - 1
-        )
+        data = Correlators(POINTS, {}, {order: means.mean(axis=0)}, rows={"connected": {order: rows}}, dof=groups - 1)
         results.append(data.chi2(order))
     return results
 
