@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from .arrays import factor_of, on_tuples, split_rows
 from .combinatorics import connected_from_moments, cumulant_jacobian, rank, sorted_tuples
 from .types import ByOrder, Matrix, Points, Tuples, Vector
 
@@ -52,6 +53,7 @@ class Correlators:
         refused: order -> the reason, with the number that decided, why no value is given.
         flags: order -> a warning attached to a value that is given.
         source: the ensemble or samples it was measured on, for second passes; never saved.
+        model: the network it belongs to, where known: its exact kernel is the metric of a fit; never saved.
         about: provenance (name, width, seed, ...).
     """
 
@@ -66,6 +68,7 @@ class Correlators:
     refused: Mapping[int, str] = field(default_factory=dict)
     flags: Mapping[int, str] = field(default_factory=dict)
     source: Any = None
+    model: Any = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -231,12 +234,12 @@ class Correlators:
             raise ValueError("expected either moments= or connected=, got both or neither; try moments={2: ...}")
         given = moments if moments is not None else connected
         assert given is not None
-        values = {int(r): _on_tuples(np.asarray(v, dtype=float), len(x), int(r)) for r, v in sorted(given.items())}
+        values = {int(r): on_tuples(np.asarray(v, dtype=float), len(x), int(r)) for r, v in sorted(given.items())}
         even = all(order % 2 == 0 for order in values) if even is None else even
         kind, other = ("moment", "connected") if moments is not None else ("connected", "moment")
         rows: dict[str, dict[int, np.ndarray]] = {}
         if covariance is not None:
-            rows[kind] = _split(_factor(np.asarray(covariance, float), sum(map(len, values.values()))), values)
+            rows[kind] = split_rows(factor_of(np.asarray(covariance, float), sum(map(len, values.values()))), values)
         if moments is not None:
             cumulants = _cumulants(values, len(x), networks, even)
             if covariance is not None:
@@ -319,50 +322,6 @@ def _cumulants(moments: ByOrder, points: int, networks: float, even: bool) -> di
     return out
 
 
-def _on_tuples(value: np.ndarray, points: int, order: int) -> Vector:
-    tuples = sorted_tuples(points, order)
-    if order < 1:
-        raise ValueError(f"expected orders of at least 1, got {order}; try {{2: ..., 4: ...}}")
-    if not np.all(np.isfinite(value)):
-        raise ValueError(f"expected finite numbers at order {order}, got NaN or infinity; try leaving that order out")
-    if value.shape == (len(tuples),):
-        return value
-    if value.shape != (points,) * order:
-        raise ValueError(
-            f"expected order {order} as {(points,) * order} or ({len(tuples)},) for {points} points, "
-            f"got {value.shape}; try the sorted tuples of Correlators.tuples"
-        )
-    flat = value[tuple(tuples.T)]
-    index = np.moveaxis(np.indices(value.shape), 0, -1)
-    asymmetry = np.max(np.abs(value - flat[rank(index, points)]))
-    if asymmetry > 1e-6 * np.max(np.abs(value)):
-        raise ValueError(
-            f"expected a symmetric tensor of order {order}, got one that changes by {asymmetry:.2g} under permutations "
-            "of its indices; try their mean if that is round-off"
-        )
-    return flat
-
-
-def _factor(covariance: Matrix, size: int) -> np.ndarray:
-    if covariance.shape != (size, size):
-        raise ValueError(f"expected a joint covariance of shape {(size, size)}, got {covariance.shape}; try all orders")
-    if not np.all(np.isfinite(covariance)):
-        raise ValueError("expected a finite covariance, got NaN or infinity; try leaving out the order that has it")
-    # Orders differ by many powers of ten, so it is the correlation matrix that is judged and factored.
-    error = np.sqrt(np.clip(np.diag(covariance), 0, None))
-    scale = np.where(error > 0, error, np.max(error, initial=0.0) or 1.0)
-    correlation = covariance / np.outer(scale, scale)
-    if np.any(np.abs(correlation - correlation.T) > 1e-8):
-        raise ValueError("expected a symmetric covariance, got an asymmetric one; try (C + C.T)/2 if that is round-off")
-    eigenvalues, vectors = np.linalg.eigh(correlation)
-    if np.min(eigenvalues, initial=0.0) < -1e-8 * np.max(eigenvalues, initial=0.0):
-        raise ValueError(
-            f"expected a positive semi-definite covariance, got correlations with eigenvalue {eigenvalues[0]:.3g}; "
-            "try estimating it from more networks than components"
-        )
-    return np.sqrt(np.clip(eigenvalues, 0, None))[:, None] * vectors.T * scale
-
-
 def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], orders: set[int]) -> dict[int, Any]:
     """Rows of both sides under each other, zeros where the first has none: the orders of one side stay aligned."""
     depth, out = max(map(len, mine.values()), default=0), {}
@@ -371,11 +330,6 @@ def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], o
         padded = np.pad(first, ((0, depth - len(first)), (0, 0)))
         out[order] = np.concatenate([padded, theirs.get(order, first[:0])])
     return out
-
-
-def _split(rows: np.ndarray, values: ByOrder) -> dict[int, np.ndarray]:
-    edges = np.cumsum([0, *[len(v) for v in values.values()]])
-    return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
 
 
 def table(data: Correlators, *, rows: int = 4) -> str:

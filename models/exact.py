@@ -4,7 +4,8 @@ Neurons are independent, so cumulants add: G_c^(r)[phi] = N^(1-r/2) G_c^(r)[h] w
 moments of h factorise, <h_1..h_r> = mu_r sigma^r <s_1..s_r> (arXiv:2008.08601 eq. 2.9 and 2307.03223 sec. 2; mu_r the
 readout's r-th moment). Hence G2 = sigma^2 <s s> at every width and G4c = (1/N)[mu4 sigma^4 <ssss> - sum_3 sigma^4
 <ss><ss>]. The output bias adds its variance to G2 and nothing else. <s_1..s_r> over the hidden parameters is closed
-for Cos and Gauss at every order; Gauss-Hermite for Erf and Tanh, the support-cone rule for ReLU (`quadrature.py`).
+for Cos and Gauss at every order; a lattice rule for Erf and Tanh, the support-cone rule for ReLU (`quadrature.py`).
+Of several kinds of neurons the cumulants are averaged; over a latent all neurons share, the moments are (`shared.py`).
 """
 
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from .types import Points, Tuples, Vector
 
 __all__ = ["activation_moments", "exact", "known_orders", "site_moments"]
 
+_KNOWN = (Cos, Gauss, Erf, Tanh, ReLU)
+_LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
+
 
 def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = None) -> Correlators:
     """Exact connected functions and moments of a one-hidden-layer network at the points.
@@ -32,7 +36,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     Args:
         network: a `Network` whose neuron is one of the suite.
         points: (point, axis).
-        orders: even orders up to 6 for Cos and Gauss, up to 4 for Erf, Tanh and ReLU; default all of these.
+        orders: even orders up to 6, fewer where a shared latent has no such moment; default all there are.
 
     Returns:
         Correlators without errors; `about["accuracy"]` is the estimated absolute error of <s..s> (0 in closed form).
@@ -55,19 +59,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
             f"expected orders with an exact result, for {name} {list(known) or 'none'}, got {unknown[0]}; "
             "try measuring it: inf.measure(Ensemble(...))"
         )
-    law = READOUTS[network.readout]
-    readout = {2: 1.0, 4: law.mu4, 6: law.mu6}
-    neuron: dict[int, np.ndarray] = {}
-    accuracy = 0.0
-    for order in range(2, max(asked, default=0) + 1, 2):
-        value, error = activation_moments(network.neuron, x, sorted_tuples(len(x), order))
-        neuron[order] = readout[order] * network.output_scale**order * value
-        accuracy = max(accuracy, error)
-    cumulants = {
-        r: network.width ** (1.0 - r / 2.0) * connected_from_moments(neuron, len(x), r, even=True) for r in neuron
-    }
-    if cumulants:
-        cumulants[2] = cumulants[2] + network.output_bias**2
+    cumulants, accuracy = _cumulants(network, x, max(asked, default=0))
     moments = {r: moments_from_connected(cumulants, len(x), r) for r in cumulants}
     return Correlators(
         points=x,
@@ -75,18 +67,67 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
         cumulants={r: cumulants[r] for r in asked},
         maker="exact",
         even=True,
-        about={"accuracy": accuracy, "width": network.width, "neuron": type(network.neuron).__name__},
+        model=network,
+        about={"accuracy": accuracy, "model": repr(network)},
     )
 
 
 def known_orders(network: object) -> tuple[int, ...]:
     """Orders at which `exact` has an answer for this model; empty for a model the suite does not know."""
-    neuron = getattr(network, "neuron", None)
-    if type(network) is not Network:
+    if type(network) is not Network or any(type(neuron) not in _KNOWN for neuron in network.kinds):
         return ()
-    if type(neuron) in (Cos, Gauss):
-        return (2, 4, 6)
-    return (2, 4) if type(neuron) in (Erf, Tanh, ReLU) else ()
+    highest = 6.0 if network.shared_scale is None else network.shared_scale.orders - 1e-9
+    if network.shared_length is not None and Gauss in map(type, network.kinds):
+        highest = min(highest, 2.0)  # <s^4> ~ exp(c/l^2) has no average over a log-normal length
+    return tuple(r for r in (2, 4, 6) if r <= highest)
+
+
+def _cumulants(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
+    """Connected functions of order 2, 4, .., top, and the estimated error of the averages behind them."""
+    scale, length, count = network.shared_scale, network.shared_length, len(points)
+    if scale is None and length is None:
+        out, accuracy = _given_shared(network, points, top)
+    else:
+        moments, accuracy = _over_lengths(network, points, top, _LENGTH_NODES)
+        if length is not None:
+            fewer, _ = _over_lengths(network, points, top, 2 * _LENGTH_NODES // 3)
+            accuracy += max(float(np.max(np.abs(moments[r] - fewer[r]))) for r in moments)
+        if scale is not None:  # given tau, phi without its bias is sqrt(tau) times the field of tau = 1
+            moments = {r: scale.moment(r // 2) * value for r, value in moments.items()}
+        out = {r: connected_from_moments(moments, count, r, even=True) for r in moments}
+    if out:
+        out[2] = out[2] + network.output_bias**2
+    return out, accuracy
+
+
+def _over_lengths(network: Network, points: Points, top: int, nodes: int) -> tuple[dict[int, np.ndarray], float]:
+    """Moments without output bias at tau = 1, averaged over the shared length."""
+    lengths, weights = ([1.0], [1.0]) if network.shared_length is None else network.shared_length.nodes(nodes)
+    total: dict[int, np.ndarray] = {}
+    accuracy = 0.0
+    for length, weight in zip(lengths, weights, strict=True):
+        given, error = _given_shared(network, points / length, top)
+        accuracy += weight * error
+        for r in given:
+            total[r] = total.get(r, 0.0) + weight * moments_from_connected(given, len(points), r)
+    return total, accuracy
+
+
+def _given_shared(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
+    """Connected functions of independent neurons, tau = 1 and no output bias: N^(1-r/2) times the mean over kinds."""
+    law = READOUTS[network.readout]
+    readout = {2: 1.0, 4: law.mu4, 6: law.mu6}
+    out: dict[int, np.ndarray] = {}
+    accuracy = 0.0
+    for kind in network.kinds:
+        neuron: dict[int, np.ndarray] = {}
+        for order in range(2, top + 1, 2):
+            value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
+            neuron[order] = readout[order] * network.output_scale**order * value
+            accuracy = max(accuracy, error)
+            connected = connected_from_moments(neuron, len(points), order, even=True) / len(network.kinds)
+            out[order] = out.get(order, 0.0) + network.width ** (1.0 - order / 2.0) * connected
+    return out, accuracy
 
 
 def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vector, float]:
@@ -130,16 +171,25 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
     """
     if not known_orders(network):
         return None
-    half = order // 2
-    x = np.asarray(points, dtype=float)
-    neuron = np.stack([_site_activation(network.neuron, x, 2 * r) for r in range(1, half + 1)])
-    weights = np.array([_readout_moment(network.readout, 2 * r) for r in range(1, half + 1)])
-    powers = network.output_scale ** (2.0 * np.arange(1, half + 1))
+    half, x = order // 2, np.asarray(points, dtype=float)
+    degree = np.arange(1, half + 1)
+    weights = np.array([_readout_moment(network.readout, 2 * r) for r in degree])
+    weights = (weights * network.output_scale ** (2.0 * degree))[:, None]
+    width = network.width ** (1.0 - degree)[:, None]
+    length, scale = network.shared_length, network.shared_scale
+    shared = zip(*(([1.0], [1.0]) if length is None else length.nodes(_LENGTH_NODES)), strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        h = neuron * (weights * powers)[:, None]
         # Recursion m_n = sum_k C(n-1, k-1) kappa_k m_{n-k}, both ways, even orders only.
-        kappa = _even_recursion(h, to_cumulants=True)
-        kappa *= network.width ** (1.0 - np.arange(1, half + 1))[:, None]
+        moments = np.zeros((half, len(x)))
+        for size, share in shared:
+            kappa = np.zeros_like(moments)
+            for kind in network.kinds:
+                h = weights * np.stack([_site_activation(kind, x / size, 2 * r) for r in degree])
+                kappa += width * _even_recursion(h, to_cumulants=True) / len(network.kinds)
+            moments += share * _even_recursion(kappa, to_cumulants=False)
+        if scale is not None:
+            moments *= np.array([scale.moment(r) for r in degree])[:, None]
+        kappa = _even_recursion(moments, to_cumulants=True)
         kappa[0] += network.output_bias**2
         return _even_recursion(kappa, to_cumulants=False)
 

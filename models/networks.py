@@ -3,7 +3,8 @@
 `Network(neuron, width)` is an ordinary NumPyro model: call it with points of shape (point, axis) and it draws
 parameters and registers the field as the deterministic site `phi`. `E[W^2] = output_scale^2`, the 1/sqrt(N) is
 explicit, and b1 ~ N(0, output_bias^2) is independent of everything else, so it adds output_bias^2 to the two-point
-function and nothing to any higher cumulant (arXiv:2008.08601, 2307.03223).
+function and nothing to any higher cumulant (arXiv:2008.08601, 2307.03223). Neurons may be of several kinds, in equal
+shares, and may share a random scale or length, which correlates them (`shared.py`).
 """
 
 from collections.abc import Callable
@@ -16,9 +17,13 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from .shared import AbstractScale, LogNormalLength
 from .types import Inputs
 
-__all__ = ["READOUTS", "Network", "Readout", "nearest"]
+__all__ = ["READOUTS", "Network", "Neuron", "Readout", "nearest"]
+
+Neuron = Callable[[Inputs], Float[Array, "*plate point"]]
+"""One neuron: draws its parameters at `numpyro.sample` sites and returns its activation at the points."""
 
 
 class Readout(eqx.Module):
@@ -48,18 +53,21 @@ def nearest(word: str, known: "dict[str, object] | list[str]") -> str:
 
 
 class Network(eqx.Module):
-    """phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1 with N = width independent neurons.
+    """phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1 with N = width neurons, independent unless they share a latent.
 
     Attributes:
-        neuron: a neuron of the suite or any function `neuron(points) -> (..., point)` that calls `numpyro.sample`.
+        neuron: a neuron of the suite or any function `neuron(points) -> (..., point)` that calls `numpyro.sample`; a
+            tuple of them is a network of several kinds of neurons, width/len(neuron) of each.
         width: number of neurons N.
         readout: law of the readout weights W_i, one of "gaussian", "uniform", "rademacher", "laplace".
         output_scale: standard deviation sigma of a readout weight (before the 1/sqrt(N)).
         output_bias: standard deviation of the Gaussian output bias.
+        shared_scale: tau, drawn once per network, E tau = 1: every readout weight is multiplied by sqrt(tau).
+        shared_length: l, drawn once per network: every neuron sees the points x/l.
 
     Raises:
-        ValueError: width below 1, an unknown readout law, a negative scale; at the call, a neuron whose output
-            is not (width, point).
+        ValueError: width below 1 or no multiple of the kinds of neurons, an unknown readout law, a negative scale; at
+            the call, a neuron whose output is not (width, point).
 
     Example:
         >>> import jax, numpy as np, numpyro
@@ -69,19 +77,30 @@ class Network(eqx.Module):
         (3,)
     """
 
-    neuron: Callable[[Inputs], Float[Array, "*plate point"]]
+    neuron: Neuron | tuple[Neuron, ...]
     width: int
     readout: str = "gaussian"
     output_scale: float = 1.0
     output_bias: float = 0.0
+    shared_scale: AbstractScale | None = None
+    shared_length: LogNormalLength | None = None
 
     def __check_init__(self) -> None:
-        if not callable(self.neuron):
+        if not self.kinds or not all(callable(neuron) for neuron in self.kinds):
             raise ValueError(f"expected a neuron (a callable of the points), got {self.neuron!r}; try Cos()")
         if isinstance(self.width, bool) or int(self.width) != self.width or self.width < 1:
             raise ValueError(
                 f"expected width, the number of neurons, to be an integer >= 1, got {self.width!r}; try 100"
             )
+        if self.width % len(self.kinds):
+            raise ValueError(
+                f"expected width to be a multiple of the {len(self.kinds)} kinds of neurons, got {self.width}; "
+                f"try {len(self.kinds) * max(1, self.width // len(self.kinds))}"
+            )
+        for name, kind in (("shared_scale", AbstractScale), ("shared_length", LogNormalLength)):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), kind):
+                known = "GammaScale(0.1)" if kind is AbstractScale else "LogNormalLength(0.3)"
+                raise ValueError(f"expected {name} to be a shared latent, got {getattr(self, name)!r}; try {known}")
         if self.readout not in READOUTS:
             raise ValueError(
                 f"expected readout to be one of {', '.join(READOUTS)}, got {self.readout!r}; "
@@ -111,18 +130,39 @@ class Network(eqx.Module):
         x = jnp.asarray(points)
         if x.ndim != 2:
             raise ValueError(f"expected points of shape (point, axis), got {x.shape}; try points[:, None]")
-        with numpyro.plate("neuron", self.width):
-            activation = self.neuron(x)
-            weight = numpyro.sample("readout", READOUTS[self.readout].draw())
-        if activation.shape[-2:] != (self.width, x.shape[0]):
-            raise ValueError(
-                f"expected the neuron to return (..., width, point) = (..., {self.width}, {x.shape[0]}), got "
-                f"{activation.shape}; try `w @ points.T` for a weight site of event shape (axis,) and `b[..., None]` "
-                "for a scalar site"
-            )
-        phi = jnp.einsum("...n,...nm->...m", weight, activation) * (self.output_scale / self.width**0.5)
+        seen = x if self.shared_length is None else x / self.shared_length()
+        scale = self.output_scale / self.width**0.5
+        if self.shared_scale is not None:
+            scale = scale * jnp.sqrt(self.shared_scale())
+        if not isinstance(self.neuron, tuple):
+            phi = self._sum(self.neuron, self.width, seen)
+        else:
+            parts = []
+            for k, neuron in enumerate(self.neuron):
+                with numpyro.handlers.scope(prefix=f"kind{k}"):
+                    parts.append(self._sum(neuron, self.width // len(self.neuron), seen))
+            phi = sum(parts[1:], parts[0])
+        phi = phi * scale
         if self.output_bias > 0.0:
             bias = jnp.asarray(numpyro.sample("output_bias", dist.Normal(0.0, self.output_bias)))
             phi = phi + bias[..., None]
         numpyro.deterministic("phi", phi)
         return phi
+
+    @property
+    def kinds(self) -> tuple[Neuron, ...]:
+        """The kinds of neurons, in equal shares; one for most networks."""
+        return self.neuron if isinstance(self.neuron, tuple) else (self.neuron,)
+
+    def _sum(self, neuron: Neuron, count: int, points: Inputs) -> Float[Array, " point"]:
+        """sum_i W_i s_i(x) over `count` neurons of one kind."""
+        with numpyro.plate("neuron", count):
+            activation = neuron(points)
+            weight = numpyro.sample("readout", READOUTS[self.readout].draw())
+        if activation.shape[-2:] != (count, points.shape[0]):
+            raise ValueError(
+                f"expected the neuron to return (..., width, point) = (..., {count}, {points.shape[0]}), got "
+                f"{activation.shape}; try `w @ points.T` for a weight site of event shape (axis,) and `b[..., None]` "
+                "for a scalar site"
+            )
+        return jnp.einsum("...n,...nm->...m", weight, activation)

@@ -12,6 +12,7 @@ from nnft.models.combinatorics import moments_from_connected, sorted_tuples
 from nnft.models.exact import activation_moments, exact, known_orders, site_moments
 from nnft.models.networks import READOUTS, Network
 from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.models.shared import LogNormalLength, StudentScale
 from tests.statistics import agree, disagree
 
 LINE = np.array([[-0.4], [0.1], [0.9]])
@@ -145,7 +146,7 @@ def test_fourth_moments_of_two_neurons_by_enumeration(neuron, readout):
     assert np.allclose(exact(network, points).moment(4), truth, rtol=1e-8)
 
 
-@pytest.mark.parametrize("neuron", [Cos(1.3), Gauss(0.4, 0.3)], ids=ids)
+@pytest.mark.parametrize("neuron", [Cos(1.3), Gauss(0.4, 0.3), Erf(0.6, 0.5), Tanh(0.5, 0.6)], ids=ids)
 def test_sixth_moments_of_three_neurons_by_enumeration(neuron):
     network = Network(neuron, 3, readout="uniform", output_scale=0.8)
     points = LINE[:1] if isinstance(neuron, Gauss) else LINE[:2]
@@ -167,7 +168,7 @@ def test_powers_of_the_width_are_exact(neuron):
     for order in one.orders:
         expected = one.connected(order) * 37.0 ** (1 - order / 2)
         assert np.allclose(many.connected(order), expected, rtol=1e-12, atol=1e-14)
-    assert known_orders(Network(neuron, 1)) == one.orders == ((2, 4, 6) if isinstance(neuron, Cos | Gauss) else (2, 4))
+    assert known_orders(Network(neuron, 1)) == one.orders == (2, 4, 6)
 
 
 @pytest.mark.parametrize("neuron", NEURONS, ids=ids)
@@ -309,9 +310,10 @@ def cubic_neuron(points):
 @pytest.mark.parametrize(
     ("network", "orders", "known"),
     [
-        (Network(Erf(), 3), (2, 6), r"Erf \[2, 4\], got 6"),
-        (Network(ReLU(), 3), (6,), r"ReLU \[2, 4\], got 6"),
+        (Network(Erf(), 3), (2, 8), r"Erf \[2, 4, 6\], got 8"),
         (Network(Cos(), 3), (8,), r"Cos \[2, 4, 6\], got 8"),
+        (Network(Cos(), 3, shared_scale=StudentScale(5.0)), (6,), r"Cos \[2, 4\], got 6"),
+        (Network(Gauss(), 3, shared_length=LogNormalLength(0.1)), (4,), r"Gauss \[2\], got 4"),
         (Network(Cos(), 3), (1, 2), r"Cos \[2, 4, 6\], got 1"),
         (Network(cubic_neuron, 3), (2,), "function none, got 2"),
         (foreign, (2,), "function none, got 2"),

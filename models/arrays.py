@@ -1,0 +1,60 @@
+"""Correlators somebody else made: dense tensors put on sorted tuples, a covariance factored, or a reason why not."""
+
+import numpy as np
+
+from .combinatorics import rank, sorted_tuples
+from .types import ByOrder, Matrix, Vector
+
+__all__ = ["factor_of", "on_tuples", "split_rows"]
+
+
+def on_tuples(value: np.ndarray, points: int, order: int) -> Vector:
+    """A symmetric r-point function on its sorted tuples, given on them or as a dense tensor (M,)*r."""
+    tuples = sorted_tuples(points, order)
+    if order < 1:
+        raise ValueError(f"expected orders of at least 1, got {order}; try {{2: ..., 4: ...}}")
+    if not np.all(np.isfinite(value)):
+        raise ValueError(f"expected finite numbers at order {order}, got NaN or infinity; try leaving that order out")
+    if value.shape == (len(tuples),):
+        return value
+    if value.shape != (points,) * order:
+        raise ValueError(
+            f"expected order {order} as {(points,) * order} or ({len(tuples)},) for {points} points, "
+            f"got {value.shape}; try the sorted tuples of Correlators.tuples"
+        )
+    flat = value[tuple(tuples.T)]
+    index = np.moveaxis(np.indices(value.shape), 0, -1)
+    asymmetry = np.max(np.abs(value - flat[rank(index, points)]))
+    if asymmetry > 1e-6 * np.max(np.abs(value)):
+        raise ValueError(
+            f"expected a symmetric tensor of order {order}, got one that changes by {asymmetry:.2g} under permutations "
+            "of its indices; try their mean if that is round-off"
+        )
+    return flat
+
+
+def factor_of(covariance: Matrix, size: int) -> np.ndarray:
+    """Rows L with covariance = L^T L."""
+    if covariance.shape != (size, size):
+        raise ValueError(f"expected a joint covariance of shape {(size, size)}, got {covariance.shape}; try all orders")
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError("expected a finite covariance, got NaN or infinity; try leaving out the order that has it")
+    # Orders differ by many powers of ten, so it is the correlation matrix that is judged and factored.
+    error = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    scale = np.where(error > 0, error, np.max(error, initial=0.0) or 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    if np.any(np.abs(correlation - correlation.T) > 1e-8):
+        raise ValueError("expected a symmetric covariance, got an asymmetric one; try (C + C.T)/2 if that is round-off")
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    if np.min(eigenvalues, initial=0.0) < -1e-8 * np.max(eigenvalues, initial=0.0):
+        raise ValueError(
+            f"expected a positive semi-definite covariance, got correlations with eigenvalue {eigenvalues[0]:.3g}; "
+            "try estimating it from more networks than components"
+        )
+    return np.sqrt(np.clip(eigenvalues, 0, None))[:, None] * vectors.T * scale
+
+
+def split_rows(rows: np.ndarray, values: ByOrder) -> dict[int, np.ndarray]:
+    """Joint rows cut into the orders they belong to."""
+    edges = np.cumsum([0, *[len(v) for v in values.values()]])
+    return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
