@@ -72,6 +72,11 @@ def diagnose(fit: xr.DataTree) -> Diagnosis:
     Raises:
         ValueError: the tree is not such a fit.
     """
+    if "point" in fit.children:
+        raise ValueError(
+            "expected a fit with draws, got the point result of exact correlators, which has nothing to diagnose; "
+            "try inf.fit(..., as_if_n=100_000), the posterior as many networks would give"
+        )
     missing = [g for g in ("posterior", "sample_stats", "observed_data", "constant_data") if g not in fit.children]
     if missing:
         raise ValueError(f"expected a fit of inf.fit, got a tree without {', '.join(missing)}; try load('out/fit.nc')")
@@ -142,7 +147,7 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         why = "One loop over tree level, whitened norm: beyond the limit tree-level numbers are qualitative."
         yield Check("loop over tree", f"{ratio:.2g}", f"< {LIMITS['loop']}", verdict, why)
     kurtosis, sigma = _kurtosis(fit)
-    worst = kurtosis[np.argmax(np.abs(kurtosis / sigma))]
+    worst = kurtosis[np.argmax(np.abs(kurtosis) / np.maximum(sigma, 1e-300))]  # exact ones have no error
     sign = (
         "not resolved"
         if np.all(np.abs(kurtosis) < LIMITS["resolved"] * sigma)
@@ -183,9 +188,11 @@ def _boundedness(fit: xr.DataTree) -> Iterator[Check]:
 def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
     """How much does the action explain, and how well is it determined?"""
     constants = _group(fit, "constant_data")
-    ratio = constants["naive_error"].values / constants["sandwich_error"].values
-    why = "Errors without the sandwich would be this fraction of the calibrated ones (median; worst in brackets)."
-    yield Check("naive over calibrated error", f"{np.median(ratio):.2f} (worst {ratio.min():.2f})", "none", "note", why)
+    if fit.attrs.get("space", "field") == "field":  # n draws of a neuron are no networks: A^-1/n means nothing there
+        ratio = constants["naive_error"].values / constants["sandwich_error"].values
+        value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
+        why = "Errors without the sandwich would be this fraction of the calibrated ones (median; worst in brackets)."
+        yield Check("naive over calibrated error", value, "none", "note", why)
     if "gain_full" in constants.attrs:
         full, error = constants.attrs["gain_full"], constants.attrs["gain_full_error"]
         if full < LIMITS["resolved"] * error or "share" not in constants.attrs:

@@ -1,19 +1,23 @@
 """Correlators from the neurons instead of the fields: the same numbers without the noise of the sum over N of them.
 
-Neuron space: phi = N^(-1/2) sum_i W_i s_i of N independent neurons has the connected functions N^(1-r/2) kappa_r(W s),
-and the readout moments E W^r are known, so that only <s_1 ... s_r> of *one* neuron is averaged (arXiv:2307.03223, 2.2).
-Readout space: given the hidden layer, a Gaussian readout makes phi Gaussian with covariance Sigma_ab = (sigma^2/N)
-sum_i s_i(x_a) s_i(x_b), so that G_c^(2r) is the sum over the (2r-1)!! pairings of kappa_r(Sigma, ..., Sigma).
-For the connected four-point function the variance at equal numbers falls by a factor that grows like N^2.
+Neuron space: phi = N^(-1/2) sum_i h_i of N independent neurons has the connected functions N^(1-r/2) kappa_r(h); of
+h = W s the readout moments E W^r are known, so that only <s_1 ... s_r> of *one* neuron is averaged
+(arXiv:2307.03223, 2.2). Of several kinds of neurons the cumulants are averaged. Readout space: given the rest, Gaussian
+readout weights make phi Gaussian with covariance Sigma = J diag(s^2) J^T, J = d phi/d W, so that G_c^(2r) is the sum
+over the (2r-1)!! pairings of kappa_r(Sigma, ..., Sigma), also when the neurons share a latent. For the connected
+four-point function the variance at equal numbers falls by a factor that grows like N^2. Which of the two a model
+allows is read from its structure (`structure.py`).
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+from numpyro import handlers
 from scipy.sparse import csr_matrix
 
 from ..models.combinatorics import (
@@ -30,66 +34,134 @@ from ..models.networks import READOUTS, Network
 from ..models.types import Points
 from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
+from .structure import Structure, gaussian, read_structure, run
 from .tails import judge_tail, tail_draws
 
-__all__ = ["measure_hidden", "measure_neurons"]
+__all__ = ["allowed_spaces", "cheapest_space", "measure_hidden", "measure_neurons"]
 
-_EVEN = (2, 4, 6)
+_EVEN, _ALL = (2, 4, 6), (1, 2, 3, 4, 6)
 _LEAST = 1000  # of networks or neurons
 
 Rows = dict[int, np.ndarray]
 
 
+def allowed_spaces(source: Source) -> dict[str, str]:
+    """Space -> "" if the structure of the model allows it, else the reason; cheapest first."""
+    if not isinstance(source, Ensemble):
+        why = "they are samples, whose neurons are not known"
+        return {"neuron": why, "readout": why, "field": ""}
+    why = _structure(source).why
+    return {"neuron": why.get("neuron", ""), "readout": why.get("readout", ""), "field": ""}
+
+
+def cheapest_space(source: Source, orders: tuple[int, ...] | None) -> str:
+    """The first of neuron, readout and field that the structure allows and that knows the orders asked for."""
+    if source.n < _LEAST:
+        return "field"
+    why = allowed_spaces(source)
+    even = type(getattr(source, "model", None)) is Network
+    for space in ("neuron", "readout"):
+        known = _ALL if space == "neuron" and not even else _EVEN
+        if not why[space] and not set(orders or ()) - set(known):
+            return space
+    return "field"
+
+
 def measure_neurons(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:
-    """Correlators of N independent identical neurons from source.n draws of one, the readout integrated out.
+    """Correlators of N independent neurons from source.n draws of one (of each kind), their readout integrated out.
 
     Unbiased: products of moments are averaged over distinct neurons. `networks` counts neurons.
 
     Raises:
-        ValueError: samples, or a model that is not a `Network`, whose plate makes its neurons independent; an odd
-            order; fewer than 1000 draws.
+        ValueError: samples, or a model whose structure does not show independent neurons; an order that is not
+            measured; fewer than 1000 draws.
     """
-    ensemble, network = _structure(source, "neuron", orders)
+    ensemble = _checked(source, "neuron", orders)
+    model = ensemble.model
+    if type(model) is not Network:
+        return _measure_any_neuron(ensemble, _structure(ensemble), orders, progress)
     points = len(ensemble.points)
-    # A readout of +-1 leaves every even product of one neuron s as it is.
-    single = Ensemble(Network(network.neuron, 1, "rademacher"), points=ensemble.points, n=source.n, key=ensemble.key)
-    chosen, refused, flags = _converging(single, orders, lambda order: order)
+    law = READOUTS[model.readout]
+    amplitude = (1.0, 0.0, 1.0, 0.0, law.mu4, 0.0, law.mu6)
+    amplitude = tuple(mean * model.output_scale**k for k, mean in enumerate(amplitude))
+    parts = []
+    for k, kind in enumerate(model.kinds):
+        # A readout of +-1 leaves every even product of one neuron s as it is.
+        key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
+        single = Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key)
+        chosen, refused, flags = _converging(single, orders or _EVEN, lambda order: order)
+        needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
+        cumulants, rows, groups = _neuron_cumulants(single, needed, model.width, amplitude, progress)
+        parts.append((cumulants, rows, groups, chosen, refused, flags))
+    kinds, groups = len(parts), parts[0][2]
+    chosen = tuple(r for r in parts[0][3] if all(r in part[3] for part in parts))
+    refused = {r: why for part in parts for r, why in part[4].items()}
+    flags = {r: why for part in parts for r, why in part[5].items()}
     needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
-    moments, rows, groups = group_moments(single, needed, progress=progress)
-    readout = READOUTS[network.readout]
-    law = tuple(
-        mean * network.output_scale**k for k, mean in enumerate((1.0, 0.0, 1.0, 0.0, readout.mu4, 0.0, readout.mu6))
-    )
-    cumulants, connected = {}, {}
-    for order in moments:
-        scale = network.width ** (1.0 - order / 2.0)
-        slopes = cumulant_jacobian(moments, points, order, even=True, law=law)
-        cumulants[order] = scale * connected_from_moments(moments, points, order, n=source.n, even=True, law=law)
-        connected[order] = scale * _carried(rows, slopes)
+    cumulants = {r: np.mean([part[0][r] for part in parts], axis=0) for r in needed}
+    connected = {r: np.concatenate([part[1][r] for part in parts]) / kinds for r in needed}
     if 2 in cumulants:
-        cumulants[2] = cumulants[2] + network.output_bias**2
+        cumulants[2] = cumulants[2] + model.output_bias**2
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
     return _made(ensemble, "neuron", (full, cumulants), (moment_rows, connected), chosen, groups, refused, flags)
+
+
+def _neuron_cumulants(
+    single: Ensemble, orders: tuple[int, ...], width: int, amplitude: tuple[float, ...], progress: bool
+) -> tuple[Rows, Rows, int]:
+    """N^(1-r/2) kappa_r(W s) of one kind of neuron, its error rows and the number of groups behind them."""
+    points = len(single.points)
+    moments, rows, groups = group_moments(single, orders, progress=progress)
+    cumulants, connected = {}, {}
+    for order in orders:
+        scale = width ** (1.0 - order / 2.0)
+        slopes = cumulant_jacobian(moments, points, order, even=True, law=amplitude)
+        value = connected_from_moments(moments, points, order, n=single.n, even=True, law=amplitude)
+        cumulants[order], connected[order] = scale * value, scale * _carried(rows, slopes)
+    return cumulants, connected, groups
+
+
+def _measure_any_neuron(
+    ensemble: Ensemble, structure: Structure, orders: tuple[int, ...] | None, progress: bool
+) -> Correlators:
+    """Neuron space of a model that is no `Network`: all orders, no parity assumed."""
+    assert structure.plate is not None
+    points, (_, width, _) = len(ensemble.points), structure.plate
+    neuron = _OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
+    single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
+    chosen, refused, flags = _converging(single, orders or _ALL, lambda order: order)
+    needed = tuple(range(1, max(chosen, default=0) + 1))
+    moments, rows, groups = group_moments(single, needed, progress=progress)
+    cumulants, connected = {}, {}
+    for r in needed:
+        scale = width ** (1.0 - r / 2.0)
+        cumulants[r] = scale * connected_from_moments(moments, points, r, n=ensemble.n)
+        connected[r] = scale * _carried(rows, cumulant_jacobian(moments, points, r))
+    if structure.outside and 2 in cumulants:
+        bias = _Covariance(ensemble.model, _rows(ensemble.points), structure.outside, ensemble.site)
+        with handlers.seed(rng_seed=0):
+            cumulants[2] = cumulants[2] + np.asarray(bias(ensemble.points))
+    full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
+    moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r, even=False)) for r in cumulants}
+    made = (moment_rows, connected)
+    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, even=False)
 
 
 def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:
     """Correlators of networks with a Gaussian readout from source.n hidden layers, the readout integrated out.
 
     Raises:
-        ValueError: samples, a model that is not a `Network`, another readout law; an odd order; fewer than 1000 draws.
+        ValueError: samples, a model without a Gaussian readout; an odd order; fewer than 1000 draws.
     """
-    ensemble, network = _structure(source, "readout", orders)
-    if network.readout != "gaussian":
-        raise ValueError(
-            f"expected a Gaussian readout, which alone makes the field Gaussian given the hidden layer, got "
-            f"{network.readout}; try space='neuron'"
-        )
-    points = len(ensemble.points)
+    ensemble = _checked(source, "readout", orders)
+    points, linear = len(ensemble.points), _structure(ensemble).linear
     pairs = sorted_tuples(points, 2)
     numbered = np.arange(float(len(pairs)))[:, None]
-    hidden = Ensemble(_covariance(network, ensemble.points), points=numbered, n=source.n, key=ensemble.key)
-    chosen, refused, flags = _converging(hidden, orders, lambda order: order // 2)
+    sigma = _Covariance(ensemble.model, _rows(ensemble.points), linear, ensemble.site)
+    hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key)
+    chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2)
+    refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
     halves = tuple(range(1, max(chosen, default=0) // 2 + 1))
     moments, rows, groups = group_moments(hidden, halves, progress=progress)
     cumulants = {r: connected_from_moments(moments, len(pairs), r, n=source.n) for r in halves}
@@ -100,32 +172,48 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     return _made(ensemble, "readout", values, errors, chosen, groups, refused, flags)
 
 
-def _structure(source: Source, space: str, orders: tuple[int, ...] | None) -> tuple[Ensemble, Network]:
-    """The model, if its structure is known to allow the space."""
-    model = getattr(source, "model", None)
-    if not isinstance(source, Ensemble) or type(model) is not Network or source.site != "phi":
-        what = "samples of the field" if model is None else f"{getattr(model, '__name__', type(model).__name__)}"
+def _structure(ensemble: Ensemble) -> Structure:
+    """The structure of the model; of a `Network` without shared latents that of each kind at a few neurons."""
+    model = ensemble.model
+    if type(model) is not Network or ensemble.site != "phi":
+        return read_structure(model, ensemble.points, ensemble.site)
+    few = min(8, max(2, model.width))
+    latents = (model.shared_scale, model.shared_length)
+    read = [
+        read_structure(Network(kind, few, model.readout, 1.0, model.output_bias, *latents), ensemble.points)
+        for kind in model.kinds
+    ]
+    refused = next((s for s in read if s.why), read[0])
+    scoped = read_structure(model, ensemble.points).linear if len(read) > 1 else refused.linear
+    return refused._replace(linear=scoped)
+
+
+def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ensemble:
+    """The ensemble, if the structure of its model allows the space."""
+    why = allowed_spaces(source)
+    if why[space] or not isinstance(source, Ensemble):
+        model = getattr(source, "model", None)
+        what = "samples" if model is None else getattr(model, "__name__", type(model).__name__)
+        allowed = next(name for name, reason in why.items() if not reason)
         raise ValueError(
-            f"expected an ensemble of `Network`, whose neurons are independent, for space={space!r}, got {what}; "
-            "try space='field'"
+            f"expected a model that allows space={space!r}, got {what}: {why[space]}; try space={allowed!r}"
         )
     if source.n < _LEAST:
         raise ValueError(f"expected at least {_LEAST} draws for space={space!r}, got {source.n}; try n=100_000")
-    unknown = [r for r in orders or () if r not in _EVEN]
+    known = _EVEN if space == "readout" or type(source.model) is Network else _ALL
+    unknown = [r for r in orders or () if r not in known]
     if unknown:
-        raise ValueError(
-            f"expected even orders among {_EVEN} for space={space!r}, got {unknown[0]}; odd ones vanish with the odd "
-            "moments of the readout; try orders=(2, 4)"
-        )
-    return source, model
+        odd = "; odd ones vanish with the odd moments of the readout" if known == _EVEN else ""
+        raise ValueError(f"expected orders among {known} for space={space!r}, got {unknown[0]}{odd}; try orders=(2, 4)")
+    return source
 
 
 def _converging(
-    source: Ensemble, orders: tuple[int, ...] | None, power: Callable[[int], int]
+    source: Ensemble, orders: tuple[int, ...], power: Callable[[int], int]
 ) -> tuple[tuple[int, ...], dict[int, str], dict[int, str]]:
     """Orders whose averages converge and whose components fit, with reasons for those refused and flagged."""
     refused, flags, draws = {}, {}, tail_draws(source)
-    for order in sorted(set(orders or _EVEN)):
+    for order in sorted(set(orders)):
         size = len(sorted_tuples(len(source.points), power(order)))
         tail = judge_tail(source, power(order), draws=draws)
         if size > MAX_COMPONENTS:
@@ -134,21 +222,74 @@ def _converging(
             refused[order] = tail.why
         elif tail.verdict == "flagged":
             flags[order] = tail.why
-    return tuple(r for r in sorted(set(orders or _EVEN)) if r not in refused), refused, flags
+    return tuple(r for r in sorted(set(orders)) if r not in refused), refused, flags
 
 
-def _covariance(network: Network, points: Points) -> Callable[[Any], None]:
-    """NumPyro model of Sigma_ab on the sorted pairs, site `phi`; its argument only numbers the pairs."""
-    first, second = sorted_tuples(len(points), 2).T
-    places = jnp.asarray(points)
+class _OneNeuron(eqx.Module):
+    """NumPyro model of one neuron h, site `phi`: sqrt(N) times the share of it in a network of N equal neurons."""
 
-    def model(_: Any) -> None:
-        with numpyro.plate("neuron", network.width):
-            s = network.neuron(places)
-        mean = jnp.mean(s[:, first] * s[:, second], axis=0)
-        numpyro.deterministic("phi", network.output_scale**2 * mean + network.output_bias**2)
+    model: Callable[..., Any]
+    site: str
+    plate: str
+    width: int
 
-    return model
+    def __call__(self, points: Any) -> None:
+        key: Any = numpyro.prng_key()
+        equal = {}
+        for name, site in run(self.model, points, key).items():
+            if site["type"] != "sample":
+                continue
+            value = site["value"]
+            frames = [f for f in site["cond_indep_stack"] if f.name == self.plate]
+            if not frames:
+                equal[name] = jnp.zeros_like(value)
+                continue
+            axis = value.ndim + frames[0].dim - site["fn"].event_dim
+            equal[name] = jnp.repeat(jnp.take(value, jnp.array([0]), axis), self.width, axis)
+        phi = run(self.model, points, key, equal)[self.site]["value"]
+        numpyro.deterministic("phi", phi / self.width**0.5)
+
+
+class _Covariance(eqx.Module):
+    """NumPyro model of Sigma_ab = sum_W s_W^2 J_aW J_bW on the sorted pairs, J = d phi_a/d W at one draw of the rest.
+
+    Site `phi`; the argument only numbers the pairs.
+    """
+
+    model: Callable[..., Any]
+    points: tuple[tuple[float, ...], ...]
+    linear: tuple[str, ...]
+    site: str
+
+    def __call__(self, _: Any) -> jax.Array:
+        first, second = sorted_tuples(len(self.points), 2).T
+        places = jnp.asarray(self.points)
+        key: Any = numpyro.prng_key()
+        shapes = jax.eval_shape(lambda: _values(self.model, places, key, self.linear))
+        zeros = {name: jnp.zeros(value.shape) for name, value in shapes.items()}
+
+        def field(weights: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+            sites = run(self.model, places, key, weights)
+            scales = {n: jnp.broadcast_to(gaussian(sites[n]["fn"]).scale, weights[n].shape) for n in self.linear}
+            return sites[self.site]["value"], scales
+
+        slopes, scales = jax.jacrev(field, has_aux=True)(zeros)
+        j = jnp.concatenate([(slopes[n] * scales[n]).reshape(len(places), -1) for n in self.linear], axis=1)
+        j = jax.lax.optimization_barrier(j)
+        # Registered though nobody reads it: the size of a network decides how many are drawn at a time.
+        numpyro.deterministic("slopes", j)
+        sigma = (j @ j.T)[first, second]
+        numpyro.deterministic("phi", sigma)
+        return sigma
+
+
+def _rows(points: Points) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, points.tolist()))
+
+
+def _values(model: Callable[..., Any], points: Any, key: Any, names: tuple[str, ...]) -> dict[str, jax.Array]:
+    sites = run(model, points, key)
+    return {n: sites[n]["value"] for n in names}
 
 
 def _pairing_map(points: int, order: int) -> csr_matrix:
@@ -178,6 +319,8 @@ def _made(
     groups: int,
     refused: dict[int, str],
     flags: dict[int, str],
+    *,
+    even: bool = True,
 ) -> Correlators:
     kept = [{r: table[r] for r in orders} for table in (*values, *errors)]
     return Correlators(
@@ -188,9 +331,10 @@ def _made(
         networks=source.n,
         dof=groups - 1,
         maker="measured",
-        even=True,
+        even=even,
         refused=refused,
         flags={r: why for r, why in flags.items() if r in orders},
+        model=source.model,
         about={
             "space": space,
             "source": repr(source),

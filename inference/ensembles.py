@@ -3,7 +3,8 @@
 Network i is drawn with `fold_in(key, i)` whatever block, chunk or device it falls on, so the same recipe is the same
 ensemble everywhere. Drawing is jitted in cache-sized blocks (float32 unless the session has x64) and sharded over all
 devices JAX has; sums over networks are taken in float64, kept per group of networks (at most 1024 groups), which are
-the unit of covariance, and added in order. Memory does not grow with the number of networks.
+the unit of covariance, and added in order. Memory does not grow with the number of networks. Where a model deforms
+its density with `numpyro.factor`, every network carries the weight exp(factor), and sums are weighted sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,12 +25,13 @@ from ..models.correlators import check_points
 from ..models.networks import READOUTS, Network
 from ..models.types import Points
 
-__all__ = ["Ensemble", "Source", "Statistic", "sums"]
+__all__ = ["Ensemble", "Materialise", "Source", "Statistic", "sums"]
 
 GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
 _PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
 _CHUNK = 65_536  # networks held in memory at a time
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
+_LEVEL = 4096  # networks whose mean weight sets the scale of weights
 _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten networks, enough to hide the call
 
 Statistic = Callable[..., Any]
@@ -53,7 +55,7 @@ class Source(Protocol):
         ...
 
 
-class _Materialise(Messenger):
+class Materialise(Messenger):
     """Keep every random number in memory once, instead of letting XLA redraw it in each consumer it is fused into.
 
     Measured on CPU with erf, tanh and 6 points: 110k networks per second without, 345k with.
@@ -124,6 +126,17 @@ class Ensemble:
         return type(self.model) is Network and self.model.readout in READOUTS and self.site == "phi"
 
     @cached_property
+    def weighted(self) -> bool:
+        """Whether the model holds factors (or observed sites), so that its draws carry weights."""
+        return bool(jax.eval_shape(lambda key: _log_weight(self.model, key, self.points)[1], self.key))
+
+    @cached_property
+    def level(self) -> float:
+        """Log of the mean weight of networks beyond the ensemble: weights are divided by it, which changes no ratio."""
+        logs = self.read_weighted(self.n, _LEVEL)[1]
+        return float(logs.max() + np.log(np.mean(np.exp(logs - logs.max()))))
+
+    @cached_property
     def _floats(self) -> int:
         """Random and deterministic numbers one network holds: what decides the block."""
         sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
@@ -137,19 +150,33 @@ class Ensemble:
     @cached_property
     def _draw(self) -> Callable[[jax.Array, np.ndarray], jax.Array]:
         """(key, network indices (block, network)) -> fields (block, network, point), blocks sharded over devices."""
-        points = jnp.asarray(self.points)
-
-        def network(key: jax.Array, index: jax.Array) -> jax.Array:
-            return _sites(self.model, jax.random.fold_in(key, index), points)[self.site]
-
-        def device(key: jax.Array, indices: jax.Array) -> jax.Array:
-            return jax.lax.map(lambda block: jax.vmap(partial(network, key))(block), indices)
-
-        spec = PartitionSpec("device")
-        return jax.jit(jax.shard_map(device, mesh=_mesh(), in_specs=(PartitionSpec(), spec), out_specs=spec))
+        recipe = (
+            self.model,
+            _Array(self.points),
+            self.site,
+            self.weighted,
+            len(jax.devices()),
+            jax.config.jax_enable_x64,
+        )
+        try:
+            return _drawing(*recipe)  # the same compiled program for another key or number of networks
+        except TypeError:  # a model that cannot be hashed
+            return _drawing.__wrapped__(*recipe)
 
     def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks."""
+        """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.
+
+        Of a model with factors these are draws of the program, whose weights `read_weighted` gives.
+        """
+        return self._read(start, count)[:, : len(self.points)]
+
+    def read_weighted(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Fields as in `read`, and the log weight of each network, zero without factors, (network,)."""
+        both = self._read(start, count)
+        fields, logs = both[:, : len(self.points)], both[:, len(self.points) :]
+        return fields, logs[:, 0].astype(float) if self.weighted else np.zeros(len(fields))
+
+    def _read(self, start: int, count: int) -> np.ndarray:
         # Whole blocks from fixed borders, always as many at a time: one compiled program then serves every read, and
         # a network takes the same place in the same arithmetic whatever is read with it: the same to the last bit.
         blocks = max(1, _BLOCKS * _budget() // (self.block * self._floats)) * len(jax.devices())
@@ -160,8 +187,42 @@ class Ensemble:
             index = np.uint32(first) + np.arange(blocks * self.block, dtype=np.uint32).reshape(blocks, self.block)
             with _plain_threefry():
                 drawn.append(self._draw(self.key, jax.device_put(index, shard)))
-        fields = [np.asarray(part).reshape(-1, len(self.points)) for part in drawn]
+        fields = [np.asarray(part).reshape(-1, len(self.points) + self.weighted) for part in drawn]
         return np.concatenate(fields)[start - begin : start - begin + count]
+
+
+class _Array:
+    """An array compared by content."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self.content = (values.shape, values.tobytes())
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Array) and self.content == other.content
+
+
+@lru_cache(maxsize=64)
+def _drawing(
+    model: Callable[..., Any], places: _Array, site: str, weighted: bool, devices: int, x64: bool
+) -> Callable[[jax.Array, np.ndarray], jax.Array]:
+    points = jnp.asarray(places.values)
+
+    def network(key: jax.Array, index: jax.Array) -> jax.Array:
+        mine = jax.random.fold_in(key, index)
+        if not weighted:
+            return _sites(model, mine, points)[site]
+        log, _, sites = _log_weight(model, mine, points)
+        return jnp.append(sites[site], log)
+
+    def device(key: jax.Array, indices: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda block: jax.vmap(partial(network, key))(block), indices)
+
+    spec = PartitionSpec("device")
+    return jax.jit(jax.shard_map(device, mesh=_mesh(), in_specs=(PartitionSpec(), spec), out_specs=spec))
 
 
 def _budget() -> int:
@@ -180,9 +241,19 @@ def _check_key(key: Any) -> None:
 
 def _sites(model: Callable[..., Any], key: jax.Array, points: Any) -> dict[str, jax.Array]:
     """Values of all sites of one run of the model."""
-    with handlers.trace() as trace, _Materialise(), handlers.seed(rng_seed=key):
+    with handlers.trace() as trace, Materialise(), handlers.seed(rng_seed=key):
         model(points)
     return {name: site["value"] for name, site in trace.items() if site["type"] in ("sample", "deterministic")}
+
+
+def _log_weight(model: Callable[..., Any], key: jax.Array, points: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Log weight of one run, the shapes of its factors, and the values of its sites."""
+    with handlers.trace() as trace, Materialise(), handlers.seed(rng_seed=key):
+        model(points)
+    factors = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    logs = {n: jnp.sum(s["fn"].log_prob(s["value"])) for n, s in factors.items()}
+    sites = {n: s["value"] for n, s in trace.items() if s["type"] in ("sample", "deterministic")}
+    return sum(logs.values(), jnp.zeros(())), logs, sites
 
 
 def _plain_threefry() -> AbstractContextManager[Any]:
@@ -204,13 +275,14 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     Args:
         source: an `Ensemble` or `Samples`.
         statistic: function (fields (network, point), weights (network,), *arguments) -> pytree of sums over networks;
-            weights are one for a network and zero for padding, whose fields are zero.
+            weights are one for a network (or its weight) and zero for padding, whose fields are zero.
         arguments: arrays passed on to it.
         progress: a bar for anything longer than two seconds.
         what: the bar's label.
 
     Returns:
-        (sizes, pytree): number of networks per group (group,), and the sums with a leading group axis, NumPy float64.
+        (sizes, pytree): number of networks per group (group,), or their total weight, and the sums with a leading group
+        axis, NumPy float64.
 
     Raises:
         ValueError: a field that is not finite, with the network's number.
@@ -222,6 +294,7 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     compiled = _compiled(statistic, len(jax.devices()))
     shard = NamedSharding(_mesh(), PartitionSpec("device"))
     parts: list[list[Any]] = []
+    totals: list[np.ndarray] = []
     tree = None
     bar = tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
     with bar:
@@ -233,9 +306,10 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
                 if parts:  # only now: these sums are taken while the next networks are drawn
                     parts[-1] = [np.asarray(leaf) for leaf in parts[-1]]
                 parts.append(leaves)
-            bar.update(int(weights.sum()))
+            totals.append(weights.sum(axis=1))
+            bar.update(min(weights.size, source.n - first))
     whole = [_by_group(np.concatenate(leaf), groups, pieces) for leaf in zip(*parts, strict=True)]
-    sizes = np.minimum(size, source.n - size * np.arange(groups)).astype(float)
+    sizes = _by_group(np.concatenate(totals), groups, pieces)
     return sizes, jax.tree.unflatten(tree, whole)
 
 
@@ -274,10 +348,14 @@ def _chunks(source: Source, length: int) -> Iterator[tuple[int, np.ndarray, np.n
     rows = -(-rows // devices) * devices
     for start in range(0, source.n, rows * length):
         count = min(rows * length, source.n - start)
-        drawn = source.read(start, count)
+        weights = (np.arange(rows * length) < count).astype(np.float64)
+        if isinstance(source, Ensemble) and source.weighted:
+            drawn, logs = source.read_weighted(start, count)
+            weights[:count] = np.exp(logs - source.level)
+        else:
+            drawn = source.read(start, count)
         fields = np.zeros((rows * length, len(source.points)), dtype=drawn.dtype)
         fields[:count] = drawn
-        weights = (np.arange(rows * length) < count).astype(np.float64)
         yield start, fields.reshape(rows, length, -1), weights.reshape(rows, length)
 
 

@@ -14,6 +14,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from ..models.actions import gauge
 from ..models.combinatorics import sorted_tuples
 from ..models.diagrams import non_gaussianity
 from ..models.exact import exact, known_orders
@@ -24,7 +25,7 @@ from .measure import check_even
 from .problem import Problem
 from .score import gains
 
-__all__ = ["label_tree"]
+__all__ = ["label_point", "label_tree"]
 
 _DIMS = {
     "q": ["pair"],
@@ -82,6 +83,38 @@ def label_tree(
     tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
     for node in tree.children.values():
         node.attrs = {k: v for k, v in node.attrs.items() if isinstance(v, str | int | float)}
+    return tree
+
+
+def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
+    """The couplings exact correlators determine, one number each: groups point, constant_data, correlators."""
+    points, q = np.asarray(problem.data.points), len(problem.basis.pairs)
+    coords = _coords(points, problem.action.blocks(len(points)))
+    physical = problem.equations.estimate / problem.basis.factors
+    blocks = {name: len(labels) for name, labels in problem.action.blocks(len(points)).items()}
+    parts = np.split(physical, np.cumsum([q, *blocks.values()])[:-1])
+    values = dict(zip(("q", *blocks), parts, strict=True))
+    if "g4" not in values:
+        values["lam"] = gauge({name: values[name] for name in blocks}, problem.weights)
+    used = {d for name in values for d in _DIMS[name]}
+    point = xr.Dataset({name: (_DIMS[name], v) for name, v in values.items()}, coords=_select(coords, used))
+    eq = problem.equations
+    constants = {
+        "weights": ("x", problem.weights),
+        "metric": (("x", "y"), problem.metric),
+        "matrix": (("term", "term_too"), eq.matrix),
+        "vector": ("term", eq.vector),
+        "factors": ("term", problem.basis.factors),
+    }
+    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.metric)[0], "quadratic_terms": q}
+    attrs["condition"] = float(np.linalg.cond(problem.basis.metric))
+    found = gains(eq, problem.rich, q)
+    attrs["gain"] = found.action[0]
+    if found.share is not None:
+        attrs["share"] = found.share[0]
+    constant = xr.Dataset(constants, coords=_select(coords, {"x", "y"}), attrs=attrs)
+    tree = xr.DataTree.from_dict({"point": point, "constant_data": constant, "correlators": problem.data.to_dataset()})
+    tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
     return tree
 
 
@@ -159,8 +192,9 @@ def _constants(problem: Problem, points: np.ndarray, coords: Mapping[str, Any]) 
     if any(order in problem.data.moments for order in (1, 3)):
         attrs["odd_p"] = check_even(problem.data)
     attrs["condition"] = float(np.linalg.cond(problem.basis.metric))
-    model = getattr(problem.data.source, "model", None)
-    if model is not None and 4 in known_orders(model):
+    model = problem.data.model
+    attrs["dof"] = eq.dof
+    if np.isfinite(problem.data.networks) and 4 in known_orders(model):
         truth = exact(model, points, orders=(2, 4))
         values["G2_exact"] = ("pair", truth.connected(2))
         values["G4_exact"] = ("quad", truth.connected(4))

@@ -192,7 +192,7 @@ def _precision(eq: Equations) -> Matrix:
     if np.isinf(eq.networks) or not np.any(eq.noise):
         raise ValueError(
             "expected data with statistical errors for a posterior, got exact correlators; "
-            "try as many networks as you would draw: inf.measure(Ensemble(...))"
+            "try as many networks as you would draw: as_if_n=100_000, or inf.measure(Ensemble(...))"
         )
     size = len(eq.vector)
     inverse = np.linalg.inv(eq.noise / eq.networks)

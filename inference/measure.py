@@ -14,10 +14,10 @@ from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
 from ..models.types import ByOrder
-from .duality import measure_hidden, measure_neurons
+from .duality import cheapest_space, measure_hidden, measure_neurons
 from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
-from .tails import judge_tail, tail_draws
+from .tails import effective_networks, judge_tail, tail_draws
 
 __all__ = ["MIN_NETWORKS", "check_even", "measure"]
 
@@ -32,7 +32,7 @@ def measure(
     *,
     orders: tuple[int, ...] | None = None,
     even: bool | None = None,
-    space: str = "field",
+    space: str | None = "field",
     progress: bool = False,
 ) -> Correlators:
     """Moments and connected functions of an ensemble: averages over its fields, or over its neurons.
@@ -44,11 +44,13 @@ def measure(
         even: use phi -> -phi exactly: odd moments are left out of even cumulants, and reported on their own as a check.
             Default: when the model is known to be even; otherwise the mean is subtracted.
         space: "field", averages of phi...phi over networks; "readout", the same with the Gaussian readout integrated
-            out; "neuron", cumulants of one of N independent neurons, n of them drawn, times N^(1-r/2).
+            out; "neuron", cumulants of one of N independent neurons, n of them drawn, times N^(1-r/2). None: the
+            cheapest the model's structure allows; `about["space"]` and the printed table say which.
         progress: a bar for long runs.
 
     Returns:
-        Correlators with covariance over networks; orders whose tail forbids an average are in `refused`.
+        Correlators with covariance over networks; orders whose tail forbids an average are in `refused`. Draws of a
+        model with `numpyro.factor` are weighted, and count as their effective number of networks.
 
     Raises:
         ValueError: an order asked for by name that needs more networks, or is not one of the five; a field that is not
@@ -62,6 +64,8 @@ def measure(
         >>> measure(ens).orders
         (1, 2, 3, 4, 6)
     """
+    if space is None:
+        space = cheapest_space(source, orders)
     if space != "field":
         if space not in SPACES:
             known = ["field", *SPACES]
@@ -79,11 +83,13 @@ def measure(
                 refused[order] = tail.why
             elif tail.verdict == "flagged":
                 flags[order] = tail.why
+    networks = effective_networks(source)
     moments, rows, groups = group_moments(source, needed, progress=progress)
     points = len(source.points)
     _check_variance(moments, points, symmetric)
     given = tuple(r for r in chosen if r not in refused)
-    cumulants = {r: connected_from_moments(moments, points, r, n=source.n, even=symmetric) for r in given}
+    exchangeable = source.n if networks == source.n else None  # of weighted draws there is no unbiased cumulant
+    cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
     connected = cumulant_rows(rows, moments, points, given, even=symmetric)
     kept = [r for r in needed if r not in refused]
     return Correlators(
@@ -91,13 +97,14 @@ def measure(
         moments={r: moments[r] for r in kept},
         cumulants=cumulants,
         rows={"connected": connected, "moment": {r: rows[r] for r in kept}},
-        networks=source.n,
+        networks=networks,
         dof=groups - 1,
         maker="measured",
         even=symmetric,
         refused=refused,
         flags={r: why for r, why in flags.items() if r in given},
         source=source,
+        model=getattr(source, "model", None),
         about=_about(source),
     )
 

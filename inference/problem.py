@@ -5,9 +5,10 @@ at the data that are fitted: the exact kernel of the model, further networks of 
 array.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..models.actions import AbstractAction, FullQuartic
@@ -20,10 +21,12 @@ from .likelihood import Prior, default_prior
 from .measure import MIN_NETWORKS, check_even, measure
 from .samples import Samples
 from .score import Equations, equations
+from .tails import judge_tail
 
 __all__ = ["Problem", "prepare"]
 
 _HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
+_STAND_IN = 65_536  # networks whose scatter stands for that of `as_if_n` of them
 _RICH_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
 
 
@@ -50,6 +53,8 @@ def prepare(
     metric: Matrix | None = None,
     weights: Vector | None = None,
     prior_scale: float = 1.0,
+    as_if_n: int | None = None,
+    key: jax.Array | None = None,
     progress: bool = False,
 ) -> Problem:
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
@@ -59,12 +64,15 @@ def prepare(
     points = np.asarray(data.points)
     w = _check_weights(weights, len(points))
     networks = data.networks if isinstance(data, Correlators) else data.n
+    if as_if_n is not None:
+        data = _stand_in(data, as_if_n, key)
+        networks = as_if_n
     if networks < MIN_NETWORKS[6]:
         raise ValueError(
             f"expected at least {MIN_NETWORKS[6]} networks to fit couplings (sixth-order moments enter), "
             f"got {networks:.0f}; try more networks, or inf.measure(data, orders=(2, 4)) for what so few can tell"
         )
-    chosen, metric_from, rest = _metric(data, source, metric, len(points))
+    chosen, metric_from, rest = _metric(data, source, metric)
     make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
     if rest is not None:
         measured = measure(rest, progress=progress)
@@ -82,21 +90,42 @@ def prepare(
         pilot_precision=prior.precision,
         pilot_centre=prior.mean,
         rich=full,
+        networks=as_if_n,
         progress=progress,
     )
     return Problem(measured, action, basis, eq, prior, w, chosen, metric_from, full, rich)
 
 
-def _metric(data: Any, source: Any, metric: Matrix | None, points: int) -> tuple[Matrix, str, Samples | None]:
+def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
+    """Exact correlators with networks of their model as source: the scatter of one network, not its noise."""
+    if not isinstance(data, Correlators) or not np.isinf(data.networks) or any(data.rows.values()):
+        raise ValueError(
+            f"expected exact correlators with as_if_n, got {getattr(data, 'maker', 'networks')} ones, which have "
+            "errors of their own; try leaving as_if_n out, or m.exact(network, points)"
+        )
+    if data.model is None or key is None:
+        raise ValueError(
+            "expected correlators whose network is known, and a key, to say how it scatters, got neither or one; "
+            "try m.exact(network, points)"
+        )
+    stand_in = Ensemble(data.model, points=np.asarray(data.points), n=_STAND_IN, key=key)
+    tail = judge_tail(stand_in, 6)
+    if tail.verdict == "refused":
+        raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
+    return replace(data, source=stand_in)
+
+
+def _metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:
     """The metric, where it came from, and the samples that remain when some were held out for it."""
+    points = len(data.points)
     if metric is not None:
         given = np.asarray(metric, dtype=float)
         if given.shape != (points, points) or not np.allclose(given, given.T):
             raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
         return given, "given", None
-    network = getattr(source, "model", None)
+    network = getattr(data, "model", None)
     if network is not None and 2 in known_orders(network):
-        return exact(network, source.points, orders=(2,)).tensor(2), "exact kernel", None
+        return exact(network, np.asarray(data.points), orders=(2,)).tensor(2), "exact kernel", None
     if isinstance(source, Ensemble):
         fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
         return fields.T @ fields / len(fields), "4096 further networks", None

@@ -74,6 +74,7 @@ def equations(
     pilot_precision: Matrix,
     pilot_centre: Vector,
     rich: Basis | None = None,
+    networks: float | None = None,
     progress: bool = False,
 ) -> tuple[Equations, Equations | None]:
     """A, b from the even moments of the data, B from every network of its source, or else from its covariance.
@@ -85,6 +86,7 @@ def equations(
         pilot_centre: prior mean.
         rich: a basis that holds every monomial of `basis` (the full quartic): its equations are returned too, with the
             same pilot, to judge what the action leaves out.
+        networks: what exact correlators stand for; default the number the data were averaged over.
         progress: a bar for a long pass.
 
     Raises:
@@ -101,7 +103,7 @@ def equations(
             f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
             f"{condition:.2e}; try a smaller action (Local, Constant), fewer points or points further apart"
         )
-    n, dof = data.networks, np.inf
+    n, dof = data.networks if networks is None else float(networks), np.inf
     informed = 1.0 if np.isinf(n) else n
     pilot = np.linalg.solve(matrix + pilot_precision / informed, vector + pilot_precision @ pilot_centre / informed)
     wide_pilot = up.T @ pilot
@@ -111,7 +113,7 @@ def equations(
     noise, scores = np.zeros_like(wide_matrix), np.zeros((3, 3))
     if data.source is not None:
         noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
-    elif "moment" in data.rows:
+    elif data.rows.get("moment"):
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
         psi = rows @ psi_map(wide, wide_pilot).T
         bare = rows @ psi_map(wide, np.zeros(wide.size)).T
@@ -194,13 +196,18 @@ def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
 def scatter(
     source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
 ) -> tuple[Matrix, Matrix]:
-    """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass."""
-    sizes, totals = sums(source, _scatter_sums(_Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
-    n = sizes.sum()
+    """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass.
 
-    def covariance(mean: np.ndarray, square: np.ndarray) -> Matrix:
-        mean = mean.sum(axis=0) / n
-        return (square.sum(axis=0) / n - np.outer(mean, mean)) * n / (n - 1)
+    With weights w the covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
+    """
+    sizes, totals = sums(source, _scatter_sums(_Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
+    squares = float(totals[2].sum())  # of the weights, all one unless the model deforms its density
+
+    def covariance(first: np.ndarray, second: np.ndarray, square: np.ndarray) -> Matrix:
+        mean = first.sum(axis=0) / sizes.sum()
+        cross = np.outer(mean, second.sum(axis=0))
+        central = square.sum(axis=0) - cross - cross.T + squares * np.outer(mean, mean)
+        return central / squares * source.n / (source.n - 1)
 
     return covariance(*totals[0]), covariance(*totals[1])
 
@@ -225,7 +232,11 @@ def _scatter_sums(frozen: _Frozen) -> Any:
         psi = residuals(fields, frozen.basis, theta)
         j = hyvarinen(fields, frozen.basis, rungs)
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
-        return (psi.sum(axis=0), psi.T @ psi), (j.sum(axis=0), j.T @ j)
+        return (
+            (psi.sum(axis=0), weights @ psi, psi.T @ psi),
+            (j.sum(axis=0), weights @ j, j.T @ j),
+            weights @ weights,
+        )
 
     return statistic
 

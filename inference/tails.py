@@ -17,11 +17,12 @@ from ..models.exact import known_orders, site_moments
 from ..models.networks import Network
 from .ensembles import Ensemble, Source
 
-__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Tail", "judge_tail", "pareto_khat", "tail_draws"]
+__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Tail", "effective_networks", "judge_tail", "pareto_khat", "tail_draws"]
 
 FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FLAG_ERROR, REFUSE_ERROR = 0.1, 0.5  # relative error of <phi^n> by the exact moment of order 2n
 DECISIVE = 100_000  # draws needed before k-hat alone refuses
+_LEAST_EFFECTIVE = 1000
 _DRAWS = 131_072  # networks (and neurons) looked at
 
 
@@ -73,6 +74,32 @@ def tail_draws(source: Source) -> Draws | None:
     fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
     # A mean far from zero would hide the tail of the fluctuations, which are what connected functions average.
     return Draws(fields - np.median(fields, axis=0), _neurons(source))
+
+
+def effective_networks(source: Source) -> float:
+    """How many networks of the deformed density n weighted draws are worth: n (mean w)^2/mean w^2; n without weights.
+
+    Raises:
+        ValueError: fewer than 1000 of them (bounded weights keep k-hat small whatever they are worth, so both decide),
+            or Pareto k-hat of the weights above 0.7.
+    """
+    if not isinstance(source, Ensemble) or not source.weighted:
+        return float(source.n)
+    _, logs = source.read_weighted(0, min(source.n, _DRAWS))
+    weights = np.exp(logs - np.max(logs))
+    share = np.mean(weights) ** 2 / np.mean(weights**2)
+    khat = pareto_khat(weights)
+    advice = "try a weaker deformation or more networks"
+    if khat > REFUSE_KHAT:
+        raise ValueError(
+            f"expected weights whose average converges (Pareto k-hat below {REFUSE_KHAT}), got {khat:.2f}; {advice}"
+        )
+    if source.n * share < _LEAST_EFFECTIVE:
+        raise ValueError(
+            f"expected weighted networks worth at least {_LEAST_EFFECTIVE} unweighted ones, got {source.n * share:.0f} "
+            f"({100 * share:.2g}% of {source.n}); {advice}"
+        )
+    return float(source.n * share)
 
 
 def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tail:

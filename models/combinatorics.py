@@ -204,9 +204,9 @@ def cumulant_jacobian(
     return _slopes(moments, points, order, even, lambda sizes: float(_coefficient(sizes, None, even, law)))
 
 
-def moment_jacobian(connected: ByOrder, points: int, order: int) -> dict[int, csr_matrix]:
-    """D m(tuple) / d kappa(sub-tuple) for an even law, one sparse matrix for each order of connected function."""
-    return _slopes(connected, points, order, True, lambda sizes: 1.0)
+def moment_jacobian(connected: ByOrder, points: int, order: int, *, even: bool = True) -> dict[int, csr_matrix]:
+    """D m(tuple) / d kappa(sub-tuple), one sparse matrix for each order of connected function."""
+    return _slopes(connected, points, order, even, lambda sizes: 1.0)
 
 
 def _slopes(

@@ -335,7 +335,9 @@ def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], o
 def table(data: Correlators, *, rows: int = 4) -> str:
     """A page for the reader: each order with its most significant components, errors and warnings."""
     count, d = data.points.shape
-    who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} networks"
+    space = data.about.get("space", "field")
+    drawn = "networks" if space == "field" else f"draws in {space} space"
+    who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} {drawn}"
     parity = "Z2 used exactly" if data.even else "mean subtracted"
     lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}; {parity}"]
     for order in sorted({*data.cumulants, *data.refused}):

@@ -22,11 +22,12 @@ from .correlators import Correlators, check_points
 from .networks import READOUTS, Network
 from .neurons import Cos, Erf, Gauss, ReLU, Tanh
 from .quadrature import gaussian_moments, relu_moments
+from .scalar import ScalarMode, scalar_moments, scalar_site_moment
 from .types import Points, Tuples, Vector
 
 __all__ = ["activation_moments", "exact", "known_orders", "site_moments"]
 
-_KNOWN = (Cos, Gauss, Erf, Tanh, ReLU)
+_KNOWN = (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode)
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
 
@@ -136,7 +137,10 @@ def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vec
     Cos: 2^-r sum over neutral sign choices e of exp(-(sw^2/2d)|sum_k e_k x_k|^2).
     Gauss: exp[(r^2/2 - r) sb^2 + (sW^2/2d)(|sum x_k|^2 - 2 sum |x_k|^2)].
     Erf, Tanh, ReLU: quadrature over the Gaussian pre-activations, covariance sb^2 + sW^2 x.y/d.
+    ScalarMode: quadrature over the length of the momentum (`scalar.py`).
     """
+    if type(neuron) is ScalarMode:
+        return scalar_moments(neuron, points, tuples)
     d, order = points.shape[1], tuples.shape[1]
     chosen = points[tuples]  # (component, order, axis)
     if type(neuron) is Cos:
@@ -173,7 +177,7 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
         return None
     half, x = order // 2, np.asarray(points, dtype=float)
     degree = np.arange(1, half + 1)
-    weights = np.array([_readout_moment(network.readout, 2 * r) for r in degree])
+    weights = np.array([_readout_moment(network.readout, 2 * r) for r in degree.tolist()])
     weights = (weights * network.output_scale ** (2.0 * degree))[:, None]
     width = network.width ** (1.0 - degree)[:, None]
     length, scale = network.shared_length, network.shared_scale
@@ -184,11 +188,11 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
         for size, share in shared:
             kappa = np.zeros_like(moments)
             for kind in network.kinds:
-                h = weights * np.stack([_site_activation(kind, x / size, 2 * r) for r in degree])
+                h = weights * np.stack([_site_activation(kind, x / size, 2 * r) for r in degree.tolist()])
                 kappa += width * _even_recursion(h, to_cumulants=True) / len(network.kinds)
             moments += share * _even_recursion(kappa, to_cumulants=False)
         if scale is not None:
-            moments *= np.array([scale.moment(r) for r in degree])[:, None]
+            moments *= np.array([scale.moment(r) for r in degree.tolist()])[:, None]
         kappa = _even_recursion(moments, to_cumulants=True)
         kappa[0] += network.output_bias**2
         return _even_recursion(kappa, to_cumulants=False)
@@ -220,6 +224,8 @@ def _readout_moment(readout: str, order: int) -> float:
 
 def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:
     """<s(x)^order> at single points: one Gaussian pre-activation of variance c."""
+    if type(neuron) is ScalarMode:
+        return scalar_site_moment(neuron, x, order)
     if type(neuron) is Cos:
         return np.full(len(x), special.comb(order, order // 2, exact=True) / 2.0**order)
     c = neuron.bias_scale**2 + neuron.weight_scale**2 * np.sum(x**2, axis=1) / x.shape[1]

@@ -19,6 +19,7 @@ from nnft.models.combinatorics import connected_from_moments, moment_jacobian, m
 from nnft.models.exact import exact
 from nnft.models.networks import READOUTS, Network
 from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.models.shared import GammaScale
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.5], [0.1], [0.4]])
@@ -128,20 +129,26 @@ def foreign(points):
 
 SAMPLE = Samples(np.random.default_rng(0).normal(size=(2000, 3)), POINTS)
 NET = Network(Cos(), 5)
+SHARED = Network(Cos(), 5, shared_scale=GammaScale(0.2))
 BAD = {
     "no such space": (ensemble(NET), {"space": "neurons"}, r"expected space among .*got 'neurons'; try 'neuron'"),
-    "samples": (SAMPLE, {"space": "neuron"}, r"expected an ensemble of `Network`.*got samples.*; try space='field'"),
+    "samples": (SAMPLE, {"space": "neuron"}, r"got samples: they are samples.*; try space='field'"),
     "a foreign model": (
         ensemble(foreign, POINTS),
         {"space": "readout"},
-        r"expected an ensemble of `Network`.*got foreign; try space='field'",
+        r"allows space='readout', got foreign: its field is linear in no Gaussian site.*; try space='field'",
     ),
     "uniform readout": (
         ensemble(Network(Cos(), 5, "uniform")),
         {"space": "readout"},
-        r"expected a Gaussian readout.*got uniform; try space='neuron'",
+        r"got Network: its field is linear in no Gaussian site.*; try space='neuron'",
     ),
-    "odd": (ensemble(NET), {"space": "neuron", "orders": (3,)}, r"expected even orders.*got 3; .*try orders=\(2, 4\)"),
+    "shared latent": (ensemble(SHARED), {"space": "neuron"}, r"its site 'scale' lies outside the plate 'neuron'"),
+    "odd": (
+        ensemble(NET),
+        {"space": "neuron", "orders": (3,)},
+        r"expected orders among \(2, 4, 6\).*got 3; .*try orders=\(2, 4\)",
+    ),
     "few": (ensemble(NET, n=10), {"space": "neuron"}, r"expected at least 1000 draws.*got 10; try n="),
 }
 

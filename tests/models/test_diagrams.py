@@ -12,6 +12,7 @@ from nnft.models.diagrams import (
     couplings_from_vertex,
     four_point,
     non_gaussianity,
+    predicted,
     vertex,
     whitened,
     wick_contraction,
@@ -102,6 +103,27 @@ def test_four_point_takes_many_draws_at_once():
 def test_a_vertex_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"expected one coefficient per sorted quad, 5 at 2 points, got \(3,\)"):
         vertex(np.zeros(3), 2)
+
+
+# ---- generated diagrams ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_generated_diagrams_agree_with_the_formula(points):
+    quartic, lam = quartic_of(points, seed=points)
+    k, x = kernel(points), np.arange(float(points))[:, None]
+    tree, loop = four_point(quartic, k)
+    for order, truth in (("tree", tree), ("next", tree + loop)):
+        found = predicted(x, quartic=quartic, two_point=k, orders=(2, 4), order=order)
+        assert np.allclose(found.connected(4), truth, rtol=1e-11, atol=1e-9)
+        assert np.allclose(found.about["band"][4], np.abs(loop), rtol=1e-11, atol=1e-9)
+        assert np.allclose(found.tensor(2), k, rtol=1e-13)
+        assert not np.any(found.about["band"][2])
+        wick = {r: found.connected(r) for r in (2, 4)}
+        assert np.allclose(found.moment(4), moments_from_connected(wick, points, 4), rtol=1e-13)
+    w = np.linspace(1.0, 2.0, points)  # lambda_i(x,y) in any gauge, with the weights of its double integral
+    found = predicted(x, lam=lam, weights=w, two_point=k, orders=(4,), order="tree")
+    assert np.allclose(found.connected(4), tree_by_permutations(lam * (w[:, None] * w), k), rtol=1e-11, atol=1e-9)
 
 
 # ---- one loop against integrals -------------------------------------------------------------------------------------

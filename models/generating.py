@@ -1,0 +1,201 @@
+"""W[J] = log <exp(J.phi)> of a network exactly, by quadrature over the parameters of one neuron.
+
+Neurons are independent, so that with u = J.s of one neuron and W its readout weight (arXiv:2307.03223, sec. 2)
+
+    W[J] = N log < E_W exp(sigma W u / sqrt N) > + b^2 (sum J)^2 / 2.
+
+The averages over the readout, and over the phase of a cosine (u = A cos(c + ..), A = |sum_a J_a exp(i w.x_a)|), are
+closed; the one over the remaining hidden parameters is at most two-dimensional here and done by lattice rules, which
+converge geometrically for analytic activations; ReLU by polar coordinates, the radius in closed form: E cosh(b r) =
+1F1(R/2; 1/2; b^2/2) for r^2 of R degrees of freedom. Every rule is refined until it no longer changes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from .convergence import check_sources, finite_source, preactivation
+from .correlators import check_points
+from .networks import Network
+from .neurons import Cos, Erf, ReLU, Tanh
+from .types import Points
+
+__all__ = ["characteristic", "exact_generating", "hidden_axes", "neuron_rule", "readout_log_mean", "refined"]
+
+MOST_NODES = {1: 1 << 14, 2: 1 << 9}  # per axis of a lattice, by its dimension
+_REACH = 8.6  # standard deviations of the hidden parameters that are covered: the rest weighs 1e-17
+_CHUNK = 1 << 21  # numbers in memory at a time
+
+Rule = tuple[np.ndarray, np.ndarray]  # weights (node,) that sum to one, activations (node, point); Cos: exp(i w.x)
+
+
+def readout_log_mean(readout: str, amplitude: Any) -> Any:
+    """The log of E exp(a W) of a readout weight of unit variance, elementwise; NumPy or JAX in and out.
+
+    gaussian a^2/2, uniform log sinh(b)/b with b = sqrt(3) a, rademacher log cosh a, laplace -log(1 - a^2/2), |a| <
+    sqrt 2.
+
+    >>> [round(float(readout_log_mean(law, np.array(1.0))), 6) for law in ("gaussian", "rademacher", "laplace")]
+    [0.5, 0.433781, 0.693147]
+    """
+    xp = amplitude.__array_namespace__()
+    size = xp.abs(amplitude)
+    if readout == "gaussian":
+        return 0.5 * size**2
+    if readout == "rademacher":
+        return size + xp.log1p(xp.exp(-2.0 * size)) - np.log(2.0)
+    if readout == "laplace":
+        return -xp.log1p(-0.5 * size**2)
+    b = 3.0**0.5 * size
+    large = xp.where(b < 0.1, 1.0, b)  # the other branch must not divide by zero
+    exact = large + xp.log(-xp.expm1(-2.0 * large)) - xp.log(2.0 * large)
+    return xp.where(b < 0.1, b**2 / 6.0 - b**4 / 180.0 + b**6 / 2835.0 - b**8 / 37800.0, exact)
+
+
+def _phase_log_mean(readout: str, amplitude: np.ndarray) -> np.ndarray:
+    """The log of E exp(a W cos c) over readout and phase c: e^x I0(x), x = a^2/4; I0(a); int_0^1 I0(bt) dt; 1/sqrt."""
+    if readout == "gaussian":
+        return np.log(special.i0e(0.25 * amplitude**2)) + 0.5 * amplitude**2
+    if readout == "rademacher":
+        return np.log(special.i0e(amplitude)) + amplitude
+    if readout == "laplace":
+        return -0.5 * np.log1p(-0.5 * amplitude**2)
+    b = 3.0**0.5 * amplitude
+    safe = np.where(b > 0.0, b, 1.0)
+    return np.log(np.where(b > 0.0, special.iti0k0(safe)[0] / safe, 1.0))
+
+
+def exact_generating(
+    network: Network, points: Points, sources: Float[np.ndarray, "source point"]
+) -> tuple[Float[np.ndarray, " source"], float]:
+    """W[J] = log <exp(J.phi)> by quadrature, (source,), and its estimated absolute error.
+
+    Args:
+        network: a `Network` of Cos, Erf, Tanh or ReLU whose hidden parameters enter through at most two numbers, the
+            phase of Cos not counted: any points in d = 1, or one or two points in any d (Cos: three).
+        points: (point, axis).
+        sources: J, (source, point).
+
+    Raises:
+        ValueError: an infinite Z (`finite_source`, with its number), more than two effective hidden parameters, a
+            quadrature that does not converge.
+
+    Example: N = 1, Gaussian readout, one point, cos: <exp(J^2 cos^2 / 2)> = exp(J^2/4) I0(J^2/4).
+
+        >>> from nnft.models import Cos, Network
+        >>> value, error = exact_generating(Network(Cos(), width=1), np.zeros((1, 1)), np.array([[2.0]]))
+        >>> (value - np.log(special.iv(0, 1.0)) - 1.0).round(12).tolist()
+        [0.0]
+    """
+    x = check_points(points)
+    j = check_sources(sources, len(x))
+    for row in j:
+        verdict = finite_source(network, x, row)
+        if not verdict.finite:
+            raise ValueError(
+                f"expected sources with a finite Z[J], got J = {np.round(row, 6).tolist()}: {verdict.why}; "
+                "try smaller sources"
+            )
+    scale = network.output_scale / np.sqrt(network.width)
+    average = _relu_average if type(network.neuron) is ReLU else _bounded_average
+    value, error = refined(lambda nodes: average(network, x, scale * j, nodes), hidden_axes(network.neuron, x), 1e-12)
+    if error > 1e-8:
+        raise ValueError(
+            f"expected a quadrature that converges, got log<...> of one neuron changing by {error:.2g} at the finest "
+            "rule; try sources further from where Z becomes infinite"
+        )
+    return network.width * value + 0.5 * network.output_bias**2 * np.sum(j, axis=1) ** 2, network.width * error
+
+
+def hidden_axes(neuron: Any, x: Points) -> int:
+    """Number of effective hidden parameters, refused above two."""
+    if type(neuron) not in (Cos, Erf, Tanh, ReLU):
+        raise ValueError(
+            f"expected a neuron among Cos, Erf, Tanh and ReLU, got {type(neuron).__name__}; try inference.generating"
+        )
+    axes = preactivation(neuron, x).shape[1]
+    if axes > 2:
+        raise ValueError(f"expected at most two effective hidden parameters, got {axes}; try fewer points or axes")
+    return max(axes, 1)
+
+
+def refined(value: Callable[[int], np.ndarray], axes: int, tolerance: float) -> tuple[np.ndarray, float]:
+    """Double the nodes per axis until the value changes by less than the tolerance; value and last change."""
+    nodes, current = 32, value(32)
+    while True:
+        nodes, before = 2 * nodes, current
+        current = value(nodes)
+        change = float(np.max(np.abs(current - before)))
+        if change < tolerance or 2 * nodes > MOST_NODES[axes]:
+            return current, change
+
+
+def neuron_rule(neuron: Any, x: Points, nodes: int) -> Rule:
+    """Lattice rule over the Gaussian hidden parameters of Cos, Erf, Tanh, for functions of |k.s|."""
+    factor = preactivation(neuron, x)
+    line = (np.arange(nodes) + 0.5) * (2.0 * _REACH / nodes) - _REACH
+    xi = np.zeros((1, 0))
+    for _ in range(factor.shape[1]):
+        xi = np.column_stack([np.repeat(xi, nodes, axis=0), np.tile(line, len(xi))])
+    xi = xi[len(xi) // 2 :]  # |k.s| is the same at -xi
+    weight = np.exp(-0.5 * np.sum(xi**2, axis=1))
+    z = xi @ factor.T
+    if type(neuron) is Cos:
+        return weight / weight.sum(), np.exp(1j * z)
+    return weight / weight.sum(), special.erf(z) if type(neuron) is Erf else np.tanh(z)
+
+
+def _bounded_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -> np.ndarray:
+    weight, s = neuron_rule(network.neuron, x, nodes)
+    law = _phase_log_mean if type(network.neuron) is Cos else readout_log_mean
+    rows = max(1, _CHUNK // len(weight))
+    parts = [np.abs(scaled[start : start + rows] @ s.T) for start in range(0, len(scaled), rows)]
+    return np.concatenate([special.logsumexp(law(network.readout, part), axis=1, b=weight) for part in parts])
+
+
+def _relu_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -> np.ndarray:
+    factor = preactivation(network.neuron, x)
+    weight, xi = _directions(factor, nodes)
+    rank = factor.shape[1]
+    u = scaled @ np.maximum(xi @ factor.T, 0.0).T  # growth of J.s along each direction, (source, direction)
+    if network.readout == "gaussian":
+        mean = (1.0 - u**2) ** (-0.5 * rank)
+    elif network.readout == "rademacher":
+        mean = special.hyp1f1(0.5 * rank, 0.5, 0.5 * u**2)
+    elif network.readout == "uniform":
+        mean = special.hyp1f1(0.5 * rank, 1.5, 1.5 * u**2)
+    else:  # Laplace is finite only where u vanishes identically
+        mean = np.ones_like(u)
+    return np.log(mean @ weight)
+
+
+def _directions(factor: np.ndarray, nodes: int) -> Rule:
+    """Directions xi on the circle between the kinks of relu(L xi), with weights that sum to one."""
+    if factor.shape[1] < 2:
+        return np.array([0.5, 0.5]), np.array([[1.0], [-1.0]])[:, : factor.shape[1]]
+    kinks = np.arctan2(factor[:, 1], factor[:, 0]) + np.pi / 2
+    edges = np.unique(np.concatenate([[0.0, 2.0 * np.pi], kinks % (2 * np.pi), (kinks + np.pi) % (2 * np.pi)]))
+    y, w = special.roots_legendre(nodes)
+    half = np.diff(edges)[:, None] / 2.0
+    angle = (edges[:-1, None] + half * (1.0 + y)).ravel()
+    return (half * w).ravel() / (2.0 * np.pi), np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def characteristic(network: Network, amplitude: np.ndarray) -> np.ndarray:
+    """E exp(i a W) over the readout, and for Cos E exp(i a W cos c) over its phase c as well, elementwise.
+
+    Gaussian exp(-a^2/2), +-1 cos a, Laplace 1/(1 + a^2/2), uniform sin(b)/b with b = sqrt(3) a; over the phase
+    exp(-a^2/4) I0(a^2/4), J0(a), 1/sqrt(1 + a^2/2), int_0^1 J0(b t) dt.
+    """
+    phase, b = type(network.neuron) is Cos, 3.0**0.5 * amplitude
+    if network.readout == "gaussian":
+        return special.i0e(0.25 * amplitude**2) if phase else np.exp(-0.5 * amplitude**2)
+    if network.readout == "rademacher":
+        return special.j0(amplitude) if phase else np.cos(amplitude)
+    if network.readout == "laplace":
+        return (1.0 + 0.5 * amplitude**2) ** (-0.5 if phase else -1.0)
+    safe = np.where(b > 0.0, b, 1.0)
+    return np.where(b > 0.0, special.itj0y0(safe)[0] / safe, 1.0) if phase else np.sinc(b / np.pi)
