@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .diagnostics import diagnose as diagnose
+    from .experiment_page import run_experiment as run_experiment
     from .plots import plot_couplings as plot_couplings
     from .plots import plot_four_point as plot_four_point
     from .plots import plot_prior_posterior as plot_prior_posterior
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # The names load when first used: `nnft --help` lives in this room too and should not wait for JAX.
 _HOMES = {
     "diagnose": "diagnostics",
+    "run_experiment": "experiment_page",
     "plot_couplings": "plots",
     "plot_four_point": "plots",
     "plot_prior_posterior": "plots",

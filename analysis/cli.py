@@ -2,6 +2,7 @@
 
     nnft models                                        what is in the suite and what is known exactly about each
     nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
+    nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft check out/                                    the verdicts of a finished run
 
@@ -58,6 +59,8 @@ def _run(options: argparse.Namespace) -> int:
     from .study import Study, run
 
     settings, name = _settings(options), options.study
+    if name.startswith("hms"):
+        return _experiment(options, settings, progress)
     if name.endswith(".toml"):
         study = Study.from_toml(name, settings)
     elif Path(name).suffix or os.sep in name:
@@ -69,6 +72,21 @@ def _run(options: argparse.Namespace) -> int:
     if progress:
         print(study, file=sys.stderr)
     return _finish(options, lambda: run(study, options.output, force=options.force, progress=progress))
+
+
+def _experiment(options: argparse.Namespace, settings: dict[str, Any], progress: bool) -> int:
+    """A published experiment, whose network, points and widths are part of it."""
+    from .experiment import EXPERIMENTS
+    from .experiment_page import run_experiment
+
+    unknown = [name for name in settings if name not in ("n", "seed", "widths")]
+    if options.study in EXPERIMENTS and unknown:
+        raise ValueError(
+            f"expected n, seed or widths for {options.study}, whose network is fixed, got {unknown[0]}; try "
+            f"--set widths=[2,5,20]"
+        )
+    print(run_experiment(options.study, options.output, **settings, force=options.force, progress=progress))
+    return 0
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -204,10 +222,15 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         "run",
         _run,
         "draw networks, measure their correlators, fit the couplings, and write a page",
-        "--set reaches every setting: readout, output_scale, output_bias, weight_scale, bias_scale, prior_scale, "
-        "weights, chains, warmup, draws. A study file holds the same names, one a line: net = 'cos', width = 50.",
+        "--set reaches every setting: readout, output_scale, output_bias, weight_scale, bias_scale, mass, cutoff, "
+        "alpha, space, prior_scale, weights, chains, warmup, draws; widths of the experiments hms-*. "
+        "A study file holds the same names, one a line: net = 'cos', width = 50.",
     )
-    run.add_argument("study", metavar="NAME|study.toml", help="cos, erf, relu, gauss, tanh, or a file of settings")
+    run.add_argument(
+        "study",
+        metavar="NAME|study.toml",
+        help="cos, erf, relu, gauss, tanh, scalar, hms-gauss, hms-erf, hms-relu, or a file",
+    )
     run.add_argument("--width", metavar="N", help="number of neurons")
     run.add_argument("--points", metavar="X", help="-3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them")
     run.add_argument("--n", metavar="n", help="number of networks; 1e6 is allowed")

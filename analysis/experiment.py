@@ -20,10 +20,10 @@ from scipy.optimize import brentq, minimize_scalar
 from ..inference.correlator_fit import CorrelatorFit, fit_correlators, vertex_design
 from ..inference.ensembles import Ensemble
 from ..inference.measure import measure
-from ..models.combinatorics import connected_from_moments, moments_from_connected, sorted_tuples
+from ..models.combinatorics import moments_from_connected
 from ..models.correlators import Chi2, Correlators
-from ..models.exact import activation_moments
-from ..models.networks import READOUTS, Network, nearest
+from ..models.exact import exact
+from ..models.networks import Network, nearest
 from ..models.neurons import AbstractNeuron, Erf, Gauss, ReLU
 from ..models.types import Points, Vector
 
@@ -40,7 +40,6 @@ __all__ = [
     "Slope",
     "check_arguments",
     "deviation",
-    "exact_orders",
     "experiment",
     "power_law",
 ]
@@ -185,11 +184,11 @@ def experiment(
     """
     setting, n, widths = check_arguments(name, n, widths, seed)
     key = jax.random.key(seed)
-    kernel = exact_orders(setting.network(1), setting.points).connected(2)
+    kernel = exact(setting.network(1), setting.points).connected(2)
     deviations = []
     for k, width in enumerate(widths):
         network = setting.network(width)
-        found = {"exact": exact_orders(network, setting.points)}
+        found = {"exact": exact(network, setting.points)}
         for space, count, number in (("field", n, 2 + k), ("readout", max(1000, n // 10), 2000 + k), ("neuron", n, 0)):
             ensemble = Ensemble(network, points=setting.points, n=count, key=jax.random.fold_in(key, number))
             found[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
@@ -213,34 +212,13 @@ def check_arguments(name: str, n: float, widths: Sequence[int], seed: int) -> tu
         )
     if isinstance(n, bool) or int(n) != n or n < 1000:
         raise ValueError(f"expected n, the number of networks per width, to be an integer >= 1000, got {n!r}; try 1e5")
-    chosen = tuple(widths)
+    chosen = tuple(widths) if isinstance(widths, Sequence | np.ndarray) else (widths,)
     whole = all(isinstance(w, int | np.integer) and not isinstance(w, bool) and w >= 1 for w in chosen)
     if not whole or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise ValueError(f"expected at least two distinct widths, integers >= 1, got {widths!r}; try (2, 5, 20)")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32 - 1:
         raise ValueError(f"expected seed to be an integer >= 0 and below 2^32 - 1, got {seed!r}; try 0")
     return EXPERIMENTS[name], int(n), tuple(sorted(int(w) for w in chosen))
-
-
-def exact_orders(network: Network, points: Points) -> Correlators:
-    """Exact correlators of orders 2, 4 and 6: as `models.exact`, with order 6 of Erf and ReLU by the same quadrature.
-
-    Example:
-        >>> net = Network.tied(ReLU, 1, bias_scale=0.0)       # phi = W w x for x > 0, half of the neurons silent
-        >>> exact_orders(net, np.ones((1, 1))).moment(6).round(9).tolist()   # 15 * 15/2
-        [112.5]
-    """
-    count, law = len(points), READOUTS[network.readout]
-    neuron = {}
-    for order, weight in zip(ORDERS, (1.0, law.mu4, law.mu6), strict=True):
-        value, _ = activation_moments(network.neuron, points, sorted_tuples(count, order))
-        neuron[order] = weight * network.output_scale**order * value
-    connected = {
-        r: network.width ** (1.0 - r / 2.0) * connected_from_moments(neuron, count, r, even=True) for r in ORDERS
-    }
-    connected[2] = connected[2] + network.output_bias**2
-    moments = {r: moments_from_connected(connected, count, r) for r in ORDERS}
-    return Correlators(points, moments, connected, even=True, about={"width": network.width})
 
 
 def deviation(data: Correlators, kernel: Vector, order: int, *, width: int = 0, space: str = "") -> Deviation:
@@ -324,7 +302,7 @@ def _couplings(
     points, width = setting.coupling_points, setting.coupling_width
     network = setting.network(width)
     design = vertex_design(network, points, cutoff=setting.cutoff)
-    sources = {"exact": exact_orders(network, points)}
+    sources = {"exact": exact(network, points)}
     for number, space in enumerate(("neuron", "field")):
         ensemble = Ensemble(network, points=points, n=n, key=jax.random.fold_in(key, number))
         # The sixth order is needed of the fields alone: it is what the couplings are to predict.
@@ -340,7 +318,7 @@ def _couplings(
                 # Equal weights: the same projection for every source, also where the model is wrong.
                 fits.append(Fit(space, model, fit_correlators(data, design, couplings=model, weights="equal")))
     for other in sorted({*widths, width}):
-        truth = exact_orders(setting.network(other), points)
+        truth = exact(setting.network(other), points)
         six.append(_six_point("exact", other, (), _gaussian(truth), truth))
         for model in MODELS:
             fit = fit_correlators(truth, design, couplings=model, weights="equal")

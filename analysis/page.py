@@ -20,7 +20,7 @@ from ..models.theories import THEORIES
 from . import captions, plots
 from .couplings import INTERVAL, Coupling, couplings, group, indices
 from .diagnostics import Check
-from .paragraph import ACTION_NAMES, count, model, origin, paragraph, significant, typeset, with_error
+from .paragraph import ACTION_NAMES, count, drawn, model, origin, paragraph, significant, typeset, with_error
 from .residuals import schwinger_dyson
 from .session import command, session
 
@@ -41,7 +41,7 @@ def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else 'networks '}{origin(fit)}"
     made = str(fit.attrs.get("created_at", ""))[:10]
     points = group(fit, "constant_data").sizes["x"]
-    subtitle = f"{count(float(fit.attrs['networks']))} networks, {points} point{'s' if points > 1 else ''}, {made}"
+    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)}, {points} point{'s' if points > 1 else ''}, {made}"
     found = couplings(fit, quadratic=True)
     return Template((frame / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
@@ -202,7 +202,9 @@ def _field(fit: xr.DataTree) -> str:
     known = [theory.activation for theory in THEORIES.values() if name and type(theory.neuron).__name__ == name[1]]
     neuron = ""
     if known:
-        scales = "sW = weight_scale" + (", sb = bias_scale" if "sb" in known[0] else "")
+        scales = (
+            "sW = weight_scale" + (", sb = bias_scale" if "sb" in known[0] else "") if "W" in known[0] else "m = mass"
+        )
         neuron = f" The neuron is <code>{escape(known[0])}</code>, {scales}, d the dimension of x."
     return (
         "<p class='maths'>φ(x) = N<sup>−1/2</sup> ∑<sub>i=1…N</sub> W<sub>i</sub> s<sub>i</sub>(x) + b</p>"

@@ -14,6 +14,7 @@ import xarray as xr
 
 from ..models import neurons
 from ..models.networks import Network
+from ..models.scalar import ScalarMode
 from .couplings import couplings, group
 from .diagnostics import LIMITS, Check
 
@@ -21,6 +22,7 @@ __all__ = [
     "ACTION_NAMES",
     "caveat",
     "count",
+    "drawn",
     "measured",
     "model",
     "origin",
@@ -37,7 +39,7 @@ ACTION_NAMES = {
     "Bilocal": "bilocal quartic action",
     "FullQuartic": "full quartic action",
 }
-_NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh"}
+_NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh", "ScalarMode": "scalar"}
 # What a warning means for the numbers, the gravest first; a warning not listed speaks for itself.
 _CAVEATS = {
     "share of the gain": "{part} of what is not Gaussian sits in quartic terms that this action leaves out, so that "
@@ -65,8 +67,18 @@ def measured(fit: xr.DataTree) -> str:
     many = "its coupling" if quartic == 1 else f"its {quartic} couplings"
     what = origin(fit)
     made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} networks, {what},"
+    whose = what if "networks" in what else f"networks {what}"
+    space = fit.attrs.get("space", "field")
+    told = {
+        "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, at {where}.",
+        "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
+        f"integrated out, at {where}.",
+        "field": f"The field of {made} was measured at {where}.",
+    }[space]
+    if "as_if_n" in fit.attrs:
+        told = f"The exact correlators of {whose} at {where} were taken with the errors {count(networks)} of them have."
     return (
-        f"The field of {made} was measured at {where}. From its moments of order two, four and six, score matching "
+        f"{told} From the moments of order two, four and six, score matching "
         f"determined the {ACTION_NAMES[fit.attrs['action']]}: {many}, together with the quadratic part."
     )
 
@@ -79,6 +91,11 @@ def origin(fit: xr.DataTree) -> str:
     if source.startswith("Samples(") and not source.startswith("Samples(array"):
         return f"read from {source.removeprefix('Samples(').split(', n=')[0]}"
     return "given as an array" if source else "known through given correlators"
+
+
+def drawn(fit: xr.DataTree) -> str:
+    """What was drawn: networks, or what stands for them in the dual spaces."""
+    return {"neuron": "neurons", "readout": "hidden layers"}.get(str(fit.attrs.get("space", "")), "networks")
 
 
 def model(fit: xr.DataTree) -> str:
@@ -95,7 +112,8 @@ def _networks(line: str) -> str:
         settings = {word.arg: word.value for word in call.keywords}
         neuron, width = settings.pop("neuron"), settings.pop("width").value
         name = neuron.func.id
-        given = [(word.arg, word.value.value, getattr(neurons, name)) for word in neuron.keywords]
+        kind = ScalarMode() if name == "ScalarMode" else getattr(neurons, name)
+        given = [(word.arg, word.value.value, kind) for word in neuron.keywords]
         given += [(word, value.value, Network) for word, value in settings.items()]
         other = [f"{word} {value}" for word, value, kind in given if value != getattr(kind, word)]
         if call.func.id != "Network" or call.args or neuron.args:

@@ -20,7 +20,7 @@ import xarray as xr
 from .couplings import INTERVAL, couplings, group
 from .diagnostics import Check, diagnose
 from .page import page
-from .paragraph import ACTION_NAMES, count, origin, paragraph, share
+from .paragraph import ACTION_NAMES, count, drawn, origin, paragraph, share
 
 __all__ = ["FILES", "check_folder", "load", "report", "summary"]
 
@@ -123,7 +123,7 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     fraction = None if fit.attrs["action"] == "FullQuartic" else share(fit)
     explained = "" if fraction is None else f", {fraction[0]:.1%} +- {fraction[1]:.1%} of the full quartic action's"
     lines = [
-        f"{ACTION_NAMES[fit.attrs['action']]}, {networks} networks at {where}: {origin(fit)}",
+        f"{ACTION_NAMES[fit.attrs['action']]}, {networks} {drawn(fit)} at {where}: {origin(fit)}",
         f"eps4 = {attrs['eps4']:.4g} +- {attrs['eps4_error']:.2g}; gain over the Gaussian {attrs['gain']:.4g} +- "
         f"{attrs['gain_error']:.2g}{explained}",
         "",

@@ -37,9 +37,13 @@ def session(fit: xr.DataTree) -> str:
         key = _key(fit.attrs["ensemble_key"]) if "ensemble_key" in fit.attrs else "..."
         if key == "...":
             lines.append("# key: the one the networks were drawn with")
-        number = f"{int(fit.attrs['networks']):_}"
+        drawn = re.search(r"\bn=(\d+)", source)  # of weighted draws fewer count as networks
+        number = f"{int(drawn[1] if drawn else fit.attrs['networks']):_}"
         lines.append(f"ens = inf.Ensemble(net, points=points, n={number}, key={key}{extra})")
-        lines.append("data = inf.measure(ens)")
+        space = fit.attrs.get("space", "field")
+        lines.append("data = inf.measure(ens)" if space == "field" else f'data = inf.measure(ens, space="{space}")')
+    elif "as_if_n" in fit.attrs:
+        lines += [f"net = {_prefixed(model(fit))}", "data = m.exact(net, points)"]
     elif source.startswith("Samples("):
         name = repr(_file(fit)) if _file(fit) else "..."
         lines.append(f"data = inf.Samples({name}, points)  # (network, point)")
@@ -85,6 +89,8 @@ def _options(fit: xr.DataTree) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = group(fit, "constant_data")["weights"].values
     text = "".join(f", {option}" for option in _changed(fit))
+    if "as_if_n" in fit.attrs:
+        text += f", as_if_n={int(fit.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
     if fit.attrs.get("metric_from") == "given":

@@ -32,7 +32,9 @@ from .report import check_folder, report
 
 __all__ = ["Fitting", "NoFit", "Study", "fit_samples", "read_points", "run"]
 
-_NUMBERS = ("weight_scale", "bias_scale", "output_scale", "output_bias", "prior_scale")
+_SCALES = ("weight_scale", "bias_scale", "mass", "cutoff", "alpha")  # of the neurons, not all of every one
+_NUMBERS = (*_SCALES, "output_scale", "output_bias", "prior_scale")
+_SPACES = {"field": "field", "readout": "readout", "neuron": "neuron", "cheapest": None}
 
 
 class NoFit(ValueError):
@@ -117,12 +119,13 @@ class Study(Fitting):
     """Everything one run depends on; what is left out takes the default of the named network (`nnft models`).
 
     Attributes:
-        net: "cos", "erf", "relu", "gauss" or "tanh".
+        net: "cos", "erf", "relu", "gauss", "tanh" or "scalar".
         width: number of neurons N.
         points: (point, axis), a list of numbers in one dimension, "-3,-1,1,3", or a .npy, .csv or .txt file.
         n: number of networks.
         readout, output_scale, output_bias: as in `models.Network`.
-        weight_scale, bias_scale: of the neuron.
+        weight_scale, bias_scale: of the neuron; of the scalar mass, cutoff and alpha.
+        space: "field", "readout" or "neuron", as in `inference.measure`, or "cheapest".
 
     Raises:
         ValueError: an unknown name (with the nearest known one), a number out of range, points that are not finite and
@@ -142,15 +145,23 @@ class Study(Fitting):
     output_bias: float = 0.0
     weight_scale: float | None = None
     bias_scale: float | None = None
+    mass: float | None = None
+    cutoff: float | None = None
+    alpha: float | None = None
+    space: str = "field"
 
     def __post_init__(self) -> None:
         theory = theory_named(_word("net", self.net, "cos"))
         _word("readout", self.readout, "gaussian")
-        if self.bias_scale is not None and "bias_scale" not in theory.scales:
-            raise ValueError(
-                f"expected no bias_scale for {self.net}, whose neuron has none, got {self.bias_scale}; try leaving it "
-                "out, or output_bias"
-            )
+        if _word("space", self.space, "field") not in _SPACES:
+            known, advice = ", ".join(_SPACES), nearest(self.space, list(_SPACES))
+            raise ValueError(f"expected space among {known}, got {self.space!r}; try {advice!r}")
+        for name in _SCALES:
+            if getattr(self, name) is not None and name not in theory.scales:
+                raise ValueError(
+                    f"expected no {name} for {self.net}, whose neuron has none, got {getattr(self, name)}; try leaving "
+                    f"it out{', or output_bias' if name == 'bias_scale' else ''}"
+                )
         given = {"width": theory.width, "points": theory.grid(), **theory.scales}
         for name, value in given.items():
             if getattr(self, name) is None:
@@ -233,7 +244,7 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
     except ValueError as error:
         raise ValueError(f"{error}; `nnft models` says which points suit {study.net}") from error
     ensemble = study.ensemble()
-    data = measure(ensemble, progress=progress)
+    data = measure(ensemble, space=_SPACES[study.space], progress=progress)
     try:
         tree = study.fit(data, progress=progress)
     except ValueError as error:

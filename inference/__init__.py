@@ -1,5 +1,7 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .correlator_fit import fit_correlators as fit_correlators
+from .correlator_fit import vertex_design as vertex_design
 from .ensembles import Ensemble as Ensemble
 from .fit import fit as fit
 from .fit import model as model

@@ -31,6 +31,7 @@ from ..models.combinatorics import (
 )
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import READOUTS, Network
+from ..models.neurons import Gauss
 from ..models.types import Points
 from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
@@ -81,11 +82,9 @@ def measure_neurons(source: Source, *, orders: tuple[int, ...] | None = None, pr
     if type(model) is not Network:
         return _measure_any_neuron(ensemble, _structure(ensemble), orders, progress)
     points = len(ensemble.points)
-    law = READOUTS[model.readout]
-    amplitude = (1.0, 0.0, 1.0, 0.0, law.mu4, 0.0, law.mu6)
-    amplitude = tuple(mean * model.output_scale**k for k, mean in enumerate(amplitude))
     parts = []
     for k, kind in enumerate(model.kinds):
+        kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
         single = Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key)
@@ -105,6 +104,22 @@ def measure_neurons(source: Source, *, orders: tuple[int, ...] | None = None, pr
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
     return _made(ensemble, "neuron", (full, cumulants), (moment_rows, connected), chosen, groups, refused, flags)
+
+
+def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
+    """A neuron without its independent amplitude, and E amplitude^k: the readout and, of Gauss, exp(b0 - sb^2).
+
+    The log-normal factor is what no sample of Gauss finds; to know its moments exp(k^2 sb^2/2 - k sb^2) is the
+    exponential tilt of b0 to N(k sb^2, sb^2) that leaves no variance in it.
+    """
+    law = READOUTS[network.readout]
+    means = (1.0, 0.0, 1.0, 0.0, law.mu4, 0.0, law.mu6)
+    means = tuple(mean * network.output_scale**k for k, mean in enumerate(means))
+    if type(neuron) is not Gauss:
+        return neuron, means
+    square = neuron.bias_scale**2
+    means = tuple(mean * float(np.exp((k**2 / 2 - k) * square)) for k, mean in enumerate(means))
+    return Gauss(neuron.weight_scale, 0.0), means
 
 
 def _neuron_cumulants(

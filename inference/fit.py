@@ -91,6 +91,8 @@ def fit(
         before = sample_prior(prior_key, *shape, given, draws=min(draws, 1000))
     tree = _tree(problem, posterior, stats, before, key)
     tree.attrs |= {"warmup": warmup, "prior_scale": prior_scale}
+    if as_if_n is not None:
+        tree.attrs["as_if_n"] = int(as_if_n)
     return tree
 
 

@@ -16,6 +16,7 @@ from .diagrams import non_gaussianity
 from .exact import exact, known_orders
 from .networks import Network, nearest
 from .neurons import AbstractNeuron, Cos, Erf, Gauss, ReLU, Tanh
+from .scalar import ScalarMode
 from .types import Points
 
 __all__ = ["THEORIES", "Theory", "table", "theory_named"]
@@ -39,7 +40,7 @@ class Theory:
     """
 
     name: str
-    neuron: AbstractNeuron
+    neuron: AbstractNeuron | ScalarMode
     width: int
     points: tuple[tuple[float, ...], ...]
     activation: str
@@ -51,8 +52,9 @@ class Theory:
 
     @property
     def scales(self) -> dict[str, float]:
-        """The parameters of the neuron and their defaults: weight_scale, and bias_scale where it has a bias."""
-        return {f.name: getattr(self.neuron, f.name) for f in fields(self.neuron)}
+        """The numbers the neuron depends on and their defaults: weight_scale, and bias_scale where it has a bias."""
+        values = {f.name: getattr(self.neuron, f.name) for f in fields(self.neuron)}
+        return {name: value for name, value in values.items() if isinstance(value, float)}
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -79,7 +81,7 @@ class Theory:
             readout: law of the readout weights, as in `Network`.
             output_scale: sigma.
             output_bias: standard deviation of b1.
-            scales: weight_scale and, where the neuron has a bias, bias_scale.
+            scales: weight_scale and, where the neuron has a bias, bias_scale; mass, cutoff and alpha of the scalar.
 
         Raises:
             ValueError: a parameter the neuron does not have; what `Network` and the neuron refuse.
@@ -172,6 +174,18 @@ THEORIES: dict[str, Theory] = {
             choice="as erf, its near twin",
             source="the formulas of arXiv:2008.08601 with this s(x)",
         ),
+        Theory(
+            name="scalar",
+            neuron=ScalarMode(),
+            width=20,
+            points=_LINE,
+            activation="s(x) = A(p) cos(p.x + c), p ~ (p^2 + m^2)^-(1+alpha), |p| < cutoff, c uniform",
+            kernel="int d^dp/(2pi)^d cos(p.(x-y))/(p^2 + m^2): the free scalar field of mass m",
+            known="by quadrature over |p|",
+            tails="the activation is bounded: every moment converges",
+            choice="spacing 2/m; alpha = -1 draws |p| < cutoff evenly, and its kurtosis grows like cutoff/m",
+            source="2112.04527",
+        ),
     )
 }
 
@@ -181,6 +195,7 @@ def table() -> str:
     lines = [
         "phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1: a sum over N = width neurons, and an output bias.",
         "G2(x,y) = output_scale^2 K(x,y) + output_bias^2;  sW = weight_scale, sb = bias_scale, x in R^d.",
+        "Neurons that share a random scale or length, several kinds of neurons, your own: see models.Network.",
     ]
     for theory in THEORIES.values():
         condition, eps4 = _shown(theory)

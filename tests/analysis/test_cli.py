@@ -161,6 +161,19 @@ def test_the_study_of_a_run_runs_again(finished, asked, tmp_path):
     assert asked[0][0].to_toml() == finished[2].attrs["study"]
 
 
+def test_the_published_experiment_is_a_study_of_its_own(tmp_path, monkeypatch):
+    seen = {}
+
+    def run_experiment(name, out, **settings):
+        seen.update(settings, name=name, out=out)
+        return tmp_path / "index.html"
+
+    monkeypatch.setattr("nnft.analysis.experiment_page.run_experiment", run_experiment)
+    status, out, _ = command("run", "hms-erf", "-o", tmp_path / "o", "--n", "1e4", "--set", "widths=[2,5]", "--quiet")
+    assert (status, out.strip()) == (0, str(tmp_path / "index.html"))
+    assert (seen["name"], seen["n"], seen["widths"], seen["force"]) == ("hms-erf", 1e4, [2, 5], False)
+
+
 WRONG = [
     "run coss -o out",
     "run ./cos -o out",
@@ -191,6 +204,16 @@ WRONG = [
     "run cos -o out --set output_bias=-1",
     "run erf -o out --set bias_scale=-1",
     "run cos -o out --set bias_scale=1",
+    "run cos -o out --set space=neurons",
+    "run cos -o out --set mass=1",
+    "run scalar -o out --set weight_scale=1",
+    "run scalar -o out --set mass=-1",
+    "run erf -o out --set readout=uniform --set space=readout",
+    "run hms -o out",
+    "run hms-relu -o here",
+    "run hms-relu -o out --width 3",
+    "run hms-relu -o out --n 10",
+    "run hms-relu -o out --set widths=3",
     "run cos -o out --width 0",
     "run cos -o out --width wide",
     "run cos -o out --n 0",

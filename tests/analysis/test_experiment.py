@@ -14,7 +14,6 @@ from nnft.analysis.experiment import (
     ORDERS,
     check_arguments,
     deviation,
-    exact_orders,
     experiment,
     power_law,
 )
@@ -39,7 +38,7 @@ def test_deviations_agree_with_the_exact_ones_and_a_wrong_kernel_is_seen(found):
             if d.width == 20 and space != "field":
                 disagree(d.connected, truth[d.width] * d.width, d.connected_error)  # planted: the power of N lost
     data = measure(Ensemble(setting.network(50), points=setting.points, n=20_000, key=jax.random.key(8)), orders=(2, 4))
-    kernel = exact_orders(setting.network(1), setting.points).connected(2)
+    kernel = exact(setting.network(1), setting.points).connected(2)
     right, wrong = deviation(data, kernel, 2), deviation(data, 1.2 * kernel, 2)
     assert right.value < 6 * right.floor
     assert wrong.value > 10 * wrong.floor
@@ -63,20 +62,10 @@ def test_the_floor_is_the_deviation_of_noise_alone():
     disagree(np.mean(values), floors[0] * np.sqrt(np.pi / 2), np.std(values) / np.sqrt(2000))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_exact_orders_are_the_exact_correlators_and_order_six_is_measured(name):
-    setting = EXPERIMENTS[name]
-    network = setting.network(3)
-    here, there = exact_orders(network, setting.points), exact(network, setting.points, orders=(2, 4))
-    for order in (2, 4):
-        assert here.connected(order) == pytest.approx(there.connected(order), rel=1e-9, abs=1e-12)
-        assert here.moment(order) == pytest.approx(there.moment(order), rel=1e-9)
-
-
 def test_order_six_of_one_variable():
     """ReLU at x > 0: <phi^6>_c = [15 * 15/2 - 15 * 3/2 * 3 * 1/2 + 30/8] x^6/N^2, from <s^2r> = (2r-1)!!/2."""
     setting = EXPERIMENTS["hms-relu"]
-    value = exact_orders(setting.network(4), np.ones((1, 1))).connected(6)[0]
+    value = exact(setting.network(4), np.ones((1, 1))).connected(6)[0]
     m2, m4, m6 = 0.5, 3 * 1.5, 15 * 7.5
     assert value == pytest.approx((m6 - 15 * m4 * m2 + 30 * m2**3) / 16, rel=1e-10)
 
@@ -128,7 +117,7 @@ def test_a_tail_that_forbids_an_average_is_refused_with_its_number():
     data = measure(Ensemble(setting.network(20), points=setting.points, n=20_000, key=jax.random.key(0)), orders=ORDERS)
     assert "<phi^8>" in data.refused[4]
     with pytest.raises(ValueError, match="refused"):
-        deviation(data, exact_orders(setting.network(1), setting.points).connected(2), 4)
+        deviation(data, exact(setting.network(1), setting.points).connected(2), 4)
 
 
 def test_the_folder_holds_a_page_that_stands_alone_and_the_numbers(found, tmp_path, monkeypatch):

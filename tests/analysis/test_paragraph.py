@@ -7,7 +7,8 @@ import pytest
 
 from nnft.analysis.couplings import couplings
 from nnft.analysis.diagnostics import Check
-from nnft.analysis.paragraph import count, model, origin, paragraph, significant, with_error
+from nnft.analysis.paragraph import count, measured, model, origin, paragraph, significant, with_error
+from nnft.analysis.session import session
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
@@ -143,3 +144,19 @@ def test_numbers_are_cut_at_their_errors(value, error, text):
 def test_numbers_without_errors():
     assert [significant(x, 2) for x in (0.00831, 456.0, 1.0, -2.5, np.nan)] == ["0.0083", "4.6·10²", "1.0", "−2.5", "–"]
     assert count(1e6) == "1\u202f000\u202f000"
+
+
+def test_the_dual_spaces_and_exact_correlators_are_named(small_fit):
+    fit = small_fit.copy(deep=True)
+    fit.attrs["space"] = "neuron"
+    assert measured(fit).startswith(
+        "The correlators of cosine networks of width 20 were computed from 20\u202f000 draws of one neuron"
+    )
+    assert 'data = inf.measure(ens, space="neuron")' in session(fit)
+    fit.attrs["space"] = "readout"
+    assert "20\u202f000 hidden layers, their readout integrated out, at 3 points" in measured(fit)
+    fit.attrs |= {"as_if_n": 20_000, "source": ""}
+    assert "exact correlators of cosine networks of width 20" in measured(fit)
+    lines = session(fit)
+    assert "data = m.exact(net, points)" in lines
+    assert "as_if_n=20_000" in lines

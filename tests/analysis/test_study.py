@@ -61,6 +61,7 @@ def test_what_is_given_reaches_the_network():
     study = Study(net="erf", width=7, bias_scale=0.5, weight_scale=2, readout="laplace", output_scale=3, output_bias=1)
     assert study.network() == m.Network(m.Erf(weight_scale=2.0, bias_scale=0.5), 7, "laplace", 3.0, 1.0)
     assert Study(net="erf", bias_scale=0).network().neuron.bias_scale == 0.0
+    assert Study(net="scalar", mass=2, alpha=-1).network().neuron == m.ScalarMode(mass=2.0, cutoff=10.0, alpha=-1.0)
 
 
 SETTINGS = [
@@ -121,6 +122,8 @@ def test_points_beside_the_file_count_first_and_overrides_count_most(tmp_path, m
         ({"output_scale": -1}, r"expected output_scale .* got -1\.0; try"),
         ({"output_bias": np.nan}, r"expected output_bias to be a finite number, got nan; try"),
         ({"bias_scale": 1}, r"expected no bias_scale for cos, .* got 1; try"),
+        ({"net": "scalar", "weight_scale": 1}, r"expected no weight_scale for scalar, .* got 1; try"),
+        ({"space": "neurons"}, r"expected space among field, .* got 'neurons'; try 'neuron'"),
         ({"points": [1, 1]}, r"expected distinct points, got point 1 equal to an earlier one, .*; try"),
         ({"points": [0, np.nan]}, r"expected finite points, got nan at point 1; try"),
         ({"points": [True, False]}, r"expected points as numbers, .* got \[True, False\]; try"),

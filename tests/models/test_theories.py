@@ -56,7 +56,7 @@ def test_the_table_fits_a_terminal_and_names_everything():
     assert max(len(line) for line in lines) <= 100
     for theory in THEORIES.values():
         assert any(line.startswith(f"{theory.name} ") for line in lines)
-        assert f"width {theory.width}, weight_scale" in table()
+        assert f"width {theory.width}, {next(iter(theory.scales))}" in table()
     shown = table()
     for name, theory in THEORIES.items():
         eps4 = non_gaussianity(*(lambda e: (e.connected(4), None, e.tensor(2)))(exact(theory.network(), theory.grid())))
