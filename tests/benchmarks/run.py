@@ -231,7 +231,7 @@ def duality() -> list[str]:
             seconds, limit = time.perf_counter() - start, 10.0 if d == 3 else 1.0
             name = type(neuron).__name__
             print(
-                f"exact orders 2, 4, 6 of {name:5} at 6 points, d = {d}: {seconds:.2f} s of {limit:g}, to {accuracy:.0e}"
+                f"exact orders 2, 4, 6 of {name:5}, 6 points, d = {d}: {seconds:.2f} s of {limit:g}, to {accuracy:.0e}"
             )
             if seconds > limit:
                 failures.append(f"exact {name} in d = {d} took {seconds:.1f} s, promised {limit:g}")
