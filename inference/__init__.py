@@ -8,5 +8,6 @@ from .fit import model as model
 from .generating import generating as generating
 from .measure import measure as measure
 from .patterns import measure_patterns as measure_patterns
+from .polynomial import fit_polynomial as fit_polynomial
 from .samples import Samples as Samples
 from .widths import split_widths as split_widths

@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from .combinatorics import connected_from_moments, moments_from_connected, sorted_tuples
+from .combinatorics import sorted_tuples
 from .correlators import Correlators, check_points
-from .networks import READOUTS, Network
+from .networks import Network
 from .neurons import Cos, Erf, Gauss, ReLU, Tanh
 from .quadrature import gaussian_moments, relu_moments
+from .recursion import even_cumulants, even_moments
 from .scalar import ScalarMode, scalar_moments, scalar_site_moment
 from .types import Points, Tuples, Vector
 
@@ -37,7 +38,8 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     Args:
         network: a `Network` whose neuron is one of the suite.
         points: (point, axis).
-        orders: even orders up to 6, fewer where a shared latent has no such moment; default all there are.
+        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these. Cos, Gauss
+            and ScalarMode have any even order asked for by name.
 
     Returns:
         Correlators without errors; `about["accuracy"]` is the estimated absolute error of <s..s> (0 in closed form).
@@ -53,7 +55,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     x = check_points(points)
     known = known_orders(network)
     asked = known if orders is None else tuple(sorted(set(orders)))
-    unknown = [r for r in asked if r not in known]
+    unknown = [r for r in asked if r not in known and not (r > 6 and r % 2 == 0 and _closed(network, r))]
     if unknown:
         name = type(getattr(network, "neuron", network)).__name__
         raise ValueError(
@@ -61,7 +63,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
             "try measuring it: inf.measure(Ensemble(...))"
         )
     cumulants, accuracy = _cumulants(network, x, max(asked, default=0))
-    moments = {r: moments_from_connected(cumulants, len(x), r) for r in cumulants}
+    moments = even_moments(cumulants, len(x))
     return Correlators(
         points=x,
         moments={r: moments[r] for r in asked},
@@ -83,6 +85,13 @@ def known_orders(network: object) -> tuple[int, ...]:
     return tuple(r for r in (2, 4, 6) if r <= highest)
 
 
+def _closed(network: Network, order: int) -> bool:
+    """Whether all even orders up to this one are known in closed form, or by a one-dimensional integral."""
+    known = set(known_orders(network))
+    beyond = network.shared_scale is None or network.shared_scale.orders > order
+    return 6 in known and beyond and {type(neuron) for neuron in network.kinds} <= {Cos, Gauss, ScalarMode}
+
+
 def _cumulants(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
     """Connected functions of order 2, 4, .., top, and the estimated error of the averages behind them."""
     scale, length, count = network.shared_scale, network.shared_length, len(points)
@@ -95,7 +104,7 @@ def _cumulants(network: Network, points: Points, top: int) -> tuple[dict[int, np
             accuracy += max(float(np.max(np.abs(moments[r] - fewer[r]))) for r in moments)
         if scale is not None:  # given tau, phi without its bias is sqrt(tau) times the field of tau = 1
             moments = {r: scale.moment(r // 2) * value for r, value in moments.items()}
-        out = {r: connected_from_moments(moments, count, r, even=True) for r in moments}
+        out = even_cumulants(moments, count)
     if out:
         out[2] = out[2] + network.output_bias**2
     return out, accuracy
@@ -109,25 +118,23 @@ def _over_lengths(network: Network, points: Points, top: int, nodes: int) -> tup
     for length, weight in zip(lengths, weights, strict=True):
         given, error = _given_shared(network, points / length, top)
         accuracy += weight * error
-        for r in given:
-            total[r] = total.get(r, 0.0) + weight * moments_from_connected(given, len(points), r)
+        for r, value in even_moments(given, len(points)).items():
+            total[r] = total.get(r, 0.0) + weight * value
     return total, accuracy
 
 
 def _given_shared(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
     """Connected functions of independent neurons, tau = 1 and no output bias: N^(1-r/2) times the mean over kinds."""
-    law = READOUTS[network.readout]
-    readout = {2: 1.0, 4: law.mu4, 6: law.mu6}
     out: dict[int, np.ndarray] = {}
     accuracy = 0.0
     for kind in network.kinds:
         neuron: dict[int, np.ndarray] = {}
         for order in range(2, top + 1, 2):
             value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
-            neuron[order] = readout[order] * network.output_scale**order * value
+            neuron[order] = _readout_moment(network.readout, order) * network.output_scale**order * value
             accuracy = max(accuracy, error)
-            connected = connected_from_moments(neuron, len(points), order, even=True) / len(network.kinds)
-            out[order] = out.get(order, 0.0) + network.width ** (1.0 - order / 2.0) * connected
+        for order, connected in even_cumulants(neuron, len(points)).items():
+            out[order] = out.get(order, 0.0) + network.width ** (1.0 - order / 2.0) * connected / len(network.kinds)
     return out, accuracy
 
 

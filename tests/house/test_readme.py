@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from nnft import analysis, inference, models
 from nnft.analysis import cli
 from tests.house.tree import ROOT
 
@@ -51,6 +52,12 @@ def test_links_lead_somewhere(link):
 @pytest.mark.parametrize("target", re.findall(r"`make ([a-z]+)|^    make ([a-z]+)", TEXT, re.M))
 def test_make_targets_exist(target):
     assert re.search(rf"^{''.join(target)}:.*##", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\b((?:m|inf|an)\.\w+)", TEXT))))
+def test_names_exist(name):
+    room, word = name.split(".")
+    assert hasattr({"m": models, "inf": inference, "an": analysis}[room], word)
 
 
 @pytest.fixture
