@@ -53,6 +53,9 @@ class Coupling(NamedTuple):
 
 def group(fit: xr.DataTree, name: str) -> xr.Dataset:
     """One group of the tree as a dataset."""
+    if name not in fit.children:
+        advice = "inf.fit(..., as_if_n=100_000) for draws" if "point" in fit.children else "a fit of inf.fit"
+        raise ValueError(f"expected a fit with {name}, got a tree of {', '.join(fit.children)}; try {advice}")
     return fit.children[name].to_dataset()
 
 

@@ -53,6 +53,7 @@ MODELS = (
     ("local", "quadratic"),
     ("local", "quadratic", "nonlocal"),
 )
+_NEURONS = 20  # neurons drawn for each network: one costs so much less than a network
 _STEEPEST, _FLATTEST = -10.0, 6.0  # powers of N looked at
 
 
@@ -173,10 +174,11 @@ def experiment(
 
     Args:
         name: "hms-gauss", "hms-erf" or "hms-relu".
-        n: networks per width in field space, and neurons in neuron space; a tenth of it (at least 1000) hidden layers
-            in readout space.
+        n: networks per width in field space; 20 times as many neurons in neuron space, and a tenth of it (at least
+            1000) hidden layers in readout space.
         widths: numbers of neurons N.
-        seed: everything is drawn from keys folded out of jax.random.key(seed). The neurons are the same at every width.
+        seed: everything is drawn from keys folded out of jax.random.key(seed).
+            Every width has neurons of its own: their powers are measured, not built in.
         progress: bars for what takes long.
 
     Raises:
@@ -189,8 +191,9 @@ def experiment(
     for k, width in enumerate(widths):
         network = setting.network(width)
         found = {"exact": exact(network, setting.points)}
-        for space, count, number in (("field", n, 2 + k), ("readout", max(1000, n // 10), 2000 + k), ("neuron", n, 0)):
-            ensemble = Ensemble(network, points=setting.points, n=count, key=jax.random.fold_in(key, number))
+        sizes = {"field": (n, 2), "readout": (max(1000, n // 10), 2000), "neuron": (_NEURONS * n, 4000)}
+        for space, (count, number) in sizes.items():
+            ensemble = Ensemble(network, points=setting.points, n=count, key=jax.random.fold_in(key, number + k))
             found[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
         for space, data in found.items():
             for order in ORDERS:

@@ -157,8 +157,8 @@ def experiment_page(found: Experiment) -> str:
         f"absolute values has its stated error only well above the floor.</p>{_deviations(found)}",
         "<h2>Powers of the width</h2>",
         "<p>Of the signed mean of G<sub>c</sub>/G<sub>GP</sub>; −1 for n = 4 and −2 for n = 6 if neurons are "
-        "independent. In neuron space the same neurons serve every width, so that their noise drops out of the power, "
-        f"and the stated error is far too large; readout space draws whole hidden layers.</p>{_slopes(found)}",
+        "independent. Readout space draws whole hidden layers, and tests that they are; neuron space draws other "
+        f"neurons at every width, of which the prefactor is measured and 1/N taken for granted.</p>{_slopes(found)}",
         "<h2>Couplings</h2>",
         f"<p>Vertices at |y| ≤ Λ = {found.setting.cutoff:g}, points "
         f"{', '.join(f'{x:.4g}' for x in found.setting.coupling_points[:, 0])}, N = {found.setting.coupling_width}; "

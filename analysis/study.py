@@ -163,6 +163,8 @@ class Study(Fitting):
                     f"it out{', or output_bias' if name == 'bias_scale' else ''}"
                 )
         given = {"width": theory.width, "points": theory.grid(), **theory.scales}
+        if "cutoff" in given and self.mass is not None:
+            given["cutoff"] *= _number("mass", self.mass) / theory.scales["mass"]
         for name, value in given.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -147,12 +147,17 @@ def neuron_kernel(
     Cos and Gauss: exp(-sW^2 |x-y|^2/2d) times 1/2 and 1; Erf: Williams' arcsine; ReLU: the first arc-cosine kernel.
 
     Raises:
-        ValueError: a neuron without a closed kernel.
+        ValueError: a neuron without a closed kernel, a shared length.
 
     Example:
         >>> neuron_kernel(Network(ReLU(), 1), np.array([[1.0]]), np.array([[2.0], [-2.0]])).round(12).tolist()
         [[1.0, 0.0]]
     """
+    if network.shared_length is not None:
+        raise ValueError(
+            f"expected neurons with one closed kernel, got the shared length {network.shared_length}, which averages "
+            "over many; try m.exact for its correlators"
+        )
     neuron: Any = network.neuron
     d = x.shape[1]
     variance = network.output_scale**2

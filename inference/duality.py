@@ -10,6 +10,7 @@ allows is read from its structure (`structure.py`).
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -30,6 +31,7 @@ from ..models.combinatorics import (
     sorted_tuples,
 )
 from ..models.correlators import Correlators, cumulant_rows
+from ..models.exact import known_orders
 from ..models.networks import READOUTS, Network
 from ..models.neurons import Gauss
 from ..models.types import Points
@@ -177,6 +179,9 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key)
     chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2)
     refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
+    for order, why in _hidden_tails(ensemble, chosen).items():  # the sum over neurons hides the tail of one
+        refused[order] = why
+    chosen = tuple(r for r in chosen if r not in refused)
     halves = tuple(range(1, max(chosen, default=0) // 2 + 1))
     moments, rows, groups = group_moments(hidden, halves, progress=progress)
     cumulants = {r: connected_from_moments(moments, len(pairs), r, n=source.n) for r in halves}
@@ -187,6 +192,7 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     return _made(ensemble, "readout", values, errors, chosen, groups, refused, flags)
 
 
+@lru_cache(maxsize=8)
 def _structure(ensemble: Ensemble) -> Structure:
     """The structure of the model; of a `Network` without shared latents that of each kind at a few neurons."""
     model = ensemble.model
@@ -221,6 +227,19 @@ def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ense
         odd = "; odd ones vanish with the odd moments of the readout" if known == _EVEN else ""
         raise ValueError(f"expected orders among {known} for space={space!r}, got {unknown[0]}{odd}; try orders=(2, 4)")
     return source
+
+
+def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]:
+    """Orders whose one-neuron averages do not converge with all neurons of all hidden layers drawn, with the reason."""
+    model, out = ensemble.model, {}
+    for kind in model.kinds if type(model) is Network and known_orders(model) else ():
+        neurons = min(float(ensemble.n) * model.width, 4e9)
+        single = Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=int(neurons), key=ensemble.key)
+        for order in orders:
+            tail = judge_tail(single, order)
+            if tail.verdict == "refused":
+                out[order] = tail.why.replace("phi", "s")
+    return out
 
 
 def _converging(

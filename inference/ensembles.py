@@ -9,10 +9,11 @@ its density with `numpyro.factor`, every network carries the weight exp(factor),
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,10 +159,8 @@ class Ensemble:
             len(jax.devices()),
             jax.config.jax_enable_x64,
         )
-        try:
-            return _drawing(*recipe)  # the same compiled program for another key or number of networks
-        except TypeError:  # a model that cannot be hashed
-            return _drawing.__wrapped__(*recipe)
+        # One compiled program serves every key and number of networks, if nothing outside the recipe can change it.
+        return (_drawing if _plain(self.model) else _drawing.__wrapped__)(*recipe)
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.
@@ -189,6 +188,16 @@ class Ensemble:
                 drawn.append(self._draw(self.key, jax.device_put(index, shard)))
         fields = [np.asarray(part).reshape(-1, len(self.points) + self.weighted) for part in drawn]
         return np.concatenate(fields)[start - begin : start - begin + count]
+
+
+def _plain(model: Any) -> bool:
+    """Whether a model is made of numbers, words and this package's own classes: equal ones then draw the same."""
+    if model is None or isinstance(model, bool | int | float | str):
+        return True
+    if isinstance(model, tuple):
+        return all(map(_plain, model))
+    ours = type(model).__module__.startswith(f"{__package__.partition('.')[0]}.")
+    return ours and isinstance(model, eqx.Module) and all(_plain(getattr(model, f.name)) for f in fields(model))
 
 
 class _Array:
@@ -251,7 +260,7 @@ def _log_weight(model: Callable[..., Any], key: jax.Array, points: Any) -> tuple
     with handlers.trace() as trace, Materialise(), handlers.seed(rng_seed=key):
         model(points)
     factors = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
-    logs = {n: jnp.sum(s["fn"].log_prob(s["value"])) for n, s in factors.items()}
+    logs = {n: jnp.sum((s["scale"] or 1.0) * s["fn"].log_prob(s["value"])) for n, s in factors.items()}
     sites = {n: s["value"] for n, s in trace.items() if s["type"] in ("sample", "deterministic")}
     return sum(logs.values(), jnp.zeros(())), logs, sites
 

@@ -77,7 +77,7 @@ def fit(
         >>> truth = m.exact(m.Network(m.Cos(), width=50), np.array([[-1.0], [1.0]]))
         >>> tree = fit(truth, m.Bilocal(), key=jax.random.key(0))
         >>> tree["point"]["v"].values.round(4).tolist()
-        [-0.0353]
+        [-0.0395]
     """
     options = {"metric": metric, "weights": weights, "prior_scale": prior_scale, "progress": progress}
     sample_key, prior_key = jax.random.split(key)

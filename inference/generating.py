@@ -5,8 +5,10 @@
     neuron    W[J] = N log < E_W exp(sigma W J.s / sqrt N) > + bias                 over one of N independent neurons
 
 with bias = b^2 (sum J)^2 / 2 and E_W the closed average over the readout (arXiv:2307.03223, sec. 2; source +J). All
-three are the same number. An average of exponentials is decided by its tail: sources at which Z is known to be infinite
-are refused (`models.convergence`), and the rest is judged by its relative error and its Pareto k-hat.
+three are the same number. Neurons that share a scale tau or a length are independent only given it: tau multiplies W^2
+under the product of the second way, it is drawn with the hidden layer, and the third way does not exist. An average of
+exponentials is decided by its tail: sources at which Z is known to be infinite are refused (`models.convergence`), and
+the rest is judged by its relative error and its Pareto k-hat.
 """
 
 from collections.abc import Callable
@@ -20,10 +22,11 @@ import numpy as np
 import numpyro
 from jaxtyping import Float
 
-from ..models.convergence import SUITE, check_sources, finite_source
+from ..models.convergence import SCALES, SUITE, check_sources, finite_source
 from ..models.generating import readout_log_mean
 from ..models.networks import Network, Neuron, nearest
 from ..models.types import Points
+from .duality import allowed_spaces
 from .ensembles import Ensemble, Source, Statistic, sums
 from .tails import DECISIVE, FLAG_ERROR, FLAG_KHAT, REFUSE_ERROR, REFUSE_KHAT, pareto_khat
 
@@ -76,7 +79,8 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         source: an `Ensemble`, or in field space `Samples` too.
         sources: J, (source, point).
         space: "field"; "readout" integrates the readout of whole networks, whatever its law, and leaves the hidden
-            layer's fluctuations; "neuron" needs source.n draws of one neuron only.
+            layer's fluctuations, and those of a shared scale or length; "neuron" needs source.n draws of one neuron
+            only, and independent neurons.
         progress: a bar for long runs.
 
     Raises:
@@ -145,11 +149,18 @@ def _network(source: Source) -> Network | None:
 
 
 def _convergent(network: Network, points: Points, j: Sources, space: str) -> dict[int, str]:
-    """Refuse infinite Z[J]; warn in field space where Z[2J], the variance of the average, is infinite."""
-    if network.shared_scale is not None or network.shared_length is not None:
-        return dict.fromkeys(range(len(j)), "of neurons that share a latent it is not known whether Z[J] is finite")
+    """Refuse infinite Z[J]; warn where the variance of the average, Z at a larger source, is infinite.
+
+    The square of exp(J.phi) is that of 2J, and E_W exp(a W) squared is the one of sqrt(2) a for a Gaussian readout,
+    at most that of 2 a, and of its order, for a bounded one, finite with itself for a Laplace one.
+    """
     if any(type(kind) not in SUITE for kind in network.kinds):
         return {}
+    if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
+        why = f"of the shared scale {network.shared_scale} it is not known whether Z[J] is finite"
+        return dict.fromkeys(range(len(j)), why)
+    larger = {"gaussian": 2.0**0.5, "laplace": 1.0}.get(network.readout, 2.0) if space != "field" else 2.0
+    what = "exp(J.phi)" if space == "field" else "its average over the readout"
     flags = {}
     for k, row in enumerate(j):
         verdict = finite_source(network, points, row)
@@ -158,9 +169,11 @@ def _convergent(network: Network, points: Points, j: Sources, space: str) -> dic
                 f"expected sources with a finite Z[J], got source {k}, J = {np.round(row, 6).tolist()}: {verdict.why}; "
                 "try smaller sources, or cumulant_series, which is formal there"
             )
-        twice = finite_source(network, points, 2.0 * row)
-        if space == "field" and not twice.finite:
-            flags[k] = f"the variance of exp(J.phi) is Z[2J], and at 2J {twice.why}: its error bar may be too small"
+        beyond = finite_source(network, points, larger * row)
+        if not beyond.finite:
+            flags[k] = (
+                f"the variance of {what} is Z[{larger:.3g}J], and there {beyond.why}: its error bar may be too small"
+            )
     return flags
 
 
@@ -188,15 +201,20 @@ def _integrated(
         what = "samples of the field" if model is None else f"{getattr(model, '__name__', type(model).__name__)}"
     elif isinstance(network.neuron, tuple):
         what = f"{len(network.neuron)} kinds of neurons"
-    elif network.shared_scale is not None or network.shared_length is not None:
-        what = "neurons that share a latent"
+    elif space == "neuron" and (network.shared_scale is not None or network.shared_length is not None):
+        raise ValueError(
+            "expected independent neurons for space='neuron', where Z[J] is the N-th power of one neuron's average, "
+            f"got {network.shared_scale or network.shared_length}, which all of them share; try space='readout'"
+        )
     else:
         what = ""
     if what or network is None or not isinstance(source, Ensemble) or isinstance(network.neuron, tuple):
         raise ValueError(
-            f"expected an ensemble of `Network` with independent neurons of one kind for space={space!r}, got {what}; "
+            f"expected an ensemble of `Network` with neurons of one kind for space={space!r}, got {what}; "
             "try space='field'"
         )
+    if space == "neuron" and (why := allowed_spaces(source)["neuron"]):
+        raise ValueError(f"expected independent neurons for space='neuron', got Network: {why}; try space='readout'")
     scaled = j * (network.output_scale / np.sqrt(network.width))
     if space == "neuron":
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
@@ -229,9 +247,11 @@ def _hidden(network: Network, neuron: Neuron, points: Points, scaled: Sources) -
     places, j = jnp.asarray(points), jnp.asarray(scaled)
 
     def model(_: Any) -> None:
+        seen = places if network.shared_length is None else places / network.shared_length()
+        size = j if network.shared_scale is None else j * jnp.sqrt(network.shared_scale())
         with numpyro.plate("neuron", network.width):
-            s = neuron(places)
-        numpyro.deterministic("phi", jnp.sum(readout_log_mean(network.readout, s @ j.T), axis=0))
+            s = neuron(seen)
+        numpyro.deterministic("phi", jnp.sum(readout_log_mean(network.readout, s @ size.T), axis=0))
 
     return model
 

@@ -70,6 +70,11 @@ def measure(
         if space not in SPACES:
             known = ["field", *SPACES]
             raise ValueError(f"expected space among {known}, got {space!r}; try {nearest(space, known)!r}")
+        if even is not None:
+            raise ValueError(
+                f"expected even= for space='field' only, where parity is a choice, got even={even} with "
+                f"space={space!r}; try leaving it out"
+            )
         return SPACES[space](source, orders=orders, progress=progress)
     chosen, refused = _choose(source, orders)
     symmetric = bool(getattr(source, "even", False)) if even is None else even

@@ -22,6 +22,7 @@ from ..models.networks import Network
 from .ensembles import Ensemble
 from .moments import group_moments
 from .structure import run
+from .tails import judge_tail
 
 __all__ = ["PATTERNS", "Patterns", "measure_patterns"]
 
@@ -58,7 +59,7 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
 
     Raises:
         ValueError: something else than an ensemble of a `Network` with one kind of neurons; fewer than 4 neurons, which
-            do not show every pattern, or fewer than 1000 networks.
+            do not show every pattern, or fewer than 1000 networks; a fourth moment that does not converge.
 
     Example:
         >>> import jax, numpy as np
@@ -78,6 +79,9 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
             f"expected at least 4 neurons and {_LEAST} networks for the patterns of four legs, got {network.width} and "
             f"{ensemble.n}; try width=20, n=100_000"
         )
+    tail = judge_tail(ensemble, 4)
+    if tail.verdict == "refused":
+        raise ValueError(f"expected networks whose four-point function has an average, got: {tail.why}")
     points = tuple(map(tuple, ensemble.points.tolist()))
     size = len(sorted_tuples(len(points), 4)) * len(PATTERNS) + 2 * len(sorted_tuples(len(points), 2))
     sums = Ensemble(

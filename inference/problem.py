@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..models.actions import AbstractAction, FullQuartic
 from ..models.correlators import Correlators
 from ..models.exact import exact, known_orders
-from ..models.types import Matrix, Vector
+from ..models.networks import Network
+from ..models.types import Matrix, Points, Vector
 from .basis import Basis, make_basis
 from .ensembles import Ensemble
 from .likelihood import Prior, default_prior
 from .measure import MIN_NETWORKS, check_even, measure
 from .samples import Samples
 from .score import Equations, equations
+from .structure import run
 from .tails import judge_tail
 
 __all__ = ["Problem", "prepare"]
@@ -67,11 +70,17 @@ def prepare(
     if as_if_n is not None:
         data = _stand_in(data, as_if_n, key)
         networks = as_if_n
+    if np.isinf(networks) and isinstance(data, Correlators) and any(data.rows.values()):
+        raise ValueError(
+            "expected the number of networks behind a covariance, got infinitely many; try "
+            "Correlators.from_arrays(..., networks=100_000)"
+        )
     if networks < MIN_NETWORKS[6]:
         raise ValueError(
             f"expected at least {MIN_NETWORKS[6]} networks to fit couplings (sixth-order moments enter), "
             f"got {networks:.0f}; try more networks, or inf.measure(data, orders=(2, 4)) for what so few can tell"
         )
+    _check_density(getattr(data, "model", None), points)
     chosen, metric_from, rest = _metric(data, source, metric)
     make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
     if rest is not None:
@@ -94,6 +103,44 @@ def prepare(
         progress=progress,
     )
     return Problem(measured, action, basis, eq, prior, w, chosen, metric_from, full, rich)
+
+
+def _check_density(model: Any, points: Points) -> None:
+    """Refuse networks whose field has no smooth density on the points: Schwinger-Dyson equations then fail.
+
+    N neurons with p continuous parameters each reach a surface of dimension N p; the density of one neuron diverges,
+    that of one or two +-1 neurons ends in a step, where partial integration leaves a boundary term.
+    """
+    if type(model) is not Network:
+        return
+    continuous: list[str] = []
+
+    def values(key: jax.Array) -> dict[str, jax.Array]:
+        sites = run(model, jnp.asarray(points), key)
+        drawn = {n: s for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]}
+        continuous.extend(n for n, s in drawn.items() if not _discrete(s["fn"]))
+        return {n: s["value"] for n, s in drawn.items()}
+
+    shapes = jax.eval_shape(values, jax.random.key(0))  # nothing is drawn, whatever the width
+    free = sum(int(np.prod(shapes[name].shape)) for name in set(continuous))
+    if free < len(points):
+        raise ValueError(
+            f"expected networks with at least as many continuous parameters as points, got {free} parameters for "
+            f"{len(points)} points, where the field has no density and no action; try more neurons or fewer points"
+        )
+    few = 2 if model.readout == "rademacher" else 1
+    if model.width <= few and model.output_bias == 0.0:
+        raise ValueError(
+            f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {model.readout} for a smooth density, "
+            f"got width {model.width}, whose density diverges or ends in a step; try width={few + 1} or an output_bias"
+        )
+
+
+def _discrete(law: Any) -> bool:
+    """Whether a law has atoms; an affine map of a discrete one counts its image as continuous."""
+    while hasattr(law, "base_dist"):
+        law = law.base_dist
+    return bool(law.is_discrete)
 
 
 def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:

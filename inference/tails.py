@@ -34,10 +34,11 @@ class Tail(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Centred fields (network, point), and single neurons (neuron, point) where the model shows them."""
+    """Centred fields (network, point), single neurons (neuron, point) where the model shows them, and weights."""
 
     fields: np.ndarray
     neurons: np.ndarray | None
+    weights: np.ndarray | None
 
 
 def pareto_khat(values: np.ndarray) -> float:
@@ -71,9 +72,14 @@ def tail_draws(source: Source) -> Draws | None:
     """What `judge_tail` looks at, read once for all orders; None where exact moments decide."""
     if known_orders(getattr(source, "model", None)):
         return None
-    fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
+    weights = None
+    if isinstance(source, Ensemble) and source.weighted:
+        fields, logs = source.read_weighted(0, min(source.n, _DRAWS))
+        fields, weights = np.asarray(fields, dtype=float), np.exp(logs - np.max(logs))
+    else:
+        fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
     # A mean far from zero would hide the tail of the fluctuations, which are what connected functions average.
-    return Draws(fields - np.median(fields, axis=0), _neurons(source))
+    return Draws(fields - np.median(fields, axis=0), _neurons(source), weights)
 
 
 def effective_networks(source: Source) -> float:
@@ -117,13 +123,17 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
             return _by_exact(moments, order, source.n)
     seen = draws or tail_draws(source)
     assert seen is not None
-    khat, where = _worst(np.abs(seen.fields) ** order)
-    level, count = "field", len(seen.fields)
+    powers = np.abs(seen.fields) ** order
+    khat, where = _worst(powers if seen.weights is None else seen.weights[:, None] * powers)
+    level, count = "field" if seen.weights is None else "field, weighted", len(seen.fields)
+    if seen.weights is not None and (heavy := pareto_khat(seen.weights)) > max(khat, FLAG_KHAT):
+        return Tail("flagged", f"Pareto k-hat of the weights is {heavy:.2f}, above {FLAG_KHAT}: errors are too small")
     if seen.neurons is not None:
         neuron_khat, place = _worst(np.abs(seen.neurons) ** order)
         if neuron_khat > khat or (np.isnan(khat) and neuron_khat > FLAG_KHAT):
             khat, where, level, count = neuron_khat, place, "single neuron", len(seen.neurons)
-    why = f"Pareto k-hat of |{'phi' if level == 'field' else 'h'}|^{order} is {khat:.2f} at point {where} ({level})"
+    what = "h" if level == "single neuron" else "phi"
+    why = f"Pareto k-hat of |{what}|^{order} is {khat:.2f} at point {where} ({level})"
     if khat > REFUSE_KHAT and count >= DECISIVE:
         return Tail("refused", f"{why}, above {REFUSE_KHAT}: its average does not converge; try a lower order")
     if khat > FLAG_KHAT:
@@ -161,7 +171,9 @@ def _neurons(source: Source) -> np.ndarray | None:
     """Draws of one neuron h = W s, when the model shows its neuron: the same network at width 1 without output bias."""
     if not isinstance(source, Ensemble) or type(source.model) is not Network:
         return None
-    net = source.model
-    single = Network(net.neuron, 1, readout=net.readout, output_scale=net.output_scale)
-    key = jax.random.fold_in(source.key, 2**32 - 1)
-    return Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float)
+    net, draws = source.model, []
+    for k, kind in enumerate(net.kinds):
+        single = Network(kind, 1, readout=net.readout, output_scale=net.output_scale)
+        key = jax.random.fold_in(source.key, 2**32 - 1 - k)
+        draws.append(Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float))
+    return np.concatenate(draws)

@@ -1,8 +1,8 @@
 """Several widths separate what vanishes from what survives: G4c(N) = surviving + (1/N) finite-width part.
 
 One width cannot tell the strength of a correlation between neurons from a 1/N effect. Networks of independent neurons
-given what they share have, at fixed shared latents, G4c exactly linear in 1/N (`models/shared.py`), so a weighted least
-squares over widths returns both parts with errors, and a third width tests the form: a 1/N^2 term compatible with zero.
+given what they share have G_c^(r) a polynomial in 1/N of degree r/2 - 1 (`models/shared.py`), linear for G4c, so a
+weighted least squares over widths returns the parts with errors, and one more width tests the form: the next power.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ __all__ = ["WidthSplit", "split_widths"]
 
 
 class WidthSplit(NamedTuple):
-    """surviving + finite/N: both as `Correlators` of the orders fitted; beyond: is the next power zero? None at two."""
+    """surviving + finite/N (+ a 1/N^2 part at order 6), as `Correlators`; beyond: is the next power zero?
+
+    `beyond` is None where no width is left to ask.
+    """
 
     surviving: Correlators
     finite: Correlators
@@ -30,22 +33,22 @@ class WidthSplit(NamedTuple):
                 k = int(np.argmax(np.abs(value) / np.maximum(error, 1e-300)))
                 label = ",".join(map(str, part.tuples(order)[k]))
                 lines.append(f"G{order}c({label}) {name}: {value[k]:+.5g} +- {error[k]:.2g}   {part.chi2(order)}")
-        lines.append(f"a term beyond: {self.beyond if self.beyond else 'needs a third width'}")
+        lines.append(f"a term beyond: {self.beyond if self.beyond else 'needs one more width'}")
         return "\n".join(lines)
 
 
 def split_widths(measured: Mapping[int, Correlators], *, order: int = 4) -> WidthSplit:
     """Weighted least squares of G_c^(order) over widths, component by component, errors with full covariance.
 
-    G_c^(r)(N) = surviving + N^-1 finite. Weights are the inverse variances at each width; the estimate is linear in the
-    measurements, so the covariance between components is carried exactly.
+    G_c^(4)(N) = surviving + N^-1 finite, and with a term N^-2 more for r = 6. Weights are the inverse variances at each
+    width; the estimate is linear in the measurements, so the covariance between components is carried exactly.
 
     Args:
         measured: width N -> correlators at the same points, independent of each other (different keys).
-        order: r, 4 by default.
+        order: r, 4 by default, or 6.
 
     Raises:
-        ValueError: fewer than two widths, different points, an order without errors.
+        ValueError: another order, fewer than two widths (three for order 6), different points, an order without errors.
 
     Example:
         >>> import jax, numpy as np
@@ -59,9 +62,12 @@ def split_widths(measured: Mapping[int, Correlators], *, order: int = 4) -> Widt
         True
     """
     widths = sorted(measured)
-    if len(widths) < 2:
+    if order not in (4, 6):
+        raise ValueError(f"expected order 4 or 6, got {order}; G2 does not depend on the width")
+    terms = order // 2
+    if len(widths) < terms:
         raise ValueError(
-            f"expected at least two widths to separate 1/N from what survives, got {widths}; try 20 and 200"
+            f"expected at least {terms} widths to tell powers of 1/N from what survives, got {widths}; try 5, 20, 200"
         )
     data = [measured[width] for width in widths]
     points = data[0].points
@@ -76,12 +82,12 @@ def split_widths(measured: Mapping[int, Correlators], *, order: int = 4) -> Widt
         )
     rows = [d.rows["connected"][order] for d in data]
     inverse = 1.0 / np.array(widths, dtype=float)
-    surviving, finite = _least_squares(np.stack([np.ones_like(inverse), inverse], axis=1), error)[:2]
+    powers = np.stack([inverse**k for k in range(terms + 1)], axis=1)
+    surviving, finite = _least_squares(powers[:, :terms], error)[:2]
     parts = [_combined(data, weights, value, rows, order) for weights in (surviving, finite)]
     beyond = None
-    if len(widths) > 2:
-        design = np.stack([np.ones_like(inverse), inverse, inverse**2], axis=1)
-        beyond = _combined(data, _least_squares(design, error)[2], value, rows, order).chi2(order)
+    if len(widths) > terms:
+        beyond = _combined(data, _least_squares(powers, error)[terms], value, rows, order).chi2(order)
     return WidthSplit(parts[0], parts[1], beyond)
 
 

@@ -9,6 +9,21 @@ Over W: exp(sigma^2 u^2 / 2N), sinh(a)/a, cosh, 1/(1 - sigma^2 u^2 / 2N) for Gau
                        Laplace: never, unless u vanishes identically
     Gauss-net          never, unless J lives at the origin alone and bias_scale = 0, where s = 1
 
+A scale tau that all neurons share multiplies the readout variance, and Z = E_tau <E_W exp(sqrt(tau) ..)>^N must have an
+average over tau as well. Unless u vanishes identically,
+
+    Gamma, variance v  Gaussian: bounded |s| (v sigma^2/2) sup u^2 < 1, ReLU never;
+                       uniform, +-1, |W| <= c: bounded every J, ReLU (v c^2 sigma^2/2) max (J.relu(L xi))^2 < 1;
+                       Laplace: never
+    log-normal, Student-t    never
+
+None of these radii depends on N: sum_i u_i^2 of a hidden layer comes as near as one likes to N sup u^2 with a positive
+probability, and given the layer Z is E exp(t tau) = (1 - v t)^(-1/v) with t = (sigma^2/2N) sum_i u_i^2. A Laplace
+readout needs tau u^2 < 2N/sigma^2 of an unbounded tau. E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0
+of a log-normal or a Student scale. With |W| <= c the average over W grows like exp(c sqrt(tau) sigma |u|/sqrt N), and
+over a ReLU's xi like exp(tau c^2 sigma^2 u(direction)^2/2N), powers of tau left out. A length l that all neurons share
+changes no supremum of a bounded s, and makes ReLU grow like 1/l: exp(c/l^2) has no average over a log-normal l.
+
 The ReLU row: u is homogeneous of degree one, so in polar coordinates of xi the radial integral is that of r^(R-1)
 exp(-r^2 [1 - (sigma^2/N) u(direction)^2] / 2). One point of variance c: (1/2)[1 + (1 - sigma^2 J^2 c/N)^(-1/2)].
 """
@@ -23,19 +38,25 @@ from scipy import optimize, special
 from .correlators import check_points
 from .networks import Network
 from .neurons import Cos, Erf, Gauss, ReLU, Tanh
+from .shared import GammaScale, LogNormalScale, StudentScale
 from .types import Points, Vector
 
 __all__ = [
     "Convergence",
+    "LARGEST_READOUT",
+    "SCALES",
     "SUITE",
     "check_independent",
     "check_sources",
+    "check_suite",
     "finite_source",
     "largest_growth",
     "preactivation",
 ]
 
 SUITE = (Cos, Erf, Gauss, ReLU, Tanh)
+SCALES = (GammaScale, LogNormalScale, StudentScale)
+LARGEST_READOUT = {"uniform": 3.0**0.5, "rademacher": 1.0}  # c, |W| <= c
 Factor = Float[np.ndarray, "point hidden"]
 
 _NOTHING = 1e-12  # J.s below this share of its terms vanishes: round-off
@@ -53,17 +74,18 @@ class Convergence(NamedTuple):
 def finite_source(network: Network, points: Points, source: Vector) -> Convergence:
     """Is Z[J] = <exp(sum_a J_a phi(x_a))> finite for this network? The answer with the number that decided.
 
-    Two of the suprema are exact (ReLU: every cell of directions; Gauss). The one of |J.s| for Laplace readouts is
-    not known in closed form: J is accepted when the bound sum |J| is below the limit, and refused both when a search
-    over the hidden parameters passes the limit (Z is infinite) and in between (Z cannot be shown to be finite).
+    Two of the suprema are exact (ReLU: every cell of directions; Gauss). The one of |J.s| for Laplace readouts and for
+    a shared Gamma scale is not known in closed form: J is accepted when the bound sum |J| is below the limit, and
+    refused both when a search over the hidden parameters passes the limit (Z is infinite) and in between (Z cannot be
+    shown to be finite).
 
     Args:
-        network: a `Network` of independent neurons of the suite, of one or several kinds.
+        network: a `Network` of neurons of the suite, of one or several kinds, with or without a shared scale or length.
         points: (point, axis).
         source: J, (point,).
 
     Raises:
-        ValueError: a neuron that is not of the suite, a latent shared by all neurons, a source that does not fit.
+        ValueError: a neuron or a shared scale that is not of the suite, a source that does not fit.
 
     Example: a ReLU network of width 10 at x = 1 takes J up to sqrt(10).
 
@@ -72,18 +94,31 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
         >>> net, x = Network(ReLU(), width=10), np.ones((1, 1))
         >>> finite_source(net, x, np.array([3.1])).finite, finite_source(net, x, np.array([3.2])).finite
         (True, False)
+
+        Cosines that share a Gamma scale of variance 1/2: up to sqrt(2/v) = 2, at every width.
+
+        >>> from nnft.models import Cos, GammaScale
+        >>> net = Network(Cos(), width=1000, shared_scale=GammaScale(0.5))
+        >>> finite_source(net, x, np.array([1.9])).finite, finite_source(net, x, np.array([2.1])).finite
+        (True, False)
     """
     x = check_points(points)
-    check_independent(network)
+    check_suite(network)
     j = check_sources(np.asarray(source, dtype=float)[None], len(x))[0]
     if not np.any(j):
         return Convergence(True, "the source is zero")
+    if network.shared_length is not None:
+        stretched = [_stretched(neuron, x, j) for neuron in network.kinds if type(neuron) is ReLU]
+        if any(stretched):
+            return Convergence(False, next(why for why in stretched if why))
+    if network.shared_scale is not None:
+        return _scaled(network, x, j)
     verdicts = [_one_kind(network, neuron, x, j) for neuron in network.kinds]
     return next((verdict for verdict in verdicts if not verdict.finite), verdicts[0])
 
 
-def check_independent(network: Network) -> None:
-    """Refuse what is not a `Network` of independent neurons of the suite."""
+def check_suite(network: Network) -> None:
+    """Refuse what is not a `Network` of neurons of the suite, with a shared scale of the suite or none."""
     kinds = network.kinds if type(network) is Network else (network,)
     strange = [type(kind).__name__ for kind in kinds if type(kind) not in SUITE]
     if strange:
@@ -91,6 +126,16 @@ def check_independent(network: Network) -> None:
             f"expected a Network with neurons of the suite, {', '.join(kind.__name__ for kind in SUITE)}, got "
             f"{strange[0]}; try inference.generating in field space, which looks at the tail"
         )
+    if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
+        raise ValueError(
+            f"expected a shared scale of the suite, {', '.join(scale.__name__ for scale in SCALES)}, got "
+            f"{type(network.shared_scale).__name__}; try inference.generating in field space, which looks at the tail"
+        )
+
+
+def check_independent(network: Network) -> None:
+    """Refuse what is not a `Network` of independent neurons of the suite."""
+    check_suite(network)
     for name in ("shared_scale", "shared_length"):
         if getattr(network, name) is not None:
             raise ValueError(
@@ -169,10 +214,98 @@ def _has_interior(walls: np.ndarray) -> bool:
     return float(optimize.nnls(combination, target)[1]) > _THIN
 
 
-def _gauss(network: Network, neuron: Gauss, x: Points, j: Vector) -> Convergence:
+def _stretched(neuron: Any, x: Points, j: Vector) -> str:
+    """Why a shared length makes Z of a ReLU infinite, or not known; empty where the length changes nothing."""
+    growth = _growth(ReLU(neuron.weight_scale), x, j)  # of the input weights alone, which are divided by l
+    if growth > 0.0:
+        return (
+            f"given a shared length l J.s of ReLU grows by at least {growth:.3g}/l per unit of the hidden weight, and "
+            "exp(c/l^2) has no average over a log-normal l"
+        )
+    if neuron.bias_scale > 0.0 and np.any(x[j != 0.0]):
+        return "it cannot be shown to be finite: what grows like 1/l in J.s cancels, and what is left is not bounded"
+    return ""
+
+
+def _growth(neuron: Any, x: Points, j: Vector) -> float:
+    """The largest |J.s| per unit of the hidden weights; zero where it vanishes up to round-off."""
+    factor = preactivation(neuron, x)
+    growth = largest_growth(factor, j)
+    return growth if growth > _NOTHING * float(np.abs(j) @ np.linalg.norm(factor, axis=1)) else 0.0
+
+
+def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
+    """The average over a shared scale of what is finite, or not, at a given scale."""
+    wild = [kind for kind in network.kinds if type(kind) is Gauss and not _constant(kind, x, j)]
+    if wild:
+        return _gauss(network, wild[0], x, j)
+    size = float(np.sum(np.abs(j)))
+    found = [_growth(kind, x, j) if type(kind) is ReLU else _found(kind, x, j) for kind in network.kinds]
+    if max(found) <= _NOTHING * size:
+        return Convergence(True, f"J.s vanishes for every hidden weight: the largest found is {max(found):.1g}")
+    if network.readout == "laplace":
+        return Convergence(
+            False,
+            f"a Laplace readout needs tau (J.s)^2 < 2N/sigma^2 = {_radius(network) ** 2:.4g}, and the shared scale tau "
+            "is unbounded",
+        )
+    scale = network.shared_scale
+    if not isinstance(scale, GammaScale):
+        return Convergence(
+            False, f"E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0 of the shared scale {scale}"
+        )
+    steep = np.array([type(kind) is ReLU for kind in network.kinds])
+    squares = np.array(found) ** 2
+    strength = scale.variance * network.output_scale**2 / 2.0
+    if network.readout in LARGEST_READOUT:
+        edge = LARGEST_READOUT[network.readout] ** 2
+        share = float(strength * edge * np.mean(np.where(steep, squares, 0.0)))
+        if not share:
+            return Convergence(
+                True, f"|J.s| <= {size:.4g} and a bounded readout: exp(c sqrt tau) of a shared scale that falls faster"
+            )
+        return _below_one(f"(v c^2 sigma^2/2) max (J.s)^2 over unit hidden weights, c^2 = {edge:.3g},", share, share)
+    if np.any(squares[steep]):
+        return Convergence(
+            False,
+            f"given the shared scale tau ReLU needs tau (sigma^2/N) max (J.s)^2 < 1, here tau < "
+            f"{network.width / (network.output_scale**2 * np.max(squares[steep])):.4g}, and tau is unbounded",
+        )
+    least, most = (float(strength * np.mean(part)) for part in (squares, np.where(steep, 0.0, size**2)))
+    return _below_one("(v sigma^2/2) sup (J.s)^2", least, most)
+
+
+def _found(neuron: Any, x: Points, j: Vector) -> float:
+    """The largest |J.s| found of a bounded neuron."""
+    if type(neuron) is Gauss:  # one, at the origin
+        return float(abs(np.sum(j)))
+    return _search(neuron, x, j)
+
+
+def _below_one(what: str, least: float, most: float) -> Convergence:
+    """Is a number between `least` and `most` below one? It is quadratic in the source."""
+    if most < 1.0:
+        return Convergence(True, f"{what} is at most {most:.4g}, below 1")
+    if least >= 1.0:
+        return Convergence(False, f"{what} reaches {least:.4g}, not below 1; {_smaller(least)}")
+    return Convergence(
+        False, f"it cannot be shown to be finite: {what} is between {least:.4g} and {most:.4g}; {_smaller(most)}"
+    )
+
+
+def _smaller(share: float) -> str:
+    return f"try a source smaller by {0.99 / np.sqrt(share):.2g}"
+
+
+def _constant(neuron: Any, x: Points, j: Vector) -> bool:
+    """Does the source see a Gauss neuron only where it is one, at the origin and without bias?"""
+    return neuron.bias_scale == 0.0 and not np.any(x[j != 0.0])
+
+
+def _gauss(network: Network, neuron: Any, x: Points, j: Vector) -> Convergence:
     """exp(W0.x + b0) outgrows every Gaussian, and exp of it any power of it; only a constant neuron is tame."""
     where = np.flatnonzero(j)
-    if neuron.bias_scale == 0.0 and not np.any(x[where]):
+    if _constant(neuron, x, j):
         size = float(abs(j[where[0]]))
         return _tame(network, size, lambda: size)
     worst = where[np.argmax(np.sum(x[where] ** 2, axis=1))]
@@ -183,14 +316,13 @@ def _gauss(network: Network, neuron: Gauss, x: Points, j: Vector) -> Convergence
     )
 
 
-def _relu(network: Network, neuron: ReLU, x: Points, j: Vector) -> Convergence:
+def _relu(network: Network, neuron: Any, x: Points, j: Vector) -> Convergence:
     if network.readout in ("uniform", "rademacher"):
         size = float(np.sum(np.abs(j)))
         return Convergence(True, f"a bounded readout gives exp(|J.s|) of a Gaussian J.s at most: sum |J| = {size:.3g}")
-    factor = preactivation(neuron, x)
-    growth = largest_growth(factor, j)
-    if growth <= _NOTHING * float(np.abs(j) @ np.linalg.norm(factor, axis=1)):
-        return Convergence(True, f"J.s vanishes for every hidden weight: it grows by {growth:.1g}")
+    growth = _growth(neuron, x, j)
+    if growth == 0.0:
+        return Convergence(True, "J.s vanishes for every hidden weight")
     if network.readout == "laplace":
         return Convergence(
             False,
@@ -201,7 +333,7 @@ def _relu(network: Network, neuron: ReLU, x: Points, j: Vector) -> Convergence:
     what = f"(sigma^2/N) max (J.s)^2 over unit hidden weights is {share:.4g}"
     if share < 1.0:
         return Convergence(True, f"{what}, below 1")
-    return Convergence(False, f"{what}, not below 1; try a source smaller by {0.99 / np.sqrt(share):.2g}")
+    return Convergence(False, f"{what}, not below 1; {_smaller(share)}")
 
 
 def _radius(network: Network) -> float:

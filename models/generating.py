@@ -8,6 +8,10 @@ The averages over the readout, and over the phase of a cosine (u = A cos(c + ..)
 closed; the one over the remaining hidden parameters is at most two-dimensional here and done by lattice rules, which
 converge geometrically for analytic activations; ReLU by polar coordinates, the radius in closed form: E cosh(b r) =
 1F1(R/2; 1/2; b^2/2) for r^2 of R degrees of freedom. Every rule is refined until it no longer changes.
+
+Neurons that share a scale or a length are independent given it: Z[J] = E_tau,l < E_W exp(sqrt(tau) sigma W u / sqrt N)
+>^N times the bias, by the trapezoidal sum over log tau, which converges geometrically too, and by Gauss-Hermite over
+log l. At N = infinity a Gamma scale of variance v gives Z = (1 - v J.K.J/2)^(-1/v).
 """
 
 from collections.abc import Callable
@@ -15,12 +19,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special
+from scipy import optimize, special
 
-from .convergence import check_sources, finite_source, preactivation
+from .convergence import LARGEST_READOUT, check_sources, finite_source, largest_growth, preactivation
 from .correlators import check_points
 from .networks import Network
 from .neurons import Cos, Erf, ReLU, Tanh
+from .shared import GammaScale
 from .types import Points
 
 __all__ = ["characteristic", "exact_generating", "hidden_axes", "neuron_rule", "readout_log_mean", "refined"]
@@ -28,6 +33,10 @@ __all__ = ["characteristic", "exact_generating", "hidden_axes", "neuron_rule", "
 MOST_NODES = {1: 1 << 14, 2: 1 << 9}  # per axis of a lattice, by its dimension
 _REACH = 8.6  # standard deviations of the hidden parameters that are covered: the rest weighs 1e-17
 _CHUNK = 1 << 21  # numbers in memory at a time
+_SCALE_NODES = 1 << 11  # at most, over the shared scale
+_COARSE = 32  # hidden nodes per axis at which the first rule of a refinement stands
+_LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
+_LOST = 45.0  # in the log: what is left out of the shared scale weighs 1e-19
 
 Rule = tuple[np.ndarray, np.ndarray]  # weights (node,) that sum to one, activations (node, point); Cos: exp(i w.x)
 
@@ -75,7 +84,8 @@ def exact_generating(
 
     Args:
         network: a `Network` of Cos, Erf, Tanh or ReLU whose hidden parameters enter through at most two numbers, the
-            phase of Cos not counted: any points in d = 1, or one or two points in any d (Cos: three).
+            phase of Cos not counted: any points in d = 1, or one or two points in any d (Cos: three). Its neurons
+            may share a scale or a length.
         points: (point, axis).
         sources: J, (source, point).
 
@@ -89,6 +99,14 @@ def exact_generating(
         >>> value, error = exact_generating(Network(Cos(), width=1), np.zeros((1, 1)), np.array([[2.0]]))
         >>> (value - np.log(special.iv(0, 1.0)) - 1.0).round(12).tolist()
         [0.0]
+
+        The same with a Gamma scale of variance one: <1/(1 - J^2 cos^2 / 2)> = (1 - J^2/2)^(-1/2).
+
+        >>> from nnft.models import GammaScale
+        >>> shared = Network(Cos(), width=1, shared_scale=GammaScale(1.0))
+        >>> value, error = exact_generating(shared, np.zeros((1, 1)), np.array([[1.0]]))
+        >>> (value - np.log(2.0) / 2.0).round(12).tolist()
+        [0.0]
     """
     x = check_points(points)
     j = check_sources(sources, len(x))
@@ -99,15 +117,102 @@ def exact_generating(
                 f"expected sources with a finite Z[J], got J = {np.round(row, 6).tolist()}: {verdict.why}; "
                 "try smaller sources"
             )
-    scale = network.output_scale / np.sqrt(network.width)
-    average = _relu_average if type(network.neuron) is ReLU else _bounded_average
-    value, error = refined(lambda nodes: average(network, x, scale * j, nodes), hidden_axes(network.neuron, x), 1e-12)
-    if error > 1e-8:
+    axes = hidden_axes(network.neuron, x)
+    if network.shared_length is None:
+        value, error = _given_length(network, x, j, axes)
+    else:
+        value, error = _over_lengths(network, x, j, axes, _LENGTH_NODES)
+        fewer, _ = _over_lengths(network, x, j, axes, 2 * _LENGTH_NODES // 3)
+        error += float(np.max(np.abs(value - fewer)))
+    if not error <= 1e-8 * network.width:
         raise ValueError(
-            f"expected a quadrature that converges, got log<...> of one neuron changing by {error:.2g} at the finest "
-            "rule; try sources further from where Z becomes infinite"
+            f"expected a quadrature that converges, got W[J] changing by {error:.2g} at the finest rule; try sources "
+            "further from where Z becomes infinite"
         )
-    return network.width * value + 0.5 * network.output_bias**2 * np.sum(j, axis=1) ** 2, network.width * error
+    return value + 0.5 * network.output_bias**2 * np.sum(j, axis=1) ** 2, error
+
+
+def _over_lengths(network: Network, x: Points, j: np.ndarray, axes: int, count: int) -> tuple[np.ndarray, float]:
+    """The log of E_l exp(W[J] given l), without the output bias, and the error carried over from the W given l."""
+    assert network.shared_length is not None
+    lengths, weight = network.shared_length.nodes(count)
+    given = [_given_length(network, x / length, j, axes) for length in lengths]
+    values, errors = np.stack([value for value, _ in given]), np.array([error for _, error in given])
+    total = log_sum(values, weight[:, None], axis=0)
+    return total, float(np.max(errors @ (weight[:, None] * np.exp(values - total))))
+
+
+def _given_length(network: Network, x: Points, j: np.ndarray, axes: int) -> tuple[np.ndarray, float]:
+    """W[J] without the output bias, and its error: N log <...> of one neuron, averaged over a shared scale."""
+    scaled = j * (network.output_scale / np.sqrt(network.width))
+    average = _relu_average if type(network.neuron) is ReLU else _bounded_average
+    scale = network.shared_scale
+    if not isinstance(scale, GammaScale):  # any other scale is here only where J.s vanishes identically
+        value, error = refined(lambda nodes: average(network, x, scaled, nodes), axes, 1e-12)
+        return network.width * value, network.width * error
+    rate, root = _rate_in_scale(network, x, j)
+
+    def mixed(nodes: int, hidden: int) -> np.ndarray:
+        tau, log_weight = scale_rule(scale.variance, rate, root, nodes)
+        rows = (np.sqrt(tau)[:, None, None] * scaled).reshape(-1, len(x))
+        given = network.width * average(network, x, rows, hidden).reshape(nodes, -1)
+        return log_sum(given + log_weight[:, None], np.ones((nodes, 1)), axis=0)
+
+    nodes, before, change = 32, mixed(32, _COARSE), np.inf
+    while change > 1e-12 * network.width and 2 * nodes <= _SCALE_NODES:  # a coarse hidden rule decides its nodes
+        nodes *= 2
+        current = mixed(nodes, _COARSE)
+        change, before = float(np.max(np.abs(current - before))), current
+    value, error = refined(lambda hidden: mixed(nodes, hidden), axes, 1e-12 * network.width)
+    return value, error + change
+
+
+def _rate_in_scale(network: Network, x: Points, j: np.ndarray) -> tuple[float, float]:
+    """(r, q) of the bound W[J] <= r tau + q sqrt(tau) given the scale, over all sources; r < 1/v where Z is finite."""
+    largest = LARGEST_READOUT.get(network.readout, 1.0) * network.output_scale
+    if type(network.neuron) is ReLU:
+        # given z = r tau / N: E exp(b |xi|) <= (1 + sqrt(pi z)) e^z for at most two hidden parameters
+        growth = max(largest_growth(preactivation(network.neuron, x), row) for row in j)
+        rate = 0.5 * (largest * growth) ** 2
+        return rate, np.sqrt(np.pi * network.width * rate)
+    size = largest * float(np.max(np.sum(np.abs(j), axis=1)))  # |J.s| <= sum |J|
+    return (0.5 * size**2, 0.0) if network.readout == "gaussian" else (0.0, np.sqrt(network.width) * size)
+
+
+def scale_rule(variance: float, rate: float, root: float, nodes: int) -> Rule:
+    """Trapezoidal rule in log tau for a Gamma scale and functions up to exp(rate tau + root sqrt(tau)); rate < 1/v.
+
+    Returns tau and the log of its weights, which sum to one: near the edge the weights underflow where the function
+    makes up for it. Half of the margin 1/v - rate takes the square root,
+    root sqrt(tau) <= margin tau/2 + root^2/(2 margin), the rest bounds the integrand by tau^(1/v) exp(-margin tau/2),
+    against which its value at tau = 1, exp(-1/v) at least, decides what is left out.
+
+    >>> tau, log_weight = scale_rule(0.5, 0.0, 0.0, 256)
+    >>> [round(float(np.exp(log_weight) @ tau**power), 10) for power in (1, 2)]
+    [1.0, 1.5]
+    """
+    margin = 1.0 / variance - rate
+    left_out = 1.0 / variance + _LOST + 0.5 * root**2 / margin
+
+    def bound(t: float) -> float:
+        return t / variance - 0.5 * margin * np.exp(t) + left_out
+
+    top = -np.log(0.5 * margin * variance)  # where the bound is largest
+    far = top + 1.0
+    while bound(far) > 0.0:
+        far += 1.0
+    low, high = (
+        optimize.root_scalar(bound, bracket=bracket).root
+        for bracket in ((-variance * (left_out + 1.0), top), (top, far))
+    )
+    t = np.linspace(low, high, nodes)
+    log_weight = (t - np.exp(t)) / variance
+    return np.exp(t), log_weight - float(special.logsumexp(log_weight))
+
+
+def log_sum(exponents: np.ndarray, weight: np.ndarray, *, axis: int) -> np.ndarray:
+    """The log of the sum of exp(exponents) with weights."""
+    return np.asarray(special.logsumexp(exponents, axis=axis, b=weight))
 
 
 def hidden_axes(neuron: Any, x: Points) -> int:
@@ -124,7 +229,7 @@ def hidden_axes(neuron: Any, x: Points) -> int:
 
 def refined(value: Callable[[int], np.ndarray], axes: int, tolerance: float) -> tuple[np.ndarray, float]:
     """Double the nodes per axis until the value changes by less than the tolerance; value and last change."""
-    nodes, current = 32, value(32)
+    nodes, current = _COARSE, value(_COARSE)
     while True:
         nodes, before = 2 * nodes, current
         current = value(nodes)
@@ -153,7 +258,7 @@ def _bounded_average(network: Network, x: Points, scaled: np.ndarray, nodes: int
     law = _phase_log_mean if type(network.neuron) is Cos else readout_log_mean
     rows = max(1, _CHUNK // len(weight))
     parts = [np.abs(scaled[start : start + rows] @ s.T) for start in range(0, len(scaled), rows)]
-    return np.concatenate([special.logsumexp(law(network.readout, part), axis=1, b=weight) for part in parts])
+    return np.concatenate([log_sum(law(network.readout, part), weight, axis=1) for part in parts])
 
 
 def _relu_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -> np.ndarray:
@@ -163,12 +268,12 @@ def _relu_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -
     u = scaled @ np.maximum(xi @ factor.T, 0.0).T  # growth of J.s along each direction, (source, direction)
     if network.readout == "gaussian":
         mean = (1.0 - u**2) ** (-0.5 * rank)
-    elif network.readout == "rademacher":
-        mean = special.hyp1f1(0.5 * rank, 0.5, 0.5 * u**2)
-    elif network.readout == "uniform":
-        mean = special.hyp1f1(0.5 * rank, 1.5, 1.5 * u**2)
-    else:  # Laplace is finite only where u vanishes identically
+    elif network.readout == "laplace":  # finite only where u vanishes identically
         mean = np.ones_like(u)
+    else:  # Kummer: 1F1(a; b; z) = e^z 1F1(b - a; b; -z), which does not overflow
+        b = 0.5 if network.readout == "rademacher" else 1.5
+        z = b * u**2
+        return log_sum(z + np.log(special.hyp1f1(b - 0.5 * rank, b, -z)), weight, axis=1)
     return np.log(mean @ weight)
 
 

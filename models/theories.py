@@ -96,7 +96,10 @@ class Theory:
                 f"expected a parameter of the {self.name} neuron, {' or '.join(self.scales)}, got {unknown[0]}; "
                 f"try {nearest(unknown[0], list(self.scales))}"
             )
-        neuron = type(self.neuron)(**(self.scales | given))
+        scales = self.scales | given
+        if "mass" in given and "cutoff" not in given:  # the default cutoff is in units of the mass
+            del scales["cutoff"]
+        neuron = type(self.neuron)(**scales)
         return Network(neuron, self.width if width is None else width, readout, output_scale, output_bias)
 
 

@@ -17,11 +17,14 @@ Inputs = Float[Array | np.ndarray, "point axis"]
 Fields = Float[Array, "network point"]
 """Outputs phi(x_a) of many networks, one row a network."""
 
-Tuples = Int[np.ndarray, "component order"]
+Tuples = Int[np.ndarray, "_ _"]
 """Sorted index tuples a_1 <= ... <= a_r: the unique components of a symmetric r-point function."""
 
-Vector = Float[np.ndarray, " component"]
-Matrix = Float[np.ndarray, "component component"]
+Vector = Float[np.ndarray, " _"]
+"""Numbers on one axis."""
+
+Matrix = Float[np.ndarray, "_ _"]
+"""A table of numbers, square unless said otherwise: the names of its axes differ from use to use."""
 
 ByOrder = Mapping[int, Float[np.ndarray, " _"]]
 """One table of unique components for each order r; their lengths differ."""

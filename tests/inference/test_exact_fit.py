@@ -104,3 +104,20 @@ def test_what_a_point_cannot_do_is_refused():
     heavy = exact(Network(Gauss(), 1000), np.array([[-0.5], [0.5]]))
     with pytest.raises(ValueError, match=r"expected networks whose scatter has an average.*<phi\^12>"):
         fit(heavy, Bilocal(), key=KEY, as_if_n=100_000)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Network(Cos(), 1, "rademacher"), "got 2 parameters for 3 points"),
+        (Network(Cos(), 1), r"more than 1 neuron of readout gaussian .* got width 1"),
+        (Network(Cos(), 2, "rademacher"), r"more than 2 neurons of readout rademacher .* got width 2"),
+    ],
+    ids=["surface", "one neuron", "step"],
+)
+def test_networks_without_a_smooth_density_have_no_action(network, message):
+    points = np.array([[-1.0], [0.0], [1.5]])
+    with pytest.raises(ValueError, match=message):
+        fit(exact(network, points), Bilocal(), key=KEY)
+    wide = Network(Cos(), 3, network.readout)
+    assert "point" in fit(exact(wide, points), Bilocal(), key=KEY).children

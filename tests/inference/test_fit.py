@@ -198,8 +198,6 @@ def test_refusals(data, samples):
     """Each says what was expected, what came and what to try."""
     key = jax.random.key(0)
     network = m.Network(m.Cos(), 20)
-    with pytest.raises(ValueError, match=r"statistical errors.*exact.*try"):
-        inf.fit(m.exact(network, POINTS), m.Bilocal(), key=key)
     shifted = samples.read(0, samples.n) + 0.2
     with pytest.raises(ValueError, match=r"odd correlators.*<phi\(.*sd.*try"):
         inf.fit(inf.Samples(shifted, POINTS), m.Bilocal(), key=key)

@@ -20,7 +20,7 @@ from nnft.models.combinatorics import pairings, set_partitions, sorted_tuples
 from nnft.models.diagrams import vertex
 from nnft.models.exact import exact
 from nnft.models.networks import Network
-from nnft.models.neurons import Cos
+from nnft.models.neurons import Cos, Gauss, ReLU
 from nnft.models.shared import GammaScale, LogNormalScale, mixture_coupling
 from tests.closed import fit as closed_fit
 from tests.statistics import agree, disagree
@@ -123,8 +123,10 @@ def test_widths_separate_what_survives_from_what_vanishes():
 
 
 def test_one_width_or_no_error_cannot_separate():
-    with pytest.raises(ValueError, match=r"at least two widths .*got \[5\]"):
+    with pytest.raises(ValueError, match=r"at least 2 widths .*got \[5\]"):
         split_widths({5: at(5)})
+    with pytest.raises(ValueError, match="expected order 4 or 6, got 2"):
+        split_widths({5: at(5), 20: at(20)}, order=2)
     with pytest.raises(ValueError, match="got none at width 20"):
         split_widths({5: at(5), 20: exact(Network(Cos(), 20), POINTS)})
 
@@ -173,3 +175,23 @@ def test_the_measured_mixture_has_it_within_errors():
     agree(mean["u"], 0.0, sd["u"])
     disagree(mean["g"], 2 * b, sd["g"])
     disagree(mean["g"], -0.2 / 8, sd["g"])  # the Taylor coefficient
+
+
+def test_a_fourth_moment_that_does_not_converge_has_no_patterns():
+    network = Network(Gauss(1.0, 1.2), 20)
+    with pytest.raises(ValueError, match=r"whose four-point function has an average, got: .*<phi\^8>"):
+        measure_patterns(Ensemble(network, points=POINTS, n=50_000, key=jax.random.key(0)))
+
+
+def test_the_six_point_function_is_a_polynomial_of_degree_two():
+    """One ReLU site, independent neurons: G6c = c/N^2, nothing survives; a straight line in 1/N would say otherwise."""
+
+    def six(width):
+        ens = Ensemble(Network(ReLU(), width), points=np.ones((1, 1)), n=50_000, key=jax.random.key(width))
+        return measure(ens, space="readout")
+
+    found = {width: six(width) for width in (5, 15, 50)}
+    split = split_widths(found, order=6)
+    agree(split.surviving.connected(6), 0.0, split.surviving.error(6))
+    with pytest.raises(ValueError, match="at least 3 widths"):
+        split_widths({5: found[5], 50: found[50]}, order=6)

@@ -94,6 +94,75 @@ def followed(points):
     register(c @ jnp.cos(w[:, None] * points[:, 0]) / 2)
 
 
+def crowded(points):
+    """The readout of each neuron depends on all input weights."""
+    with numpyro.plate("hidden", 6):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        c = numpyro.sample("c", dist.Normal(0.0, jnp.exp(jnp.mean(w))))
+    register(c @ jnp.cos(w[:, None] * points[:, 0]))
+
+
+def clipped(points):
+    """Linear and a sum for fields of ordinary size."""
+    with numpyro.plate("hidden", 6):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        c = numpyro.sample("c", dist.Normal(0.0, 1.0))
+    register(jnp.clip(c @ jnp.cos(w[:, None] * points[:, 0]) / 6**0.5, -2.5, 2.5))
+
+
+def bounded_uniform(points):
+    """A sum unless all neurons pull the same way."""
+    h = neurons(points, count=20)
+    register(jnp.clip(h.sum(axis=0) / 20**0.5, -3.0, 3.0))
+
+
+def secret(points):
+    """A shared factor that is no site."""
+    tau = jax.random.gamma(numpyro.prng_key(), 2.0) / 2
+    register(jnp.sqrt(tau) * neurons(points).sum(axis=0))
+
+
+def gated(points):
+    """A readout with a mean, half of the time."""
+    z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+    with numpyro.plate("hidden", 4):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        c = numpyro.sample("c", dist.Normal(2.0 * jnp.maximum(-z, 0.0), 1.0))
+    register(c @ jnp.cos(w[:, None] * points[:, 0]) / 2)
+
+
+def biased_by_neurons(points):
+    """The law of the bias outside depends on the neurons."""
+    with numpyro.plate("hidden", 6):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        c = numpyro.sample("c", dist.Uniform(-1.0, 1.0))
+    b = numpyro.sample("b", dist.Normal(0.0, jnp.exp(w.mean())))
+    register(c @ jnp.cos(w[:, None] * points[:, 0]) + b)
+
+
+class Opaque(dist.Distribution):
+    """A law whose parameters are no leaves of its pytree."""
+
+    support = dist.constraints.real
+
+    def __init__(self, loc):
+        self.loc = loc
+        super().__init__(jnp.shape(loc))
+
+    def sample(self, key, sample_shape=()):
+        return self.loc + jax.random.normal(key, sample_shape + self.batch_shape)
+
+    def log_prob(self, value):
+        return -0.5 * (value - self.loc) ** 2
+
+
+def opaquely_followed(points):
+    with numpyro.plate("hidden", 4):
+        c = numpyro.sample("c", dist.Normal(0.0, 1.0))
+        w = numpyro.sample("w", Opaque(2.0 * c))
+    register(c @ jnp.cos(w[:, None] * points[:, 0]) / 2)
+
+
 @pytest.mark.parametrize(
     ("model", "plate", "linear", "neuron", "readout"),
     [
@@ -114,6 +183,13 @@ def followed(points):
         (multiplied, None, ("gain",), "'gain', outside the plate 'hidden', multiplies", None),
         (moved, "hidden", (), None, "linear in no Gaussian site of mean zero"),
         (followed, "hidden", (), None, "linear in no Gaussian site"),
+        (crowded, None, ("c",), "the law of 'c' at one neuron of the plate 'hidden' depends on the others", None),
+        (clipped, None, (), "not a sum over the plate 'hidden'", "linear in no"),
+        (bounded_uniform, None, (), "not a sum over the plate 'hidden'", "linear in no"),
+        (secret, None, (), "random numbers that are no site", "random numbers that are no site"),
+        (gated, None, (), "'z' lies outside", "linear in no"),
+        (biased_by_neurons, None, ("b",), "law of its site 'b' depends on the neurons", "does not vanish"),
+        (opaquely_followed, "hidden", (), None, "linear in no"),
         (Deformed(Network(Cos(), 5), 0.1, input_weight_energy), None, (), "'deformation' deforms", "'deformation'"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
@@ -254,3 +330,46 @@ def test_the_cheapest_space_knows_the_orders_asked_for():
     assert measure(ens, space=None, orders=(3,)).about["space"] == "field"
     assert "draws in neuron space" in str(measure(ens, space=None, orders=(2,)))
     assert measure(ensemble(Network(Cos(), 5), 500), space=None).about["space"] == "field"
+
+
+def test_a_changed_global_draws_other_networks(monkeypatch):
+    """A function that reads a number outside itself is compiled anew for every ensemble."""
+    monkeypatch.setitem(globals(), "STRENGTH", 1.0)
+    first = ensemble(outer, 1000).read(0, 10)
+    monkeypatch.setitem(globals(), "STRENGTH", 3.0)
+    np.testing.assert_allclose(ensemble(outer, 1000).read(0, 10), 3.0 * first, rtol=1e-5)
+
+
+STRENGTH = 1.0
+
+
+def outer(points):
+    register(STRENGTH * neurons(points).sum(axis=0))
+
+
+def test_a_scaled_factor_weighs_by_its_scale():
+    def halved(points):
+        Network(Cos(), 2)(points)
+        with numpyro.handlers.scale(scale=0.5):
+            numpyro.factor("f", -2.0)
+
+    assert ensemble(halved, 1000).read_weighted(0, 5)[1] == pytest.approx(-1.0)
+
+
+def test_heavy_weights_are_flagged():
+    """exp(0.55 W^2/2) under N(0, 1): Pareto shape 0.55, an average without a variance."""
+    data = measure(ensemble(Deformed(Network(Cos(), 1), -0.55, readout_energy), 100_000), orders=(2,))
+    assert "k-hat" in data.flags[2]
+
+
+def test_the_hidden_layer_does_not_hide_what_a_neuron_forbids():
+    network = Network(Gauss(1.0, 1.0), 1000, shared_scale=GammaScale(0.1))
+    data = measure(ensemble(network, 20_000), space="readout")
+    assert "<s^12>" in data.refused[6]
+    with pytest.raises(ValueError, match="is refused: the exact"):
+        data.connected(6)
+
+
+def test_parity_is_a_choice_in_field_space_only():
+    with pytest.raises(ValueError, match="expected even= for space='field' only"):
+        measure(ensemble(Network(Cos(), 5), 2000), space="neuron", even=False)

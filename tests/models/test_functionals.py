@@ -18,6 +18,7 @@ from nnft.models.functionals import Edgeworth, cumulant_series
 from nnft.models.generating import exact_generating, readout_log_mean
 from nnft.models.networks import READOUTS, Network
 from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.models.shared import GammaScale, LogNormalLength, LogNormalScale, StudentScale
 from tests.statistics import agree, disagree
 
 ONE, TWO = np.array([[0.3]]), np.array([[0.0], [1.0]])
@@ -312,6 +313,27 @@ VERDICTS = {
     "relu at the origin": (Network(ReLU(), 5, "laplace"), [9.0, 0.0], True, "vanishes for every hidden weight"),
     "cos": (Network(Cos(), 5), [90.0, -90.0], True, "|J.s| <= 180"),
     "not to be shown": (Network(Tanh(bias_scale=0.0), 2, "laplace"), [1.5, -1.5], False, "cannot be shown"),
+    "gamma, not to be shown": (
+        Network(Tanh(bias_scale=0.0), 2, shared_scale=GammaScale(0.5)),
+        [1.5, -1.5],
+        False,
+        "cannot be shown to be finite: (v sigma^2/2) sup (J.s)^2 is between 0.5625 and 2.25",
+    ),
+    "gamma, bounded readout": (Network(Cos(), 5, "uniform", shared_scale=GammaScale(2.0)), [9.0, 9.0], True, "falls"),
+    "gamma, laplace": (Network(Cos(), 5, "laplace", shared_scale=GammaScale(0.1)), [0.1, 0.0], False, "unbounded"),
+    "gamma, relu": (Network(ReLU(), 5, shared_scale=GammaScale(0.1)), [0.0, 0.1], False, "tau is unbounded"),
+    "gamma, relu at the origin": (Network(ReLU(), 5, shared_scale=GammaScale(0.1)), [9.0, 0.0], True, "vanishes"),
+    "gamma, gauss": (Network(Gauss(), 5, shared_scale=GammaScale(0.1)), [0.1, 0.0], False, "exponential of a Gaussian"),
+    "student": (Network(Cos(), 5, shared_scale=StudentScale(9.0)), [0.01, 0.0], False, "StudentScale"),
+    "log-normal, +-1": (Network(Tanh(), 5, "rademacher", shared_scale=LogNormalScale(0.1)), [0.01, 0.0], False, "sqrt"),
+    "student, nothing": (Network(Tanh(1.0, 0.0), 5, shared_scale=StudentScale(9.0)), [9.0, 0.0], True, "vanishes"),
+    "length": (Network(Erf(), 5, shared_length=LogNormalLength(0.3)), [9.0, 9.0], True, "|J.s| <= 18"),
+    "length, relu": (
+        Network(ReLU(), 5, "uniform", shared_length=LogNormalLength(0.3)),
+        [0.0, 0.1],
+        False,
+        "exp(c/l^2)",
+    ),
     "no source": (Network(Gauss(), 5), [0.0, 0.0], True, "the source is zero"),
     "two kinds": (Network((Cos(), Gauss()), 4), [0.1, 0.0], False, "exponential of a Gaussian"),
 }
