@@ -35,7 +35,7 @@ from ..models.exact import known_orders
 from ..models.networks import READOUTS, Network
 from ..models.neurons import Gauss
 from ..models.types import Points
-from .ensembles import Ensemble, Source
+from .ensembles import ByContent, Ensemble, Source, is_plain
 from .moments import MAX_COMPONENTS, group_moments
 from .structure import Structure, gaussian, read_structure, run
 from .tails import judge_tail, tail_draws
@@ -80,7 +80,7 @@ def measure_neurons(source: Source, *, orders: tuple[int, ...] | None = None, pr
             measured; fewer than 1000 draws.
     """
     ensemble = _checked(source, "neuron", orders)
-    model = ensemble.model
+    model: Any = ensemble.model
     if type(model) is not Network:
         return _measure_any_neuron(ensemble, _structure(ensemble), orders, progress)
     points = len(ensemble.points)
@@ -194,19 +194,24 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
 
 @lru_cache(maxsize=8)
 def _structure(ensemble: Ensemble) -> Structure:
-    """The structure of the model; of a `Network` without shared latents that of each kind at a few neurons."""
-    model = ensemble.model
+    """The structure of the model; of a `Network` that of each kind at a few neurons, at the same points."""
+    model, points = ensemble.model, ensemble.points
     if type(model) is not Network or ensemble.site != "phi":
-        return read_structure(model, ensemble.points, ensemble.site)
+        return read_structure(model, points, ensemble.site)
     few = min(8, max(2, model.width))
     latents = (model.shared_scale, model.shared_length)
-    read = [
-        read_structure(Network(kind, few, model.readout, 1.0, model.output_bias, *latents), ensemble.points)
-        for kind in model.kinds
-    ]
+    small = [Network(kind, few, model.readout, 1.0, min(model.output_bias, 1.0), *latents) for kind in model.kinds]
+    reading = _read_once if is_plain(model) else _read_once.__wrapped__
+    read = [reading(network, ByContent(points)) for network in small]
     refused = next((s for s in read if s.why), read[0])
-    scoped = read_structure(model, ensemble.points).linear if len(read) > 1 else refused.linear
-    return refused._replace(linear=scoped)
+    if len(read) > 1:
+        return refused._replace(linear=read_structure(model, points).linear)
+    return refused
+
+
+@lru_cache(maxsize=64)
+def _read_once(network: Network, points: ByContent) -> Structure:
+    return read_structure(network, points.values)
 
 
 def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ensemble:

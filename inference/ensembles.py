@@ -26,7 +26,7 @@ from ..models.correlators import check_points
 from ..models.networks import READOUTS, Network
 from ..models.types import Points
 
-__all__ = ["Ensemble", "Materialise", "Source", "Statistic", "sums"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "Statistic", "is_plain", "sums"]
 
 GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
 _PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
@@ -153,14 +153,14 @@ class Ensemble:
         """(key, network indices (block, network)) -> fields (block, network, point), blocks sharded over devices."""
         recipe = (
             self.model,
-            _Array(self.points),
+            ByContent(self.points),
             self.site,
             self.weighted,
             len(jax.devices()),
             jax.config.jax_enable_x64,
         )
         # One compiled program serves every key and number of networks, if nothing outside the recipe can change it.
-        return (_drawing if _plain(self.model) else _drawing.__wrapped__)(*recipe)
+        return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.
@@ -190,17 +190,17 @@ class Ensemble:
         return np.concatenate(fields)[start - begin : start - begin + count]
 
 
-def _plain(model: Any) -> bool:
+def is_plain(model: Any) -> bool:
     """Whether a model is made of numbers, words and this package's own classes: equal ones then draw the same."""
     if model is None or isinstance(model, bool | int | float | str):
         return True
     if isinstance(model, tuple):
-        return all(map(_plain, model))
-    ours = type(model).__module__.startswith(f"{__package__.partition('.')[0]}.")
-    return ours and isinstance(model, eqx.Module) and all(_plain(getattr(model, f.name)) for f in fields(model))
+        return all(map(is_plain, model))
+    ours = type(model).__module__.startswith(f"{__name__.partition('.')[0]}.")
+    return ours and isinstance(model, eqx.Module) and all(is_plain(getattr(model, f.name)) for f in fields(model))
 
 
-class _Array:
+class ByContent:
     """An array compared by content."""
 
     def __init__(self, values: np.ndarray) -> None:
@@ -211,12 +211,12 @@ class _Array:
         return hash(self.content)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Array) and self.content == other.content
+        return isinstance(other, ByContent) and self.content == other.content
 
 
 @lru_cache(maxsize=64)
 def _drawing(
-    model: Callable[..., Any], places: _Array, site: str, weighted: bool, devices: int, x64: bool
+    model: Callable[..., Any], places: ByContent, site: str, weighted: bool, devices: int, x64: bool
 ) -> Callable[[jax.Array, np.ndarray], jax.Array]:
     points = jnp.asarray(places.values)
 

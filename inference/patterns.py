@@ -68,7 +68,7 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
         >>> list(measure_patterns(ens).values)
         ['iiii', 'iiij', 'iijj', 'iijk', 'ijkl']
     """
-    network = ensemble.model if isinstance(ensemble, Ensemble) else None
+    network: Any = ensemble.model if isinstance(ensemble, Ensemble) else None
     if type(network) is not Network or isinstance(network.neuron, tuple) or ensemble.site != "phi":
         raise ValueError(
             f"expected an ensemble of a Network with one kind of neurons, got {type(network or ensemble).__name__}; "

@@ -26,7 +26,7 @@ _CONTEXTS = 6  # independent draws of all sites at which every identity must hol
 _COMBINATIONS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.7, -1.9), (-1.3, 0.4), (90.0, -37.0), (-55.0, 80.0))
 _EXACT = 1e-8  # relative round-off allowed in an identity, in double precision
 
-Values = Mapping[str, Any]
+Values = dict[str, Any]
 
 
 class Structure(NamedTuple):
@@ -72,12 +72,12 @@ class _Reading:
 
     def __init__(self, model: Callable[..., Any], points: jax.Array, site: str) -> None:
         self.model, self.points, self.site = model, points, site
-        self.keys = jax.random.split(jax.random.key(20_080_860), _CONTEXTS + 1)
+        self.keys = list(jax.random.split(jax.random.key(20_080_860), _CONTEXTS))
         first = run(model, points, self.keys[0])
         self.factors = tuple(n for n, s in first.items() if s["type"] == "sample" and s["is_observed"])
         self.random = {n: s for n, s in first.items() if s["type"] == "sample" and not s["is_observed"]}
         self.contexts = []
-        for key in self.keys[:-1]:
+        for key in self.keys:
             sites = run(model, points, key)
             self.contexts.append({n: np.asarray(s["value"]) for n, s in sites.items() if n in self.random})
         self.compiled = jax.jit(self._all)

@@ -9,6 +9,7 @@ of points and falls like 1/N, is below 0.3. Sources: arXiv:2008.08601 (Gauss, Er
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 
@@ -96,10 +97,10 @@ class Theory:
                 f"expected a parameter of the {self.name} neuron, {' or '.join(self.scales)}, got {unknown[0]}; "
                 f"try {nearest(unknown[0], list(self.scales))}"
             )
-        scales = self.scales | given
+        chosen: dict[str, Any] = self.scales | given
         if "mass" in given and "cutoff" not in given:  # the default cutoff is in units of the mass
-            del scales["cutoff"]
-        neuron = type(self.neuron)(**scales)
+            del chosen["cutoff"]
+        neuron = type(self.neuron)(**chosen)
         return Network(neuron, self.width if width is None else width, readout, output_scale, output_bias)
 
 

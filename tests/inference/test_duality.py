@@ -3,8 +3,6 @@
 `agree` alarms falsely once in a million tests; its twin holds the same numbers against a network that differs.
 """
 
-from itertools import permutations
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,7 +116,7 @@ def test_the_slopes_of_moments():
 def test_points_may_come_in_any_order():
     network = Network(Tanh(), 5)
     straight = measure(ensemble(network, POINTS, 2000), space="readout", orders=(4,)).tensor(4)
-    for order in permutations(range(3)):
+    for order in ((1, 2, 0), (0, 2, 1)):
         turned = measure(ensemble(network, POINTS[list(order)], 2000), space="readout", orders=(4,)).tensor(4)
         np.testing.assert_allclose(turned, straight[np.ix_(*[order] * 4)], rtol=1e-4, atol=1e-6)
 

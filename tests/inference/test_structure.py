@@ -1,5 +1,7 @@
 """What a model allows is read from its program: planted dependences between neurons must be seen, and none invented."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,7 +145,7 @@ def biased_by_neurons(points):
 class Opaque(dist.Distribution):
     """A law whose parameters are no leaves of its pytree."""
 
-    support = dist.constraints.real
+    support: Any = dist.constraints.real
 
     def __init__(self, loc):
         self.loc = loc
