@@ -23,6 +23,7 @@ from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
 
 __all__ = ["Equations", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
+_ROUND_OFF = 1e-10  # of a correlation matrix made of sums of products
 RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
 
 
@@ -119,22 +120,22 @@ def equations(
         bare = rows @ psi_map(wide, np.zeros(wide.size)).T
         # J = 1/2 theta.(psi(theta) + psi(0)) network by network
         j = np.stack([0.5 * (rows @ psi_map(wide, t).T + bare) @ t for t in rungs], axis=1)
-        noise, scores, dof = _floored(n * psi.T @ psi, 1.0 / n), n * j.T @ j, data.dof
+        noise, scores, dof = _floored(n * psi.T @ psi), n * j.T @ j, data.dof
     found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores)
     if rich is None:
         return found, None
     return found, Equations(wide_matrix, wide_vector, noise, wide_pilot, n, dof, scores)
 
 
-def _floored(noise: Matrix, floor: float) -> Matrix:
-    """B with no correlation eigenvalue below `floor` of the largest.
+def _floored(noise: Matrix) -> Matrix:
+    """B with no correlation eigenvalue below round-off, where a combination has no noise to first order.
 
-    Rows carry errors to first order; where a combination has none of that order (the phase of one cosine fixes its
-    moments at a point), the next order, smaller by 1/n, is what is left of it.
+    The phase of one cosine, for one, fixes its moments at a point. Tried and left out: a floor of 1/n, the size of the
+    next order, made every interval of such a fit several times too wide.
     """
     scale = np.sqrt(np.diag(noise))
     eigenvalues, vectors = np.linalg.eigh(noise / np.outer(scale, scale))
-    raised = np.maximum(eigenvalues, floor * eigenvalues[-1])
+    raised = np.maximum(eigenvalues, _ROUND_OFF * eigenvalues[-1])
     return (vectors * raised) @ vectors.T * np.outer(scale, scale)
 
 
