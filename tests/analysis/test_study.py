@@ -61,7 +61,7 @@ def test_what_is_given_reaches_the_network():
     study = Study(net="erf", width=7, bias_scale=0.5, weight_scale=2, readout="laplace", output_scale=3, output_bias=1)
     assert study.network() == m.Network(m.Erf(weight_scale=2.0, bias_scale=0.5), 7, "laplace", 3.0, 1.0)
     assert Study(net="erf", bias_scale=0).network().neuron.bias_scale == 0.0
-    assert Study(net="scalar", mass=2, alpha=-1).network().neuron == m.ScalarMode(mass=2.0, cutoff=10.0, alpha=-1.0)
+    assert Study(net="scalar", mass=2, alpha=-1).network().neuron == m.ScalarMode(mass=2.0, cutoff=20.0, alpha=-1.0)
 
 
 SETTINGS = [
