@@ -28,7 +28,7 @@ from ..models.types import Matrix, Vector
 from .basis import Basis
 from .score import Equations
 
-__all__ = ["Numbers", "Prior", "coupling_model", "default_prior", "gaussian_posterior", "numbers"]
+__all__ = ["Numbers", "Prior", "coupling_model", "default_prior", "gaussian_posterior", "numbers", "wick_covariance"]
 
 SITES = ("quadratic", "quartic")
 
@@ -73,8 +73,8 @@ def default_prior(basis: Basis, *, scale: float = 1.0) -> Prior:
     points, k = len(basis.scale), basis.metric
     used = rank(basis.quads, points)
     shift = (basis.terms @ wick_contraction(points, k)[used]).T
-    quartic = basis.terms @ _wick_covariance(basis.quads, k) @ basis.terms.T
-    quadratic = _wick_covariance(basis.pairs, k)
+    quartic = basis.terms @ wick_covariance(basis.quads, k) @ basis.terms.T
+    quadratic = wick_covariance(basis.pairs, k)
     inverse = np.linalg.inv(k)
     rows, columns = basis.pairs.T
     centre = np.where(rows == columns, 0.5, 1.0) * inverse[rows, columns]
@@ -207,7 +207,7 @@ def _precision(eq: Equations) -> Matrix:
     return inverse * (eq.dof - size - 1) / eq.dof
 
 
-def _wick_covariance(tuples: np.ndarray, k: Matrix) -> Matrix:
+def wick_covariance(tuples: np.ndarray, k: Matrix) -> Matrix:
     """Cov(:m_i:, :m_j:) under N(0, K): the sum over complete contractions between the two monomials."""
     order = tuples.shape[1]
     total = np.zeros((len(tuples), len(tuples)))
