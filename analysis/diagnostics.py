@@ -13,8 +13,9 @@ import xarray as xr
 from scipy import stats
 
 from ..inference.predict import quartic_coefficients
-from ..models.actions import ACTIONS, AbstractAction
+from ..models.actions import AbstractAction
 from ..models.diagrams import four_point, whitened
+from ..models.ladder import action_of
 from ..models.normalisability import minimum_on_sphere
 
 __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
@@ -256,7 +257,7 @@ def _each(found: xr.Dataset) -> np.ndarray:
 
 
 def _action(fit: xr.DataTree) -> AbstractAction:
-    return next(kind() for kind in ACTIONS.values() if kind.__name__ == fit.attrs["action"])
+    return action_of(fit.attrs)
 
 
 def _coupling_names(fit: xr.DataTree) -> list[str]:

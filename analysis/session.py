@@ -8,7 +8,7 @@ from ast import literal_eval
 import numpy as np
 import xarray as xr
 
-from ..models.actions import ACTIONS
+from ..models.ladder import ACTIONS
 from .couplings import group
 from .paragraph import model
 

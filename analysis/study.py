@@ -22,9 +22,9 @@ from ..inference.ensembles import Ensemble
 from ..inference.fit import fit
 from ..inference.measure import MAX_COMPONENTS, measure
 from ..inference.samples import Samples, load_points
-from ..models.actions import action_named
 from ..models.correlators import Correlators, check_points
 from ..models.exact import exact
+from ..models.ladder import action_named
 from ..models.networks import Network, nearest
 from ..models.theories import theory_named
 from ..models.types import Points, Vector

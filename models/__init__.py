@@ -3,7 +3,11 @@
 from .actions import Bilocal as Bilocal
 from .actions import Constant as Constant
 from .actions import FullQuartic as FullQuartic
+from .actions import FullSextic as FullSextic
 from .actions import Local as Local
+from .actions import LowRankBilocal as LowRankBilocal
+from .actions import Modes as Modes
+from .actions import SmoothBilocal as SmoothBilocal
 from .actions import gauge as gauge
 from .actions import identifiable as identifiable
 from .convergence import finite_source as finite_source
@@ -18,6 +22,10 @@ from .exact import exact as exact
 from .functionals import Edgeworth as Edgeworth
 from .functionals import cumulant_series as cumulant_series
 from .generating import exact_generating as exact_generating
+from .lattice import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
+from .lattice import convert_lattice as convert_lattice
+from .lattice_actions import LatticePhi4 as LatticePhi4
+from .lattice_actions import TranslationInvariant as TranslationInvariant
 from .networks import Network as Network
 from .neurons import Cos as Cos
 from .neurons import Erf as Erf
