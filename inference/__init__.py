@@ -2,6 +2,8 @@
 
 from .correlator_fit import fit_correlators as fit_correlators
 from .correlator_fit import vertex_design as vertex_design
+from .design import Design as Design
+from .design import design as design
 from .ensembles import Ensemble as Ensemble
 from .fit import fit as fit
 from .fit import model as model
