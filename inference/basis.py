@@ -1,7 +1,8 @@
 """The terms of an action in natural units: scaled fields phi_a/sqrt(W_aa), each term of unit norm in its monomials.
 
 In these units couplings, moments and equations are numbers of order one; `factors` lead back to physical couplings. The
-quadratic monomials always come first: they are fitted together with the quartic terms.
+quadratic terms always come first: they are fitted together with the quartic ones. Everything is on all sorted tuples of
+few points, so that an action is fitted to correlators; the same terms at any size, on fields, are in `terms.py`.
 """
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..models.actions import AbstractAction
 from ..models.combinatorics import rank, sorted_tuples
+from ..models.monomials import dense
 from ..models.types import Matrix, Tuples, Vector
 
 __all__ = ["Basis", "embed", "make_basis"]
@@ -17,10 +19,11 @@ CONDITION_LIMIT = 1e6  # of the Gram matrix of the points: beyond it, fourth pow
 
 
 class Basis(eqx.Module):
-    """The terms T_k of an action in scaled fields: first all quadratic monomials, then the quartic terms.
+    """The terms T_k of an action in scaled fields: first the quadratic terms, then the quartic ones.
 
     Attributes:
-        pairs: sorted pairs of the quadratic part, (quadratic, 2).
+        pairs: all sorted pairs, (pair, 2).
+        quadratic: (quadratic, pair), rows of unit norm: the quadratic terms in scaled monomials.
         quads: sorted quads that occur, (quad, 4).
         terms: (quartic, quad), rows of unit norm: T_k in scaled monomials.
         scale: sqrt(W_aa), (point,).
@@ -29,6 +32,7 @@ class Basis(eqx.Module):
     """
 
     pairs: Tuples
+    quadratic: Matrix
     quads: Tuples
     terms: Matrix
     scale: Vector
@@ -38,7 +42,7 @@ class Basis(eqx.Module):
     @property
     def size(self) -> int:
         """Number of quadratic and quartic terms together."""
-        return len(self.pairs) + len(self.terms)
+        return len(self.quadratic) + len(self.terms)
 
 
 def make_basis(action: AbstractAction, metric: Matrix, weights: Vector) -> Basis:
@@ -62,22 +66,25 @@ def make_basis(action: AbstractAction, metric: Matrix, weights: Vector) -> Basis
     used = np.any(terms != 0.0, axis=0)
     norms = np.linalg.norm(terms, axis=1)
     pairs = sorted_tuples(points, 2)
+    quadratic, lengths = action.quadratic(points).rescaled(scale)
     return Basis(
         pairs=pairs,
+        quadratic=dense(quadratic, points),
         quads=quads[used],
         terms=(terms / norms[:, None])[:, used],
         scale=scale,
-        factors=np.concatenate([np.prod(scale[pairs], axis=1), norms]),
+        factors=np.concatenate([lengths, norms]),
         metric=correlation,
     )
 
 
 def embed(basis: Basis, rich: Basis) -> Matrix:
     """The terms of one basis in the terms of a basis with every monomial, (term, rich term)."""
-    q, points = len(basis.pairs), len(basis.scale)
+    q, points = len(basis.quadratic), len(basis.scale)
+    pairs = len(basis.pairs)
     out = np.zeros((basis.size, rich.size))
-    out[:q, :q] = np.eye(q)
+    out[:q, :pairs] = basis.quadratic
     position = {quad: k for k, quad in enumerate(rank(rich.quads, points).tolist())}
     columns = [position[quad] for quad in rank(basis.quads, points).tolist()]
-    out[q:, q + np.array(columns)] = basis.terms
+    out[q:, pairs + np.array(columns)] = basis.terms
     return out

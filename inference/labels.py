@@ -88,7 +88,7 @@ def label_tree(
 
 def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     """The couplings exact correlators determine, one number each: groups point, constant_data, correlators."""
-    points, q = np.asarray(problem.data.points), len(problem.basis.pairs)
+    points, q = np.asarray(problem.data.points), len(problem.basis.quadratic)
     coords = _coords(points, problem.action.blocks(len(points)))
     physical = problem.equations.estimate / problem.basis.factors
     blocks = {name: len(labels) for name, labels in problem.action.blocks(len(points)).items()}
@@ -157,7 +157,7 @@ def _select(coords: Mapping[str, Any], dims: set[str]) -> dict[str, Any]:
 def _constants(problem: Problem, points: np.ndarray, coords: Mapping[str, Any]) -> xr.Dataset:
     """Points, weights, metric and the estimating equations; what the full quartic says beside the action."""
     eq = problem.equations
-    q = len(problem.basis.pairs)
+    q = len(problem.basis.quadratic)
     centre, covariance = gaussian_posterior(eq, problem.prior)
     values: dict[str, Any] = {
         "weights": ("x", problem.weights),

@@ -4,14 +4,10 @@ The estimating equations of score matching are, for n networks, Gaussian: b - A 
 over networks at a pilot. With priors on theta this is a generalised posterior whose width is calibrated by the
 sandwich, not a likelihood of the fields: it exists for actions unbounded below too. statistics: Bissiri et al.
     arXiv:1306.6430.
-
-Default prior, in Wick-ordered form S = 1/2 phi K^-1 phi + delta . :phi phi: + theta . :T(phi):, invariant under
-linear maps: theta ~ N(0, s^2 F4^-1), delta ~ N(0, s^2 F2^-1), F the covariance of :T: and :phi phi: under N(0, K).
-With s = 1 it is worth exactly one network, and the two-point function stays near K whatever the couplings.
+The default prior is worth one network (prior.py).
 """
 
 from collections.abc import Callable, Mapping
-from itertools import permutations
 from typing import Any, NamedTuple
 
 import jax
@@ -21,64 +17,15 @@ import numpyro
 import numpyro.distributions as dist
 
 from ..models.actions import AbstractAction, gauge
-from ..models.combinatorics import rank
-from ..models.diagrams import wick_contraction
 from ..models.networks import nearest
 from ..models.types import Matrix, Vector
 from .basis import Basis
+from .prior import Prior, default_prior, wick_covariance
 from .score import Equations
 
 __all__ = ["Numbers", "Prior", "coupling_model", "default_prior", "gaussian_posterior", "numbers", "wick_covariance"]
 
 SITES = ("quadratic", "quartic")
-
-
-class Prior(NamedTuple):
-    """Gaussian prior on the scaled theta = (quadratic, quartic), written for non-centred sampling.
-
-    theta4 = factor4 z4, theta2 = centre2 - shift theta4 + factor2 z2 with z standard normal.
-    """
-
-    centre2: Vector
-    shift: Matrix
-    factor2: Matrix
-    factor4: Matrix
-
-    @property
-    def mean(self) -> Vector:
-        """Prior mean of theta, (term,)."""
-        return np.concatenate([self.centre2, np.zeros(len(self.factor4))])
-
-    @property
-    def factor(self) -> Matrix:
-        """L with covariance L L^T over theta, (term, term)."""
-        q, p = len(self.factor2), len(self.factor4)
-        out = np.zeros((q + p, q + p))
-        out[:q, :q] = self.factor2
-        out[:q, q:] = -self.shift @ self.factor4
-        out[q:, q:] = self.factor4
-        return out
-
-    @property
-    def precision(self) -> Matrix:
-        """Inverse covariance over theta, (term, term)."""
-        inverse = np.linalg.inv(self.factor)
-        return inverse.T @ inverse
-
-
-def default_prior(basis: Basis, *, scale: float = 1.0) -> Prior:
-    """The unit-information prior of the module's docstring, s = scale."""
-    if not 0.0 < scale < np.inf:
-        raise ValueError(f"expected a positive prior scale, got {scale}; try 1.0, worth one network")
-    points, k = len(basis.scale), basis.metric
-    used = rank(basis.quads, points)
-    shift = (basis.terms @ wick_contraction(points, k)[used]).T
-    quartic = basis.terms @ wick_covariance(basis.quads, k) @ basis.terms.T
-    quadratic = wick_covariance(basis.pairs, k)
-    inverse = np.linalg.inv(k)
-    rows, columns = basis.pairs.T
-    centre = np.where(rows == columns, 0.5, 1.0) * inverse[rows, columns]
-    return Prior(centre, shift, scale * _inverse_root(quadratic), scale * _inverse_root(quartic))
 
 
 def gaussian_posterior(eq: Equations, prior: Prior) -> tuple[Vector, Matrix]:
@@ -205,20 +152,3 @@ def _precision(eq: Equations) -> Matrix:
             "try a smaller action or more groups of networks"
         )
     return inverse * (eq.dof - size - 1) / eq.dof
-
-
-def wick_covariance(tuples: np.ndarray, k: Matrix) -> Matrix:
-    """Cov(:m_i:, :m_j:) under N(0, K): the sum over complete contractions between the two monomials."""
-    order = tuples.shape[1]
-    total = np.zeros((len(tuples), len(tuples)))
-    for permutation in permutations(range(order)):
-        term = np.ones_like(total)
-        for i, j in enumerate(permutation):
-            term *= k[tuples[:, i][:, None], tuples[:, j][None, :]]
-        total += term
-    return total
-
-
-def _inverse_root(covariance: Matrix) -> Matrix:
-    """L with L L^T = covariance^-1."""
-    return np.linalg.inv(np.linalg.cholesky(covariance)).T

@@ -56,7 +56,7 @@ def _laplacian(basis: Basis) -> list[tuple[int, np.ndarray, np.ndarray, np.ndarr
 def _to_terms(basis: Basis, columns: np.ndarray) -> np.ndarray:
     """Rows on monomials (pairs, then quads) to rows on terms."""
     q = len(basis.pairs)
-    return np.concatenate([columns[:q], basis.terms @ columns[q:]])
+    return np.concatenate([basis.quadratic @ columns[:q], basis.terms @ columns[q:]])
 
 
 def gram_matrix(basis: Basis, moments: ByOrder) -> Matrix:
@@ -80,10 +80,10 @@ def laplacian_vector(basis: Basis, moments: ByOrder) -> Vector:
 
 def psi_map(basis: Basis, theta: Vector) -> csr_matrix:
     """psi(theta) as a linear map on the scaled moments of order 2, 4, 6 (constants dropped), (term, moment)."""
-    points, q = len(basis.scale), len(basis.pairs)
+    points, q = len(basis.scale), len(basis.quadratic)
     counts = {r: len(sorted_tuples(points, r)) for r in (2, 4, 6)}
     offset = {2: 0, 4: counts[2], 6: counts[2] + counts[4]}
-    weight = np.concatenate([theta[:q], basis.terms.T @ theta[q:]])
+    weight = np.concatenate([basis.quadratic.T @ theta[:q], basis.terms.T @ theta[q:]])
     entries, size = _products(basis)
     rows = [k.ravel() for _, k, _, _, _ in entries]
     columns = [offset[r] + where.ravel() for r, _, _, where, _ in entries]

@@ -141,7 +141,7 @@ def _floored(noise: Matrix) -> Matrix:
 
 def _gaussian(basis: Basis, matrix: Matrix, vector: Vector) -> Vector:
     """The best Gaussian action: only the quadratic terms."""
-    q = len(basis.pairs)
+    q = len(basis.quadratic)
     return np.concatenate([np.linalg.solve(matrix[:q, :q], vector[:q]), np.zeros(len(vector) - q)])
 
 
@@ -157,7 +157,7 @@ def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
     rest = [rank(np.delete(quads, j, axis=1), len(phi)) for j in range(4)]
     quartic = sum(three[rest[j]] * force[quads[:, j]] for j in range(4))
     constant, slope = _laplacian(basis)
-    return (jnp.concatenate([quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
+    return (jnp.concatenate([basis.quadratic @ quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
 
 
 def hyvarinen(fields: jax.Array, basis: Basis, couplings: jax.Array) -> jax.Array:
@@ -181,12 +181,12 @@ def _monomials(fields: jax.Array, basis: Basis) -> tuple[jax.Array, jax.Array, j
 
 def _slope(basis: Basis, theta: jax.Array) -> jax.Array:
     """Grad S as a linear map of the monomials of degree 1 and 3, (point, monomial)."""
-    points, q = len(basis.scale), len(basis.pairs)
-    couplings = basis.terms.T @ theta[q:]
+    points, q = len(basis.scale), len(basis.quadratic)
+    pairs, couplings = basis.quadratic.T @ theta[:q], basis.terms.T @ theta[q:]
     linear = jnp.zeros((points, points))
     cubic = jnp.zeros((points, len(sorted_tuples(points, 3))))
     for j in range(2):
-        linear = linear.at[basis.pairs[:, j], basis.pairs[:, 1 - j]].add(theta[:q])
+        linear = linear.at[basis.pairs[:, j], basis.pairs[:, 1 - j]].add(pairs)
     for j in range(4):
         cubic = cubic.at[basis.quads[:, j], rank(np.delete(basis.quads, j, axis=1), points)].add(couplings)
     return jnp.concatenate([linear, cubic], axis=1)
@@ -200,9 +200,9 @@ def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
         for k in range(j):
             rest = rank(np.delete(quads, [k, j], axis=1), len(w))
             np.add.at(quartic, (np.arange(len(quads)), rest), 2.0 * w[quads[:, j], quads[:, k]])
-    slope = np.concatenate([np.zeros((len(pairs), quartic.shape[1])), basis.terms @ quartic])
+    slope = np.concatenate([np.zeros((len(basis.quadratic), quartic.shape[1])), basis.terms @ quartic])
     constant = np.zeros(len(slope))
-    constant[: len(pairs)] = 2.0 * w[pairs[:, 0], pairs[:, 1]]
+    constant[: len(basis.quadratic)] = basis.quadratic @ (2.0 * w[pairs[:, 0], pairs[:, 1]])
     return constant, slope
 
 

@@ -70,6 +70,11 @@ class Terms(eqx.Module):
         return self.parts[0].count
 
     @property
+    def shared(self) -> bool:
+        """Whether every term touches every site, as on a lattice."""
+        return self.slots.shape[1] == self.size and bool(np.all(self.slots == np.arange(self.size)))
+
+    @property
     def degree(self) -> int:
         """Highest power of the field."""
         return max(part.degree for part in self.parts)
