@@ -25,7 +25,7 @@ _CIRCLE, _POLISH = 24, 3  # angles looked at on a great circle; Newton steps fro
 _STILL = 1e-12  # slopes in units of the largest coefficient: what round-off leaves at a minimum
 _FLAT = 1e-9  # of the largest coefficient: below it the highest form vanishes along a direction
 _FAR = 1e3  # in field scales: where lower forms are looked at when the highest one is flat
-FORBIDDEN = ("sampling", "reweighting", "a likelihood", "a gold posterior")
+FORBIDDEN = ("sampling", "reweighting", "likelihood", "gold posterior")
 
 Forms = tuple[tuple[jax.Array, jax.Array], ...]
 
@@ -168,7 +168,7 @@ def boundedness(
         return Boundedness("bounded", lowest, direction, order, (), why)
     why = (
         f"the form of degree {order} is {where}, so exp(-S) cannot be normalised: its couplings are perturbative, and "
-        f"there is no {', no '.join(FORBIDDEN)} of this action"
+        f"this action has no {', no '.join(FORBIDDEN)}"
     )
     return Boundedness("formal (perturbative)", lowest, direction, order, FORBIDDEN, why)
 
