@@ -287,7 +287,7 @@ def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:
     constants = _group(fit, "constant_data")
     matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
     q = int(constants.attrs["quadratic_terms"])
-    estimate = constants["estimate"].values
+    estimate = constants["score_estimate"].values
     vector = np.concatenate([np.zeros(q), constants["laplacian"].values - constants["force"].values])
     inverse = np.linalg.inv(up @ matrix @ up.T)
     project = np.eye(len(matrix)) - matrix @ up.T @ inverse @ up

@@ -1,11 +1,12 @@
 """fit(data, action) -> the posterior of an effective action's couplings, as a labelled tree ArviZ understands.
 
-S = sum_{a<=b} q_ab phi_a phi_b + quartic terms (`models.actions`). The couplings belong to this set of points:
-another set has other couplings. The tree holds `posterior` (lam, g, u, v, q), `sample_stats`, `prior`,
-`posterior_predictive` and `observed_data` (the connected four-point function G4 on dim quad), `constant_data`
-(points, weights, metric, equations) and `correlators`; it saves to one NetCDF file and reloads identical. Exact
-correlators have no error to make a posterior of: they give a `point` instead, or with `as_if_n` the posterior that as
-many networks would give.
+S = 1/2 phi P phi + quadratic terms + interaction (`models.actions`). The couplings belong to this set of points:
+another set has other couplings. Two choices are orthogonal: the `method`, where the equations A theta = b and their
+noise come from (`methods.py`), and the `sampler`, how the posterior under the priors is drawn. The tree holds
+`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `posterior_predictive` and `observed_data` (the connected
+four-point function G4 on dim quad), `constant_data` (points, weights, metric, equations) and `correlators`; it saves to
+one NetCDF file and reloads identical. Exact correlators have no error to make a posterior of: they give a `point`
+instead, or with `as_if_n` the posterior that as many networks would give.
 """
 
 import sys
@@ -20,17 +21,32 @@ import numpyro.distributions as dist
 import xarray as xr
 
 from ..models.actions import AbstractAction
+from ..models.combinatorics import sorted_tuples
 from ..models.correlators import Correlators
+from ..models.ladder import action_words
+from ..models.monomials import dense
+from ..models.networks import nearest
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble
+from .gold import sample_gold
 from .labels import label_point, label_tree
-from .likelihood import Numbers, coupling_model, numbers
+from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, numbers
+from .methods import estimate, per_network, verdict_attrs
 from .predict import predict
 from .problem import Problem, prepare
-from .sampler import sample_posterior, sample_prior
+from .program import marginal
+from .sampler import sample_closed, sample_posterior, sample_prior
 from .samples import Samples
+from .score import Equations
+from .structured import is_structured, sample_structured, structured_program
+from .variational import sample_variational
 
 __all__ = ["fit", "model"]
+
+
+SAMPLERS = ("nuts", "closed", "svi")
+_NUTS_TERMS = 1500  # beyond it a draw costs more than a closed posterior
+_PREDICT_POINTS = 10  # four-point diagrams of hundreds of draws take M^4 numbers each
 
 
 def fit(
@@ -38,6 +54,8 @@ def fit(
     action: AbstractAction,
     *,
     key: jax.Array,
+    method: str = "score",
+    sampler: str | None = None,
     metric: Matrix | None = None,
     weights: Vector | None = None,
     prior: Mapping[str, dist.Distribution] | None = None,
@@ -53,23 +71,29 @@ def fit(
     Args:
         data: `inf.measure(...)` in any space, or an ensemble or samples to measure, or `Correlators.from_arrays` with a
             covariance, or `m.exact(...)`, which gives a tree with the group `point` and no draws.
-        action: `Constant()`, `Local()`, `Bilocal()` or `FullQuartic()`.
+        action: a rung of the ladder, `Constant()` to `FullSextic()`, `TranslationInvariant(shape)`, `Modes(count)`,
+            `SmoothBilocal()`, `LowRankBilocal(rank)`. Quartic actions of at most ten points are fitted to correlators,
+            all others to the fields themselves.
         key: `jax.random.key(seed)`.
+        method: "score" (any action), "pseudo" or "gold" (actions with a density, from fields) or "tree" (baseline).
+        sampler: "nuts"; "closed", independent draws where the prior is Gaussian; "svi", a variational guide with its
+            k-hat. Default "nuts", beyond 1500 terms "closed".
         metric: W of score matching, (point, point), fixed before the data; default the exact kernel of the model, else
-            the two-point function of held-out networks.
+            the two-point function of held-out networks; beyond 24 points, and on lattices, its diagonal.
         weights: quadrature weights of a continuum grid, (point,); default one each.
-        prior: site "quadratic" or "quartic" -> NumPyro distribution in scaled fields, instead of the default.
-        prior_scale: s of the default prior (likelihood.py): 1 is worth one network.
+        prior: site "quadratic" or "quartic" -> NumPyro distribution in scaled fields, instead of the default;
+            "amplitude", "length", "discrepancy" of the smooth action.
+        prior_scale: s of the default prior (prior.py): 1 is worth one network.
         as_if_n: with exact correlators of a network: the posterior this many networks would give on average, their
             scatter measured on 65,536 networks drawn with the key.
-        chains: number of NUTS chains, run vectorised.
+        chains: number of chains, run vectorised.
         warmup: steps of each chain to find its step size.
         draws: draws kept of each chain.
         progress: bars for long passes.
 
     Raises:
         ValueError: odd correlators in an even fit, too few networks, a Gram matrix that cannot be inverted, refused
-            moments, `as_if_n` for correlators that have errors.
+            moments, `as_if_n` for correlators that have errors; a likelihood asked of an unbounded action.
 
     Example, the couplings of infinitely many networks:
         >>> import jax, numpy as np
@@ -81,19 +105,59 @@ def fit(
     """
     options = {"metric": metric, "weights": weights, "prior_scale": prior_scale, "progress": progress}
     sample_key, prior_key = jax.random.split(key)
+    chosen = _sampler(sampler, action, prior)
     problem = prepare(data, action, as_if_n=as_if_n, key=jax.random.fold_in(key, 1), **options)
     if np.isinf(problem.equations.networks):
         return label_point(problem, _provenance(problem, key))
+    if sampler is None and len(problem.factors) > _NUTS_TERMS:
+        chosen = "closed"
+    found = estimate(method, problem, key=jax.random.fold_in(key, 2), progress=progress)
+    attrs: dict[str, Any] = {"method": method, "sampler": chosen, "warmup": warmup, "prior_scale": prior_scale}
+    attrs |= dict(found.attrs) | ({} if as_if_n is None else {"as_if_n": int(as_if_n)})
+    laws = dict(prior or {})
+    groups: dict[str, xr.Dataset] = {}
+    constants = dict(found.constants)
     with jax.enable_x64(True):
-        shape = (_names(problem), tuple((prior or {}).items()))
-        given = _numbers(problem)
-        posterior, stats = sample_posterior(sample_key, *shape, given, chains=chains, warmup=warmup, draws=draws)
-        before = sample_prior(prior_key, *shape, given, draws=min(draws, 1000))
-    tree = _tree(problem, posterior, stats, before, key)
-    tree.attrs |= {"warmup": warmup, "prior_scale": prior_scale}
-    if as_if_n is not None:
-        tree.attrs["as_if_n"] = int(as_if_n)
-    return tree
+        sizes = {"chains": chains, "draws": draws}
+        if is_structured(action):
+            posterior, stats, before = _structured(sample_key, problem, found.equations, laws, warmup, **sizes)
+        else:
+            names, given = problem.names, _numbers(problem, found.equations)
+            replaced = tuple(laws.items())
+            if chosen == "closed":
+                posterior, stats = sample_closed(sample_key, names, given, **sizes)
+            elif chosen == "svi":
+                posterior, stats, khat = sample_variational(sample_key, names, replaced, given, **sizes)
+                attrs["guide_khat"] = khat
+            elif found.reference is not None and found.means is not None:
+                gold = sample_gold(
+                    sample_key,
+                    names,
+                    replaced,
+                    given,
+                    found.reference,
+                    found.means,
+                    found.equations.networks,
+                    warmup=warmup,
+                    **sizes,
+                )
+                posterior, stats = gold.posterior, gold.stats
+                attrs |= verdict_attrs(gold.verdict, gold.effective, gold.khat)
+            else:
+                posterior, stats = sample_posterior(sample_key, names, replaced, given, warmup=warmup, **sizes)
+            before = sample_prior(prior_key, names, replaced, given, draws=min(draws, 1000))
+            if not laws:
+                centre, covariance = gaussian_posterior(found.equations, problem.prior)
+                constants |= {
+                    "closed_mean": ("term", centre / problem.factors),
+                    "closed_sd": ("term", np.sqrt(np.diag(covariance)) / problem.factors),
+                }
+    if method == "gold":
+        groups["log_likelihood"] = per_network(problem, found, _scaled(problem, posterior))
+    groups["constant_data"] = xr.Dataset(constants)
+    predictions = _predictions(problem, posterior)
+    provenance = _provenance(problem, key) | attrs
+    return label_tree(problem, found.equations, posterior, stats, before, predictions, provenance, groups)
 
 
 def model(
@@ -107,39 +171,95 @@ def model(
 ) -> Callable[[], None]:
     """The posterior as a NumPyro model of no arguments, for any kernel or guide; run it in double precision.
 
-    Arguments as in `fit`. Sites in `likelihood.coupling_model`; `nnft.configure(x64=True)` first.
+    Arguments as in `fit`. Sites in `likelihood.coupling_model`; `nnft.configure(x64=True)` first. Of an action whose
+    prior has structure the model holds what NUTS moves: amplitudes, lengths, discrepancies, or the products.
     """
     problem = prepare(data, action, metric=metric, weights=weights, prior_scale=prior_scale)
-    return partial(coupling_model(_names(problem), prior), _numbers(problem))
+    if is_structured(action):
+        given = marginal(problem.equations, problem.prior)
+        return structured_program(action, given, _scaled_points(problem), dict(prior or {})).hyper
+    return partial(coupling_model(problem.names, prior), _numbers(problem, problem.equations))
 
 
-def _names(problem: Problem) -> tuple[tuple[str, int], ...]:
-    return tuple((name, len(labels)) for name, labels in problem.action.blocks(len(problem.weights)).items())
+def _sampler(sampler: str | None, action: AbstractAction, prior: Any) -> str:
+    """The sampler to begin with, if it can do what is asked."""
+    if sampler is not None and sampler not in SAMPLERS:
+        raise ValueError(
+            f"expected sampler among {SAMPLERS}, got {sampler!r}; try {nearest(sampler, list(SAMPLERS))!r}"
+        )
+    if sampler in ("closed", "svi") and is_structured(action):
+        raise ValueError(
+            f"expected sampler='nuts' for {type(action).__name__}, whose hyper-parameters have no closed posterior, "
+            f"got {sampler!r}; try leaving it out"
+        )
+    if sampler == "closed" and prior:
+        raise ValueError("expected the default Gaussian prior for sampler='closed', got others; try sampler='nuts'")
+    return sampler or "nuts"
 
 
-def _numbers(problem: Problem) -> Numbers:
-    return numbers(problem.equations, problem.basis, problem.action, problem.weights, problem.prior)
+def _numbers(problem: Problem, eq: Equations) -> Numbers:
+    return numbers(eq, problem.factors, problem.action, problem.weights, problem.prior)
 
 
-def _tree(
-    problem: Problem,
-    posterior: dict[str, np.ndarray],
-    stats: dict[str, np.ndarray],
-    before: dict[str, np.ndarray],
-    key: jax.Array,
-) -> xr.DataTree:
-    predictions = predict(problem.metric, posterior, problem.action, problem.weights)
-    return label_tree(problem, posterior, stats, before, predictions, _provenance(problem, key))
+def _structured(
+    key: jax.Array, problem: Problem, eq: Equations, laws: dict[str, Any], warmup: int, *, chains: int, draws: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Physical couplings of an action whose prior has structure, statistics, and the prior's draws."""
+    given = marginal(eq, problem.prior)
+    action = problem.action
+    assert is_structured(action)
+    after, stats, before = sample_structured(
+        key, action, given, _scaled_points(problem), laws, chains=chains, warmup=warmup, draws=draws
+    )
+    q = problem.quadratic
+    quartic = before.pop("quartic_scaled")
+    theta_before = np.concatenate([np.broadcast_to(problem.prior.centre2, (*quartic.shape[:2], q)), quartic], axis=-1)
+    theta_before[..., :q] -= quartic @ problem.prior.shift.T
+    return {**_couplings(problem, after.pop("theta")), **after}, stats, {**_couplings(problem, theta_before), **before}
+
+
+def _scaled_points(problem: Problem) -> Matrix:
+    return np.asarray(problem.points, dtype=float)
+
+
+def _couplings(problem: Problem, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Physical couplings by name, and lam, from scaled ones, (chain, draw, term)."""
+    physical = theta / problem.factors
+    edges = np.cumsum([count for _, count in problem.names])[:-1]
+    values = dict(zip((name for name, _ in problem.names), np.split(physical, edges, axis=-1), strict=True))
+    to_lam = gauge_map(problem.action, problem.weights)
+    if to_lam is not None:
+        values["lam"] = np.tensordot(physical[..., problem.quadratic :], to_lam, axes=(-1, -1))
+    return values
+
+
+def _scaled(problem: Problem, posterior: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([posterior[name] for name, _ in problem.names], axis=-1) * problem.factors
+
+
+def _predictions(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Correlators of the draws by diagrams, where the action is quartic and the points are few."""
+    count = len(problem.points)
+    if problem.action.degree > 4 or count > _PREDICT_POINTS or problem.data is None or 4 not in problem.data.cumulants:
+        return {}
+    names = problem.action.quadratic_blocks(count)
+    q = np.concatenate([posterior[name] for name in names], axis=-1) @ dense(problem.action.quadratic(count), count)
+    fixed = problem.action.fixed(count)
+    if fixed is not None:
+        pairs = sorted_tuples(count, 2)
+        q = q + np.where(pairs[:, 0] == pairs[:, 1], 0.5, 1.0) * fixed[tuple(pairs.T)]
+    return predict(problem.two_point, {**posterior, "q": q}, problem.action, problem.weights)
 
 
 def _provenance(problem: Problem, key: jax.Array) -> dict[str, Any]:
     packages = {name: version(name) for name in ("jax", "numpyro", "arviz", "numpy")}
+    about = {} if problem.data is None else {k: str(v) for k, v in problem.data.about.items()}
     return {
-        "action": type(problem.action).__name__,
+        **action_words(problem.action),
         "metric_from": problem.metric_from,
         "networks": float(problem.equations.networks),
         "key": str(np.asarray(jax.random.key_data(key)).tolist()),
         "python": sys.version.split()[0],
         **{f"{name}_version": number for name, number in packages.items()},
-        **{k: str(v) for k, v in problem.data.about.items()},
+        **about,
     }

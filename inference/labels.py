@@ -1,12 +1,13 @@
 """Names on the arrays of a fit, put on in one place: dims, coordinates and groups of the tree ArviZ reads.
 
 `x`, `y` carry the integer labels of the points; two- and four-point functions live on `pair` and `quad` of sorted
-tuples, u on `ordered_pair`, v on `cross_pair`, labelled "0,1", "0,0,1,2". Where the points are, x_position(x, axis),
-and the tuples as integers, pair_x1, pair_x2, x1..x4, stand in `observed_data` and `constant_data`: ArviZ stacks the
-variables of a group of draws and refuses coordinates that only some of them have.
+tuples, u on `ordered_pair`, v on `cross_pair`, labelled "0,1", "0,0,1,2"; couplings of a lattice on the displacement,
+`q_step`, `u_step`, `v_step`. Where the points are, x_position(x, axis), and the tuples as integers, pair_x1, pair_x2,
+x1..x4, stand in `observed_data` and `constant_data`: ArviZ stacks the variables of a group of draws and refuses
+coordinates that only some of them have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,50 +15,66 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from ..models.actions import gauge
 from ..models.combinatorics import sorted_tuples
 from ..models.diagrams import non_gaussianity
 from ..models.exact import exact, known_orders
+from ..models.lattice_actions import TranslationInvariant
 from ..models.types import Tuples
 from .basis import embed
-from .likelihood import gaussian_posterior
+from .likelihood import gauge_map
 from .measure import check_even
-from .problem import Problem
-from .score import gains
+from .problem import Problem, is_lattice
+from .score import Equations, gains
 
-__all__ = ["label_point", "label_tree"]
+__all__ = ["coupling_dims", "label_point", "label_tree"]
+
+_EPS_POINTS = 16  # whitening G4c takes M^4 numbers
 
 _DIMS = {
-    "q": ["pair"],
-    "g": ["x"],
-    "u": ["ordered_pair"],
-    "v": ["cross_pair"],
-    "g4": ["quad"],
-    "coupling": ["constant"],
     "lam": ["i", "x", "y"],
     "G2": ["pair"],
     "G4": ["quad"],
     "G4_loop": ["quad"],
-    "quadratic_white": ["pair"],
+    "G6": ["sextuple"],
+    "quadratic_white": ["quadratic_term"],
     "quartic_white": ["term"],
+    "quadratic": ["quadratic_term"],
+    "quartic": ["term"],
+    "amplitude": ["block"],
+    "length": ["block"],
+    "discrepancy": ["block"],
 }
+_PLAIN = {"q": "pair", "g": "x", "u": "ordered_pair", "v": "cross_pair", "g4": "quad", "g6": "sextuple"}
+
+
+def coupling_dims(problem: Problem) -> dict[str, tuple[str, Tuples]]:
+    """Names of all couplings -> the dim they live on and its labels; single numbers on `constant`."""
+    count, found = len(problem.points), {}
+    for name, labels in {**problem.action.quadratic_blocks(count), **problem.action.blocks(count)}.items():
+        if labels.shape[1] == 0:
+            found[name] = ("constant", labels)
+        else:
+            by_step = isinstance(problem.action, TranslationInvariant)
+            found[name] = (f"{name}_step" if by_step else _PLAIN[name], labels)
+    return found
 
 
 def label_tree(
     problem: Problem,
+    equations: Equations,
     posterior: Mapping[str, np.ndarray],
     stats: Mapping[str, np.ndarray],
     prior: Mapping[str, np.ndarray],
     predictions: Mapping[str, np.ndarray],
     provenance: Mapping[str, Any],
+    extra: Mapping[str, xr.Dataset],
 ) -> xr.DataTree:
     """The fit as an `xarray.DataTree` in the ArviZ schema (groups listed in `fit.py`)."""
-    points = np.asarray(problem.data.points)
-    coords = _coords(points, problem.action.blocks(len(points)))
+    coords, dims_of = _coords(problem)
 
     def group(values: Mapping[str, np.ndarray], *, draws: bool = True) -> xr.Dataset:
-        known = {name: np.asarray(v) for name, v in values.items() if name in _DIMS}
-        dims = {name: _DIMS[name] for name in known}
+        known = {name: np.asarray(v) for name, v in values.items() if name in dims_of}
+        dims = {name: dims_of[name] for name in known}
         used = {d for name in dims.values() for d in name}
         if not draws:
             return xr.Dataset({n: (dims[n], v) for n, v in known.items()}, coords=_select(coords, used))
@@ -65,79 +82,106 @@ def label_tree(
         labels = {name: value for name, value in _select(coords, used).items() if name in used}
         return made.assign_coords(labels)
 
-    observed = {"G2": problem.data.moment(2), "G4": problem.data.connected(4)}
-    errors = {"G2_error": problem.data.error(2, "moment"), "G4_error": problem.data.error(4)}
-    observed_set = group(observed, draws=False)
-    observed_set = observed_set.assign({n: (observed_set[n[:2]].dims, v) for n, v in errors.items()})
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": group(posterior),
-            "sample_stats": az.dict_to_dataset(dict(stats)),
-            "prior": group(prior),
-            "posterior_predictive": group(predictions),
-            "observed_data": observed_set,
-            "constant_data": _constants(problem, points, coords),
-            "correlators": problem.data.to_dataset(),
-        }
-    )
+    groups = {
+        "posterior": group(posterior),
+        "sample_stats": az.dict_to_dataset(dict(stats)),
+        "prior": group(prior),
+        "observed_data": _observed(problem, group),
+        "constant_data": _constants(problem, equations, coords),
+    }
+    if predictions:
+        groups["posterior_predictive"] = group(predictions)
+    if problem.data is not None:
+        groups["correlators"] = problem.data.to_dataset()
+    for name, dataset in extra.items():
+        groups[name] = (
+            dataset
+            if name not in groups
+            else groups[name].merge(dataset).assign_attrs({**groups[name].attrs, **dataset.attrs})
+        )
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
     for node in tree.children.values():
         node.attrs = {k: v for k, v in node.attrs.items() if isinstance(v, str | int | float)}
     return tree
 
 
+def _observed(problem: Problem, group: Callable[..., xr.Dataset]) -> xr.Dataset:
+    """G2 and G4 with one standard error, as far as they are measured, and the means of the terms of a fit to fields."""
+    data, seen = problem.data, problem.observed
+    found = xr.Dataset()
+    if data is not None:
+        values = {"G2": data.moment(2)} | ({"G4": data.connected(4)} if 4 in data.cumulants else {})
+        found = group(values, draws=False)
+        errors = {"G2_error": data.error(2, "moment")} | ({"G4_error": data.error(4)} if "G4" in values else {})
+        found = found.assign({n: (found[n[:2]].dims, v) for n, v in errors.items()})
+    if seen is not None:
+        found = found.assign({"T": ("term", seen.terms), "T_error": ("term", seen.errors)})
+    return found
+
+
 def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     """The couplings exact correlators determine, one number each: groups point, constant_data, correlators."""
-    points, q = np.asarray(problem.data.points), len(problem.basis.quadratic)
-    coords = _coords(points, problem.action.blocks(len(points)))
-    physical = problem.equations.estimate / problem.basis.factors
-    blocks = {name: len(labels) for name, labels in problem.action.blocks(len(points)).items()}
-    parts = np.split(physical, np.cumsum([q, *blocks.values()])[:-1])
-    values = dict(zip(("q", *blocks), parts, strict=True))
-    if "g4" not in values:
-        values["lam"] = gauge({name: values[name] for name in blocks}, problem.weights)
-    used = {d for name in values for d in _DIMS[name]}
-    point = xr.Dataset({name: (_DIMS[name], v) for name, v in values.items()}, coords=_select(coords, used))
+    coords, dims_of = _coords(problem)
+    q = problem.quadratic
+    physical = problem.equations.estimate / problem.factors
+    values = dict(
+        zip(
+            (name for name, _ in problem.names),
+            np.split(physical, np.cumsum([count for _, count in problem.names])[:-1]),
+            strict=True,
+        )
+    )
+    to_lam = gauge_map(problem.action, problem.weights)
+    if to_lam is not None:
+        values["lam"] = to_lam @ physical[q:]
+    used = {d for name in values for d in dims_of[name]}
+    point = xr.Dataset({name: (dims_of[name], v) for name, v in values.items()}, coords=_select(coords, used))
+    assert problem.data is not None
     eq = problem.equations
     constants = {
         "weights": ("x", problem.weights),
         "metric": (("x", "y"), problem.metric),
         "matrix": (("term", "term_too"), eq.matrix),
         "vector": ("term", eq.vector),
-        "factors": ("term", problem.basis.factors),
+        "factors": ("term", problem.factors),
     }
     attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.metric)[0], "quadratic_terms": q}
-    attrs["condition"] = float(np.linalg.cond(problem.basis.metric))
-    found = gains(eq, problem.rich, q)
-    attrs["gain"] = found.action[0]
-    if found.share is not None:
-        attrs["share"] = found.share[0]
+    attrs["condition"] = _condition(problem)
+    if problem.basis is not None:
+        found = gains(eq, problem.rich, q)
+        attrs["gain"] = found.action[0]
+        if found.share is not None:
+            attrs["share"] = found.share[0]
     constant = xr.Dataset(constants, coords=_select(coords, {"x", "y"}), attrs=attrs)
     tree = xr.DataTree.from_dict({"point": point, "constant_data": constant, "correlators": problem.data.to_dataset()})
     tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
     return tree
 
 
-def _coords(points: np.ndarray, labels: Mapping[str, Tuples]) -> dict[str, Any]:
+def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Coordinates by name, those off their own dim as (dim, values), and the dims of every variable."""
+    points, couplings = problem.points, coupling_dims(problem)
     count = len(points)
-    pairs, quads = sorted_tuples(count, 2), sorted_tuples(count, 4)
     coords: dict[str, Any] = {
         "x": np.arange(count),
         "y": np.arange(count),
         "i": np.arange(4),
         "x_position": (("x", "axis"), points),
-        "pair": _names(pairs),
-        "quad": _names(quads),
-        "pair_x1": ("pair", pairs[:, 0]),
-        "pair_x2": ("pair", pairs[:, 1]),
-        **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)},
+        "block": np.array(["g", "u", "v"], dtype=object),
     }
-    for name, dim in (("u", "ordered_pair"), ("v", "cross_pair")):
-        if name in labels:
-            coords[dim] = _names(labels[name])
-            coords[f"{dim}_x"] = (dim, labels[name][:, 0])
-            coords[f"{dim}_y"] = (dim, labels[name][:, 1])
-    return coords
+    if problem.data is not None or "pair" in {dim for dim, _ in couplings.values()}:
+        pairs = sorted_tuples(count, 2)
+        coords |= {"pair": _names(pairs), "pair_x1": ("pair", pairs[:, 0]), "pair_x2": ("pair", pairs[:, 1])}
+    if (problem.data is not None and 4 in problem.data.cumulants) or "g4" in couplings:
+        quads = sorted_tuples(count, 4)
+        coords |= {"quad": _names(quads), **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)}}
+    for dim, labels in couplings.values():
+        if dim not in coords and dim != "constant":
+            coords[dim] = _names(labels)
+            if dim in ("ordered_pair", "cross_pair"):
+                coords[f"{dim}_x"], coords[f"{dim}_y"] = (dim, labels[:, 0]), (dim, labels[:, 1])
+    return coords, {**_DIMS, **{name: [dim] for name, (dim, _) in couplings.items()}}
 
 
 def _names(tuples: Tuples) -> np.ndarray:
@@ -154,51 +198,71 @@ def _select(coords: Mapping[str, Any], dims: set[str]) -> dict[str, Any]:
     return out
 
 
-def _constants(problem: Problem, points: np.ndarray, coords: Mapping[str, Any]) -> xr.Dataset:
-    """Points, weights, metric and the estimating equations; what the full quartic says beside the action."""
-    eq = problem.equations
-    q = len(problem.basis.quadratic)
-    centre, covariance = gaussian_posterior(eq, problem.prior)
+def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr.Dataset:
+    """Points, weights, metric and the estimating equations; what the full quartic says beside the action.
+
+    The gain and the equations of all quartic terms are those of score matching, whatever the method.
+    """
+    q, score = problem.quadratic, problem.equations
     values: dict[str, Any] = {
         "weights": ("x", problem.weights),
-        "metric": (("x", "y"), problem.metric),
+        "x_position": (("x", "axis"), problem.points),
         "matrix": (("term", "term_too"), eq.matrix),
         "vector": ("term", eq.vector),
         "noise": (("term", "term_too"), eq.noise),
-        "factors": ("term", problem.basis.factors),
-        "sandwich": (("term", "term_too"), eq.sandwich),
-        "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
-        "sandwich_error": ("term", np.sqrt(np.diag(eq.sandwich))),
+        "factors": ("term", problem.factors),
         "estimate": ("term", eq.estimate),
-        "closed_mean": ("term", centre / problem.basis.factors),
-        "closed_sd": ("term", np.sqrt(np.diag(covariance)) / problem.basis.factors),
+        "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
         "prior_mean": ("term", problem.prior.mean),
         "prior_factor": (("term", "term_too"), problem.prior.factor),
     }
-    attrs: dict[str, Any] = {"quadratic_terms": q}
-    found = gains(eq, problem.rich, q)
+    sandwich = eq.sandwich
+    values |= {
+        "sandwich": (("term", "term_too"), sandwich),
+        "sandwich_error": ("term", np.sqrt(np.diag(sandwich))),
+    }
+    count = len(problem.points)
+    if is_lattice(problem.action):
+        values["two_point"] = ("x", problem.two_point[0])
+    else:
+        values["metric"] = (("x", "y"), problem.metric)
+    if problem.modes is not None:
+        values["modes"] = (("x", "site"), problem.modes)
+    attrs: dict[str, Any] = {"quadratic_terms": q, "dof": eq.dof, "condition": _condition(problem)}
+    found = gains(score, problem.rich, q)
     for name, number in (("gain", found.action), ("gain_full", found.full), ("share", found.share)):
         if number is not None:
             attrs[name], attrs[f"{name}_error"] = number
-    if problem.rich is not None and problem.rich_basis is not None:
-        theta = embed(problem.basis, problem.rich_basis).T @ eq.estimate
-        values["force"] = ("quad", (problem.rich.matrix @ theta)[q:])
-        values["laplacian"] = ("quad", problem.rich.vector[q:])
+    if problem.rich is not None and problem.rich_basis is not None and problem.basis is not None:
+        pairs = len(problem.rich_basis.pairs)
+        theta = embed(problem.basis, problem.rich_basis).T @ score.estimate
+        values["score_estimate"] = ("term", score.estimate)
+        values["force"] = ("quad", (problem.rich.matrix @ theta)[pairs:])
+        values["laplacian"] = ("quad", problem.rich.vector[pairs:])
         values["rich_matrix"] = (("rich", "rich_too"), problem.rich.matrix)
         values["rich_noise"] = (("rich", "rich_too"), problem.rich.noise)
         values["rich_embed"] = (("term", "rich"), embed(problem.basis, problem.rich_basis))
-    rows = problem.data.rows.get("connected", {}).get(4)
-    attrs["eps4"], attrs["eps4_error"] = non_gaussianity(problem.data.connected(4), rows, problem.metric)
-    if any(order in problem.data.moments for order in (1, 3)):
-        attrs["odd_p"] = check_even(problem.data)
-    attrs["condition"] = float(np.linalg.cond(problem.basis.metric))
-    model = problem.data.model
-    attrs["dof"] = eq.dof
-    if np.isfinite(problem.data.networks) and 4 in known_orders(model):
-        truth = exact(model, points, orders=(2, 4))
+    data = problem.data
+    if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
+        rows = data.rows.get("connected", {}).get(4)
+        attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
+    if problem.observed is not None:
+        attrs["odd_p"] = problem.observed.odd_p
+    elif data is not None and any(order in data.moments for order in (1, 3)):
+        attrs["odd_p"] = check_even(data)
+    if data is not None and np.isfinite(data.networks) and 4 in known_orders(data.model) and 4 in data.cumulants:
+        truth = exact(data.model, problem.points, orders=(2, 4))
         values["G2_exact"] = ("pair", truth.connected(2))
         values["G4_exact"] = ("quad", truth.connected(4))
-        distance = (problem.data - truth).chi2(2, 4)
+        distance = (data - truth).chi2(2, 4)
         attrs |= {"exact_chi2": distance.value, "exact_dof": distance.dof, "exact_p": distance.p}
     dims = {d for v in values.values() for d in ((v[0],) if isinstance(v[0], str) else v[0])}
-    return xr.Dataset(values, coords=_select(coords, dims), attrs=attrs)
+    chosen = {name: c for name, c in _select(coords, dims).items() if name not in values}
+    made = xr.Dataset(values, coords=chosen, attrs=attrs)
+    return made.set_coords("x_position")
+
+
+def _condition(problem: Problem) -> float:
+    """Condition number of K in units of the standard deviations."""
+    scale = np.sqrt(np.diag(problem.two_point))
+    return float(np.linalg.cond(problem.two_point / np.outer(scale, scale)))

@@ -3,8 +3,7 @@
 The estimating equations of score matching are, for n networks, Gaussian: b - A theta ~ N(0, B/n), B their covariance
 over networks at a pilot. With priors on theta this is a generalised posterior whose width is calibrated by the
 sandwich, not a likelihood of the fields: it exists for actions unbounded below too. statistics: Bissiri et al.
-    arXiv:1306.6430.
-The default prior is worth one network (prior.py).
+    arXiv:1306.6430. The default prior is worth one network (prior.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,24 +15,33 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ..models.actions import AbstractAction, gauge
+from ..models.actions import AbstractAction, Bilocal, bilocal_blocks, gauge
 from ..models.networks import nearest
 from ..models.types import Matrix, Vector
-from .basis import Basis
 from .prior import Prior, default_prior, wick_covariance
 from .score import Equations
 
-__all__ = ["Numbers", "Prior", "coupling_model", "default_prior", "gaussian_posterior", "numbers", "wick_covariance"]
+__all__ = [
+    "Numbers",
+    "Prior",
+    "coupling_model",
+    "default_prior",
+    "gauge_map",
+    "gaussian_posterior",
+    "numbers",
+    "precision",
+    "wick_covariance",
+]
 
 SITES = ("quadratic", "quartic")
+_LAM_POINTS = 16  # beyond it lambda_i(x,y) is a table nobody reads, as large as the draws themselves
 
 
 def gaussian_posterior(eq: Equations, prior: Prior) -> tuple[Vector, Matrix]:
     """Mean and covariance of theta in closed form for the default prior: what NUTS must reproduce."""
-    noise = _precision(eq)
-    precision = eq.matrix.T @ noise @ eq.matrix + prior.precision
-    covariance = np.linalg.inv(precision)
-    return covariance @ (eq.matrix.T @ noise @ eq.vector + prior.precision @ prior.mean), covariance
+    noise, before = precision(eq), prior.precision
+    covariance = np.linalg.inv(eq.matrix.T @ noise @ eq.matrix + before)
+    return covariance @ (eq.matrix.T @ noise @ eq.vector + before @ prior.mean), covariance
 
 
 class Numbers(NamedTuple):
@@ -49,20 +57,20 @@ class Numbers(NamedTuple):
     observed: Vector
 
 
-def numbers(eq: Equations, basis: Basis, action: AbstractAction, weights: Vector, prior: Prior) -> Numbers:
-    """The numbers of `coupling_model`, equations whitened by B/n.
+def numbers(eq: Equations, factors: Vector, action: AbstractAction, weights: Vector, prior: Prior) -> Numbers:
+    """The numbers of `coupling_model`, equations whitened by B/n; `factors` as in `Terms`.
 
     Raises:
         ValueError: equations without statistical errors, or more of them than their covariance can carry.
     """
-    root = np.linalg.cholesky(_precision(eq)).T
-    to_lam = _gauge_map(action, weights)
+    root = np.linalg.cholesky(precision(eq)).T
+    to_lam = gauge_map(action, weights)
     return Numbers(
         prior.factor4,
         prior.factor2,
         prior.centre2,
         prior.shift,
-        basis.factors,
+        factors,
         to_lam,
         root @ eq.matrix,
         root @ eq.vector,
@@ -79,7 +87,7 @@ def coupling_model(
     `lam` (i, x, y); observed `equations`, whitened by B/n.
 
     Args:
-        names: quartic couplings in the order of the equations, (name, how many).
+        names: couplings in the order of the equations, quadratic ones first, (name, how many).
         override: site "quadratic" or "quartic" -> its prior.
 
     Raises:
@@ -113,28 +121,34 @@ def coupling_model(
             quadratic = quadratic + given.centre2 - given.shift @ quartic
         theta = jnp.concatenate([quadratic, quartic])
         physical = theta / given.factors
-        q = len(given.factor2)
-        numpyro.deterministic("q", physical[:q])
         for (name, _), a, b in zip(names, edges[:-1], edges[1:], strict=True):
-            numpyro.deterministic(name, physical[q + a : q + b])
+            numpyro.deterministic(name, physical[a:b])
         if given.to_lam is not None:
-            numpyro.deterministic("lam", jnp.tensordot(given.to_lam, physical[q:], axes=1))
+            numpyro.deterministic("lam", jnp.tensordot(given.to_lam, physical[len(given.factor2) :], axes=1))
         numpyro.sample("equations", dist.Normal(given.design @ theta, 1.0).to_event(1), obs=given.observed)
 
     return model
 
 
-def _gauge_map(action: AbstractAction, weights: Vector) -> np.ndarray | None:
-    """The linear map physical quartic couplings -> lambda_i(x,y), (i, x, y, coupling); None without a bilocal form."""
-    labels = action.blocks(len(weights))
-    if "g4" in labels:
+def gauge_map(action: AbstractAction, weights: Vector) -> np.ndarray | None:
+    """The linear map physical couplings -> lambda_i(x,y), (i, x, y, coupling).
+
+    None where a monomial is not bilocal, where there are more powers than four, or at too many points to write it down.
+    """
+    count = len(weights)
+    if action.degree > 4 or count > _LAM_POINTS:
         return None
-    sizes = [len(v) for v in labels.values()]
-    unit = np.split(np.eye(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
-    return np.moveaxis(gauge(dict(zip(labels, unit, strict=True)), weights), 0, -1)
+    table = action.monomials(count, weights)
+    rows = Bilocal().monomials(count, weights)
+    seen = table @ rows.T
+    if np.count_nonzero(seen) != np.count_nonzero(table):
+        return None
+    blocks = bilocal_blocks(count)
+    parts = np.split(seen, np.cumsum([len(v) for v in blocks.values()])[:-1], axis=1)
+    return np.moveaxis(gauge(dict(zip(blocks, parts, strict=True)), weights), 0, -1)
 
 
-def _precision(eq: Equations) -> Matrix:
+def precision(eq: Equations) -> Matrix:
     """Inverse of B/n; from d degrees of freedom the unbiased inverse carries (d - p - 1)/d (Hartlap factor)."""
     if np.isinf(eq.networks) or not np.any(eq.noise):
         raise ValueError(

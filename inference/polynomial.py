@@ -13,7 +13,7 @@ from ..models.combinatorics import rank, sorted_tuples
 from ..models.correlators import Correlators
 from ..models.types import Matrix, Vector
 
-__all__ = ["fit_polynomial"]
+__all__ = ["fit_polynomial", "polynomial_equations"]
 
 _RESOLUTION = 1e13
 
@@ -37,6 +37,31 @@ def fit_polynomial(data: Correlators, degree: int = 6, *, metric: Matrix | None 
         >>> g4 = 24 * fit_polynomial(truth, 6)[4][0]
         >>> round(float(g4 / (-truth.connected(4)[0] / truth.connected(2)[0] ** 4)), 3)
         1.048
+    """
+    matrix, vector = polynomial_equations(data, degree, metric=metric)
+    size = np.sqrt(np.diag(matrix))
+    scaled = matrix / np.outer(size, size)
+    condition = np.linalg.cond(scaled)
+    if not condition < _RESOLUTION:
+        raise ValueError(
+            f"expected couplings that double precision can tell apart (condition below {_RESOLUTION:.0e}), got "
+            f"{condition:.1e}; try a lower degree, fewer points or points further apart"
+        )
+    theta = np.linalg.solve(scaled, vector / size) / size
+    scale = np.sqrt(np.diag(data.tensor(2) if metric is None else np.asarray(metric, dtype=float)))
+    tables = {r: sorted_tuples(len(data.points), r) for r in range(2, degree + 1, 2)}
+    edges = np.cumsum([0, *map(len, tables.values())])
+    return {
+        r: theta[row : row + len(table)] / np.prod(scale[table], axis=1)
+        for (r, table), row in zip(tables.items(), edges, strict=False)
+    }
+
+
+def polynomial_equations(data: Correlators, degree: int, *, metric: Matrix | None = None) -> tuple[Matrix, Vector]:
+    """A and b of the full polynomial action in scaled fields, terms by degree, then sorted tuples.
+
+    Raises:
+        ValueError: an odd degree, a moment that is missing.
     """
     if degree < 2 or degree % 2:
         raise ValueError(f"expected an even degree of at least 2, got {degree}; try 6")
@@ -65,19 +90,7 @@ def fit_polynomial(data: Correlators, degree: int = 6, *, metric: Matrix | None 
         for (s, right), column in zip(tables.items(), edges, strict=False):
             there = slice(column, column + len(right))
             matrix[here, there] = _product(left, right, w, moments[r + s - 2], count)
-    size = np.sqrt(np.diag(matrix))
-    scaled = matrix / np.outer(size, size)
-    condition = np.linalg.cond(scaled)
-    if not condition < _RESOLUTION:
-        raise ValueError(
-            f"expected couplings that double precision can tell apart (condition below {_RESOLUTION:.0e}), got "
-            f"{condition:.1e}; try a lower degree, fewer points or points further apart"
-        )
-    theta = np.linalg.solve(scaled, vector / size) / size
-    return {
-        r: theta[row : row + len(table)] / np.prod(scale[table], axis=1)
-        for (r, table), row in zip(tables.items(), edges, strict=False)
-    }
+    return matrix, vector
 
 
 def _product(left: np.ndarray, right: np.ndarray, w: Matrix, moments: Vector, points: int) -> Matrix:

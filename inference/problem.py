@@ -6,47 +6,93 @@ array.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import comb
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..models.actions import AbstractAction, FullQuartic
+from ..models.actions import AbstractAction, Constant, FullQuartic, FullSextic, Modes
 from ..models.correlators import Correlators
-from ..models.exact import exact, known_orders
-from ..models.networks import Network
+from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.types import Matrix, Points, Vector
 from .basis import Basis, make_basis
+from .density import check_density
+from .direct import Observed, direct_equations
 from .ensembles import Ensemble
-from .likelihood import Prior, default_prior
 from .measure import MIN_NETWORKS, check_even, measure
+from .metric import choose_metric, over_translations
+from .modes import in_modes, leading_modes
+from .moments import MAX_COMPONENTS
+from .polynomial import polynomial_equations
+from .prior import Prior, default_prior
 from .samples import Samples
 from .score import Equations, equations
-from .structure import run
 from .tails import judge_tail
+from .terms import Terms, terms_of
 
-__all__ = ["Problem", "prepare"]
+__all__ = ["Problem", "is_lattice", "prepare"]
 
-_HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
 _STAND_IN = 65_536  # networks whose scatter stands for that of `as_if_n` of them
+_DENSE_POINTS = 24  # beyond it the metric is diagonal: A then costs a site at a time
+_LEAST_LATTICES = 100  # of configurations of a lattice, each of which averages over its sites
 _RICH_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """What a fit works on; `rich` are the equations of the full quartic action at the same pilot."""
+    """What a fit works on, in scaled fields; `rich` are the equations of the full quartic action at the same pilot.
 
-    data: Correlators
+    Attributes:
+        points: (point, axis); the numbers of the modes for an action of modes.
+        data: the correlators of the fit; None on a lattice too large for any.
+        source: the networks behind them, where there are any.
+        action: as asked for.
+        equations: A, b, B of score matching.
+        prior: on the scaled couplings.
+        factors: physical coupling = scaled coupling / factor, (term,).
+        weights: quadrature weights, (point,).
+        metric: W, (point, point).
+        two_point: K where it is not W, (point, point).
+        metric_from: where W came from.
+        basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
+        modes: rows of the modes, (mode, point), for an action of modes.
+    """
+
+    points: Points
+    data: Correlators | None
+    source: Any
     action: AbstractAction
-    basis: Basis
     equations: Equations
     prior: Prior
+    factors: Vector
     weights: Vector
     metric: Matrix
+    two_point: Matrix
     metric_from: str
-    rich_basis: Basis | None
-    rich: Equations | None
+    basis: Basis | None = None
+    observed: Observed | None = None
+    rich_basis: Basis | None = None
+    rich: Equations | None = None
+    modes: np.ndarray | None = None
+
+    @property
+    def quadratic(self) -> int:
+        """Number of quadratic terms, which come first."""
+        return len(self.prior.factor2)
+
+    @property
+    def names(self) -> tuple[tuple[str, int], ...]:
+        """All couplings in the order of the terms, (name, how many)."""
+        count = len(self.points)
+        blocks = {**self.action.quadratic_blocks(count), **self.action.blocks(count)}
+        return tuple((name, len(labels)) for name, labels in blocks.items())
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The same terms, to be evaluated on fields."""
+        return terms_of(self.action, self.metric, self.weights)
 
 
 def prepare(
@@ -64,8 +110,6 @@ def prepare(
     if not isinstance(action, AbstractAction):
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
     source = data.source if isinstance(data, Correlators) else data
-    points = np.asarray(data.points)
-    w = _check_weights(weights, len(points))
     networks = data.networks if isinstance(data, Correlators) else data.n
     if as_if_n is not None:
         data = _stand_in(data, as_if_n, key)
@@ -75,24 +119,41 @@ def prepare(
             "expected the number of networks behind a covariance, got infinitely many; try "
             "Correlators.from_arrays(..., networks=100_000)"
         )
-    if networks < MIN_NETWORKS[6]:
+    lattice = is_lattice(action)
+    least = _LEAST_LATTICES if lattice else MIN_NETWORKS[6]
+    if networks < least:
         raise ValueError(
-            f"expected at least {MIN_NETWORKS[6]} networks to fit couplings (sixth-order moments enter), "
-            f"got {networks:.0f}; try more networks, or inf.measure(data, orders=(2, 4)) for what so few can tell"
+            f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
+            "inf.few_networks(samples, key=key) for what so few can tell, or inf.measure(data, orders=(2, 4))"
         )
-    _check_density(getattr(data, "model", None), points)
-    chosen, metric_from, rest = _metric(data, source, metric)
-    make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
-    if rest is not None:
-        measured = measure(rest, progress=progress)
-    elif isinstance(data, Correlators):
-        measured = data
+    check_density(getattr(data, "model", None), np.asarray(data.points))
+    if lattice and isinstance(source, Samples):  # the multiple of the unit matrix drops out, and K only sets the prior
+        chosen, metric_from, rest = over_translations(source, action), "average over sites", None
     else:
-        measured = measure(data, progress=progress)
+        chosen, metric_from, rest = choose_metric(data, source, metric)
+    rest = data if rest is None else rest
+    modes = None
+    if isinstance(action, Modes):
+        if weights is not None:
+            raise ValueError("expected no quadrature weights for an action of modes, got some; try leaving them out")
+        modes, share = leading_modes(chosen, action.count)
+        exact_modes, networks_in_modes = in_modes(rest, modes)
+        rest = exact_modes if exact_modes is not None else networks_in_modes
+        source = networks_in_modes
+        chosen, metric_from = np.eye(action.count), f"{action.count} modes ({share:.1%} of the variance), {metric_from}"
+    assert rest is not None
+    points = np.asarray(rest.points)
+    w = _check_weights(weights, len(points))
+    common = {"points": points, "action": action, "weights": w, "metric_from": metric_from, "modes": modes}
+    if not _through_correlators(action, len(points)):
+        return _from_fields(rest, action, chosen, metric, prior_scale, common, progress)
+    make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
+    measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
     check_even(measured)
     basis = make_basis(action, chosen, w)
     prior = default_prior(basis, scale=prior_scale)
-    full = make_basis(FullQuartic(), chosen, w) if len(points) <= _RICH_POINTS else None
+    whole = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
+    full = make_basis(FullQuartic(), chosen, w) if len(points) <= _RICH_POINTS and whole else None
     eq, rich = equations(
         measured,
         basis,
@@ -102,45 +163,106 @@ def prepare(
         networks=as_if_n,
         progress=progress,
     )
-    return Problem(measured, action, basis, eq, prior, w, chosen, metric_from, full, rich)
+    return Problem(
+        data=measured,
+        source=measured.source if source is None else source,
+        equations=eq,
+        prior=prior,
+        factors=basis.factors,
+        metric=chosen,
+        two_point=chosen,
+        basis=basis,
+        rich_basis=full,
+        rich=rich,
+        **common,
+    )
 
 
-def _check_density(model: Any, points: Points) -> None:
-    """Refuse networks whose field has no smooth density on the points: Schwinger-Dyson equations then fail.
+def is_lattice(action: AbstractAction) -> bool:
+    """Whether all sites are alike, so that one field already averages over them."""
+    return isinstance(action, LatticePhi4) or (
+        isinstance(action, TranslationInvariant) and action.periodic and action.shape is not None
+    )
 
-    N neurons with p continuous parameters each reach a surface of dimension N p; the density of one neuron diverges,
-    that of one or two +-1 neurons ends in a step, where partial integration leaves a boundary term.
-    """
-    if type(model) is not Network:
-        return
-    continuous: list[str] = []
 
-    def values(key: jax.Array) -> dict[str, jax.Array]:
-        sites = run(model, jnp.asarray(points), key)
-        drawn = {n: s for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]}
-        continuous.extend(n for n, s in drawn.items() if not _discrete(s["fn"]))
-        return {n: s["value"] for n, s in drawn.items()}
+def _through_correlators(action: AbstractAction, points: int) -> bool:
+    """Small quartic actions are fitted to correlators of any maker, all others to the fields themselves."""
+    few = comb(points + 5, 6) <= MAX_COMPONENTS
+    return few and action.degree == 4 and action.fixed(points) is None
 
-    shapes = jax.eval_shape(values, jax.random.key(0))  # nothing is drawn, whatever the width
-    free = sum(int(np.prod(shapes[name].shape)) for name in set(continuous))
-    if free < len(points):
+
+def _from_fields(
+    rest: Any,
+    action: AbstractAction,
+    two_point: Matrix,
+    given: Matrix | None,
+    scale: float,
+    common: dict[str, Any],
+    progress: bool,
+) -> Problem:
+    """The problem of an action that is fitted to fields; `given` is a metric that was prescribed."""
+    points, w, lattice = common["points"], common["weights"], is_lattice(action)
+    source = rest.source if isinstance(rest, Correlators) else rest
+    if source is None:
+        if isinstance(rest, Correlators) and np.isinf(rest.networks):
+            return _from_moments(rest, action, two_point, scale, common)
         raise ValueError(
-            f"expected networks with at least as many continuous parameters as points, got {free} parameters for "
-            f"{len(points)} points, where the field has no density and no action; try more neurons or fewer points"
+            f"expected networks to fit {type(action).__name__} at {len(points)} points, got correlators without them; "
+            "try inf.fit(ensemble, ...) or inf.fit(samples, ...)"
         )
-    few = 2 if model.readout == "rademacher" else 1
-    if model.width <= few and model.output_bias == 0.0:
+    if not lattice:
+        make_basis(Constant(), two_point, w)  # refuses a singular Gram matrix
+    metric, where = two_point if given is None else np.asarray(given, dtype=float), common["metric_from"]
+    if given is None and (lattice or len(points) > _DENSE_POINTS):
+        metric, where = np.diag(np.diag(two_point)), f"variances ({where})"
+    terms = terms_of(action, metric, w)
+    if source.n < 2 * terms.size:
         raise ValueError(
-            f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {model.readout} for a smooth density, "
-            f"got width {model.width}, whose density diverges or ends in a step; try width={few + 1} or an output_bias"
+            f"expected at least {2 * terms.size} networks for the covariance of {terms.size} terms, got {source.n}; "
+            "try a smaller reach or action, or more networks"
         )
+    scaled = two_point / np.outer(terms.scale, terms.scale)
+    prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)
+    found, seen = direct_equations(
+        source, terms, pilot_precision=prior.precision, pilot_centre=prior.mean, progress=progress
+    )
+    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
+    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
+    return Problem(
+        data=data,
+        source=source,
+        equations=found,
+        prior=prior,
+        factors=terms.factors,
+        metric=metric,
+        two_point=two_point,
+        observed=seen,
+        **{**common, "metric_from": where},
+    )
 
 
-def _discrete(law: Any) -> bool:
-    """Whether a law has atoms; an affine map of a discrete one counts its image as continuous."""
-    while hasattr(law, "base_dist"):
-        law = law.base_dist
-    return bool(law.is_discrete)
+def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, scale: float, common: Any) -> Problem:
+    """The full sextic action from exact moments up to order ten."""
+    if not isinstance(action, FullSextic):
+        raise ValueError(
+            f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
+            "inf.fit(ensemble, ...)"
+        )
+    matrix, vector = polynomial_equations(data, 6, metric=metric)
+    terms = terms_of(action, metric, common["weights"])
+    prior = default_prior(terms, scale=scale)
+    zero = np.zeros_like(matrix)
+    eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
+    return Problem(
+        data=data,
+        source=None,
+        equations=eq,
+        prior=prior,
+        factors=terms.factors,
+        metric=metric,
+        two_point=metric,
+        **common,
+    )
 
 
 def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
@@ -160,28 +282,6 @@ def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
     return replace(data, source=stand_in)
-
-
-def _metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:
-    """The metric, where it came from, and the samples that remain when some were held out for it."""
-    points = len(data.points)
-    if metric is not None:
-        given = np.asarray(metric, dtype=float)
-        if given.shape != (points, points) or not np.allclose(given, given.T):
-            raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
-        return given, "given", None
-    network = getattr(data, "model", None)
-    if network is not None and 2 in known_orders(network):
-        return exact(network, np.asarray(data.points), orders=(2,)).tensor(2), "exact kernel", None
-    if isinstance(source, Ensemble):
-        fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
-        return fields.T @ fields / len(fields), "4096 further networks", None
-    if isinstance(source, Samples):
-        count = int(max(500, _HELD_OUT * source.n))
-        head, rest = source.split(count)
-        fields = head.read(0, count).astype(float)
-        return fields.T @ fields / count, f"the first {count} networks, held out", rest
-    return data.tensor(2, "moment"), "two-point function of the data", None
 
 
 def _check_weights(weights: Vector | None, points: int) -> Vector:

@@ -20,7 +20,7 @@ from numpyro.infer import NUTS
 from ..models.types import Matrix, Vector
 from .likelihood import SITES, Numbers, coupling_model
 
-__all__ = ["sample_posterior", "sample_prior"]
+__all__ = ["coordinates", "sample_closed", "sample_posterior", "sample_prior", "sites_at", "turned_model"]
 
 Names = tuple[tuple[str, int], ...]
 Laws = tuple[tuple[str, dist.Distribution], ...]
@@ -34,18 +34,38 @@ def sample_posterior(
 
     Args:
         key: `jax.random.key(seed)`.
-        names: quartic couplings, (name, how many).
+        names: couplings in the order of the terms, (name, how many).
         laws: priors that replace the default, (site, distribution).
         given: what the model is conditioned on.
         chains: chains run at once, begun twice as wide as the posterior, for R-hat.
         warmup: steps to find the step size, thrown away.
         draws: steps kept of each chain.
     """
-    origin, axes = _coordinates(given, dict(laws))
+    origin, axes = coordinates(given, dict(laws))
     start_key, run_key = jax.random.split(key)
     start = 2.0 * jax.random.normal(start_key, (chains, len(origin)))
     posterior, stats = _made(_nuts, names, laws, warmup, draws)(run_key, start, given, origin, axes)
     return {k: np.asarray(v) for k, v in posterior.items()}, {k: np.asarray(v) for k, v in stats.items()}
+
+
+def sample_closed(key: jax.Array, names: Names, given: Numbers, *, chains: int, draws: int) -> tuple[Draws, Draws]:
+    """Independent draws from the closed posterior of the default prior, laid out as chains; in double precision."""
+    origin, axes = coordinates(given, {})
+    unit = jax.random.normal(key, (chains, draws, len(origin)))
+    drawn = _made(_placed, names, ())(unit, given, origin, axes)
+    stats = {"lp": np.asarray(-0.5 * jnp.sum(unit**2, axis=-1))}
+    return {k: np.asarray(v) for k, v in drawn.items()}, stats
+
+
+def _placed(names: Names, laws: Laws) -> Callable[..., Any]:
+    """(unit (chain, draw, term), numbers, origin, axes) -> sites."""
+    turned = turned_model(names, laws)
+
+    @jax.jit
+    def run(unit: jax.Array, *arguments: Any) -> dict[str, jax.Array]:
+        return jax.lax.map(lambda chain: jax.vmap(lambda u: sites_at(turned, u, *arguments))(chain), unit)
+
+    return run
 
 
 def sample_prior(key: jax.Array, names: Names, laws: Laws, given: Numbers, *, draws: int) -> Draws:
@@ -54,7 +74,7 @@ def sample_prior(key: jax.Array, names: Names, laws: Laws, given: Numbers, *, dr
     return {name: np.asarray(value)[None] for name, value in drawn.items()}
 
 
-def _coordinates(given: Numbers, laws: dict[str, dist.Distribution]) -> tuple[Vector, Matrix]:
+def coordinates(given: Numbers, laws: dict[str, dist.Distribution]) -> tuple[Vector, Matrix]:
     """Sites = origin + axes unit, with unit ~ N(0, 1) under the posterior of the default prior."""
     q, size = len(given.factor2), given.design.shape[1]
     linear, offset = np.zeros((size, size)), np.zeros(size)  # theta = offset + linear sites, nothing replaced
@@ -92,8 +112,8 @@ def _ancestral(names: Names, laws: Laws) -> Callable[..., Any]:
     return jax.jit(jax.vmap(one, in_axes=(0, None)))
 
 
-def _nuts(names: Names, laws: Laws, warmup: int, draws: int) -> Callable[..., Any]:
-    """(key, start (chain, term), numbers, origin, axes) -> sites and statistics, each (chain, draw, ...)."""
+def turned_model(names: Names, laws: Laws) -> Callable[..., None]:
+    """The model of the couplings in coordinates `unit`, nearly a unit normal: (numbers, origin, axes) as arguments."""
     program = coupling_model(names, dict(laws))
     sites = [name if name in dict(laws) else f"{name}_white" for name in SITES]
 
@@ -103,6 +123,12 @@ def _nuts(names: Names, laws: Laws, warmup: int, draws: int) -> Callable[..., An
         with handlers.condition(data=dict(zip(sites, parts, strict=True))):
             program(given)
 
+    return turned
+
+
+def _nuts(names: Names, laws: Laws, warmup: int, draws: int) -> Callable[..., Any]:
+    """(key, start (chain, term), numbers, origin, axes) -> sites and statistics, each (chain, draw, ...)."""
+    turned = turned_model(names, laws)
     kernel = NUTS(turned, adapt_mass_matrix=False, dense_mass=False, target_accept_prob=0.8)
 
     @jax.jit
@@ -122,12 +148,16 @@ def _nuts(names: Names, laws: Laws, warmup: int, draws: int) -> Callable[..., An
 
         _, kept = jax.lax.scan(step, state, length=warmup + draws)
         unit, stats = jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), kept)
-        here = lambda unit: _values(handlers.substitute(turned, data={"unit": unit}), *arguments)  # noqa: E731
-        posterior = jax.vmap(jax.vmap(here))(unit)
-        del posterior["unit"]
-        return posterior, stats
+        return jax.vmap(jax.vmap(lambda u: sites_at(turned, u, *arguments)))(unit), stats
 
     return run
+
+
+def sites_at(turned: Callable[..., None], unit: jax.Array, *arguments: Any) -> dict[str, jax.Array]:
+    """All sites but the coordinates themselves at one place."""
+    values = _values(handlers.substitute(turned, data={"unit": unit}), *arguments)
+    del values["unit"]
+    return values
 
 
 def _values(program: Callable[..., Any], *arguments: Any) -> dict[str, jax.Array]:

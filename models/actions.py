@@ -37,6 +37,7 @@ __all__ = [
     "LowRankBilocal",
     "Modes",
     "SmoothBilocal",
+    "bilocal_blocks",
     "gauge",
     "identifiable",
 ]

@@ -1,0 +1,58 @@
+"""The metric W of score matching, fixed without looking at the data that are fitted.
+
+Once the action is truncated W decides what is estimated, so it is the exact kernel of the model, or the two-point
+function of further networks of the recipe, or of held-out networks of an array. On a lattice, where all sites are
+alike, W is a multiple of the unit matrix, and the multiple drops out.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..models.actions import AbstractAction
+from ..models.exact import exact, known_orders
+from ..models.types import Matrix
+from .ensembles import Ensemble
+from .samples import Samples
+
+__all__ = ["choose_metric", "over_translations"]
+
+_HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
+_HELD_LATTICES = 2000  # configurations whose two-point function sets the scale of the prior
+
+
+def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:
+    """The metric, where it came from, and the samples that remain when some were held out for it."""
+    points = len(data.points)
+    if metric is not None:
+        given = np.asarray(metric, dtype=float)
+        if given.shape != (points, points) or not np.allclose(given, given.T):
+            raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
+        return given, "given", None
+    network = getattr(data, "model", None)
+    if network is not None and 2 in known_orders(network):
+        return exact(network, np.asarray(data.points), orders=(2,)).tensor(2), "exact kernel", None
+    if isinstance(source, Ensemble):
+        fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
+        return fields.T @ fields / len(fields), "4096 further networks", None
+    if isinstance(source, Samples):
+        count = int(max(500, _HELD_OUT * source.n))
+        head, rest = source.split(count)
+        fields = head.read(0, count).astype(float)
+        return fields.T @ fields / count, f"the first {count} networks, held out", rest
+    return data.tensor(2, "moment"), "two-point function of the data", None
+
+
+def over_translations(source: Any, action: AbstractAction) -> Matrix:
+    """<phi_x phi_{x+r}> averaged over sites too, from the first configurations, (point, point)."""
+    points, shape = len(source.points), tuple(getattr(action, "shape", ()))
+    if prod(shape) != points:
+        raise ValueError(f"expected {prod(shape)} points for a lattice {shape}, got {points}; try another shape")
+    fields = source.read(0, min(source.n, _HELD_LATTICES)).astype(float).reshape(-1, *shape)
+    axes = tuple(range(1, fields.ndim))
+    power = np.mean(np.abs(np.fft.fftn(fields, axes=axes)) ** 2, axis=0)
+    by_step = np.real(np.fft.ifftn(power)) / power.size
+    sites = np.stack(np.unravel_index(np.arange(power.size), shape), axis=1)
+    step = (sites[None, :] - sites[:, None]) % np.array(shape)
+    return by_step[tuple(np.moveaxis(step, -1, 0))]
