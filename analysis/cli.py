@@ -5,6 +5,7 @@
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft check out/                                    the verdicts of a finished run
+    nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Exit status: 0 done, also where a check fails (the page says so); 1 from `check` where one fails; 2 bad input, or no
 fit is possible, with one line why; 130 interrupted. JAX is loaded when a command needs it: `nnft --help` is fast.
@@ -115,6 +116,33 @@ def _check(options: argparse.Namespace) -> int:
     for check in found.failed:
         print(f"\n{check.name}: {check.why}")
     return 1 if found.failed else 0
+
+
+def _recover(options: argparse.Namespace) -> int:
+    progress = _start(options)
+    import jax
+
+    from ..inference.recovery import recover
+    from .calibration import calibration_table, check_files, planted_named, write_calibration
+
+    given = {name: getattr(options, name) for name in ("n", "simulations", "draws", "seed")}
+    numbers = {name: _whole(name, text) for name, text in given.items() if text is not None}
+    n, key = numbers.pop("n", None), jax.random.key(numbers.pop("seed", 0))
+    check_files(options.output, force=options.force)
+    tree = recover(planted_named(options.planted, n=n), options.method, key=key, **numbers, progress=progress)
+    path = write_calibration(tree, options.output, force=options.force)
+    if not options.quiet:
+        print(calibration_table(tree))
+    print(path)
+    return 0
+
+
+def _whole(name: str, text: str) -> int:
+    """1000 or 1e3."""
+    value = _value(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31 or value != int(value):
+        raise ValueError(f"expected a whole number for --{name}, got {text!r}; try --{name} 1000")
+    return int(value)
 
 
 def _finish(options: argparse.Namespace, work: Any) -> int:
@@ -254,4 +282,21 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
 
     check = command("check", _check, "the verdicts of a finished run; exit status 1 if one fails")
     check.add_argument("folder", metavar="DIR", help="a folder that nnft run or nnft fit wrote")
+
+    recover = command(
+        "recover",
+        _recover,
+        "plant couplings, simulate fields, refit, and test whether the posterior is calibrated",
+        "Methods: exact, gold, reweighted, score, scalar and naive for chain and site; score, scalar and naive for "
+        "lat, rbf and mixture. The same seed plants the same fields for every method.",
+    )
+    recover.add_argument("planted", metavar="NAME", help="chain, site, mixture, lat or rbf")
+    recover.add_argument("--method", metavar="NAME", default="score", help="which posterior, default score")
+    recover.add_argument("--n", metavar="n", help="fields of each simulation")
+    recover.add_argument("--simulations", metavar="S", help="how often, default 1000")
+    recover.add_argument("--draws", metavar="L", help="draws of each posterior, default 255")
+    recover.add_argument("--seed", metavar="S", help="of all random numbers, default 0")
+    recover.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of table, figure and JSON")
+    recover.add_argument("--force", action="store_true", help="replace those of an earlier run in that folder")
+    recover.add_argument("--quiet", action="store_true", help="print the path of the JSON only")
     return parser, commands.choices

@@ -25,7 +25,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ..models.chain import draw_fields, kinetic, log_partition, statistics
-from ..models.shared import GammaScale
+from ..models.shared import AbstractScale, LogNormalScale
 from ..models.types import Matrix, Vector
 from .recovery import Recovery
 
@@ -117,12 +117,13 @@ def planted_site(*, n: int = 20_000, reference: int = 20) -> Recovery:
     return Recovery(made.names, made.prior, made.simulator, made.posteriors, about={**made.about, "planted": "site"})
 
 
-def scale_target(scale: Any, points: int) -> Vector:
+def scale_target(scale: AbstractScale, points: int) -> Vector:
     """(a, b) of S = a rho/2 + b rho^2, rho = phi K^-1 phi, that score matching finds for phi = sqrt(tau) K^1/2 z.
 
     A = [[E rho, 4 E rho^2], [4 E rho^2, 16 E rho^3]] and b = (M, (4M + 8) E rho), with E rho^k = E tau^k M (M+2) ..
     (M+2k-2). The second coupling is `models.mixture_coupling`.
 
+    >>> from nnft.models.shared import GammaScale
     >>> scale_target(GammaScale(0.05), 2).round(7).tolist()
     [1.0367063, -0.0049603]
     """
@@ -131,13 +132,16 @@ def scale_target(scale: Any, points: int) -> Vector:
     return np.linalg.solve(matrix, [float(points), (4.0 * points + 8.0) * rho[1]])
 
 
-def planted_mixture(*, n: int = 20_000, points: int = 4, variance: float = 0.05) -> Recovery:
-    """A Gaussian field of random Gamma scale, infinite width: no quartic action is true, its fitted one is known.
+def planted_mixture(*, n: int = 20_000, points: int = 4, scale: AbstractScale | None = None) -> Recovery:
+    """A Gaussian field of random scale, infinite width: no quartic action is true, yet the fitted one is known.
 
     The couplings (a, b) of S = a rho/2 + b rho^2 are fixed by `scale_target`; b < 0, so there is no likelihood, and no
-    prior is used. Fields are whitened by K, which is their metric W.
+    prior is used. Fields are whitened by K, which is their metric W. The default scale is log-normal of variance 0.05.
+
+    >>> planted_mixture(points=2).prior.round(4).tolist()
+    [1.0367, -0.0049]
     """
-    scale = GammaScale(variance)
+    scale = LogNormalScale(0.05) if scale is None else scale
 
     def simulator(key: jax.Array, theta: Any) -> Table:
         scale_key, field_key = jax.random.split(key)
@@ -152,7 +156,7 @@ def planted_mixture(*, n: int = 20_000, points: int = 4, variance: float = 0.05)
 
     flat = np.full(2, np.inf)
     posteriors = _score_posteriors(equations, np.zeros(2), flat)
-    about = {"planted": "mixture", "n": n, "points": points, "variance": variance}
+    about = {"planted": "mixture", "n": n, "points": points, "scale": str(scale), "prior": "fixed couplings"}
     return Recovery(("a", "b"), scale_target(scale, points), simulator, posteriors, about=about)
 
 

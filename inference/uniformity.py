@@ -4,7 +4,8 @@ n F(z) is binomial at each z; the band holds at each of the points z_i = i/K all
 tail exceeds gamma, and gamma is chosen so that uniform numbers leave it anywhere with the stated probability (T.
 Sailynoja, P. Burkner and A. Vehtari, Stat. Comput. 32 (2022) 32, arXiv:2103.10522). From one point to the next the
 counts are a Markov chain, N_{i+1} - N_i ~ Bin(n - N_i, (z_{i+1} - z_i)/(1 - z_i)), so that probability is a sum done
-exactly, and the terms added are those that leave: a p-value of 1e-30 is as accurate as one of 0.3.
+exactly, and the terms added are those that leave: a p-value of 1e-9 is as accurate as one of 0.3. Below 1e-12 the sum
+over the points of the chances to leave there, an upper bound, stands for it.
 """
 
 from functools import cache
@@ -17,6 +18,7 @@ from ..models.types import Vector
 __all__ = ["ecdf_band", "uniformity"]
 
 _POINTS = 200  # K: with more of them p changes by less than its own meaning
+_BOUND = 1e-14  # of gamma: below it bands are as wide as n, and no p-value needs digits
 
 
 def uniformity(values: np.ndarray) -> float:
@@ -107,6 +109,9 @@ def _escape(n: int, tail: float) -> float:
     low, high = _inside(n, tail)
     if np.any(low > high):
         return 1.0
+    if tail < _BOUND:
+        under = np.where(low > 0, bdtr(np.maximum(low - 1.0, 0.0), n, z), 0.0)
+        return float(np.sum(under + bdtrc(high, n, z)))
     log_factorial = gammaln(np.arange(n + 2.0) + 1.0)
     counts, mass, escaped, previous = np.zeros(1, int), np.ones(1), 0.0, 0.0
     for here, a, b in zip(z, low, high, strict=True):
