@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compare import compare as compare
     from .diagnostics import diagnose as diagnose
     from .experiment_page import run_experiment as run_experiment
     from .plots import plot_couplings as plot_couplings
@@ -13,14 +14,22 @@ if TYPE_CHECKING:
     from .plots import plot_prior_posterior as plot_prior_posterior
     from .plots import plot_schwinger_dyson as plot_schwinger_dyson
     from .plots import plot_trace_rank as plot_trace_rank
+    from .plots_predictive import plot_comparison as plot_comparison
+    from .plots_predictive import plot_predictive as plot_predictive
+    from .plots_predictive import plot_predictive_draws as plot_predictive_draws
+    from .predictive_checks import predictive as predictive
     from .report import load as load
     from .report import report as report
     from .report import summary as summary
+    from .rungs import rungs as rungs
+    from .sensitivity import loo as loo
+    from .sensitivity import prior_sensitivity as prior_sensitivity
     from .study import Study as Study
     from .study import run as run
 
 # The names load when first used: `nnft --help` lives in this room too and should not wait for JAX.
 _HOMES = {
+    "compare": "compare",
     "diagnose": "diagnostics",
     "run_experiment": "experiment_page",
     "plot_couplings": "plots",
@@ -28,9 +37,16 @@ _HOMES = {
     "plot_prior_posterior": "plots",
     "plot_schwinger_dyson": "plots",
     "plot_trace_rank": "plots",
+    "plot_comparison": "plots_predictive",
+    "plot_predictive": "plots_predictive",
+    "plot_predictive_draws": "plots_predictive",
+    "predictive": "predictive_checks",
     "load": "report",
     "report": "report",
     "summary": "report",
+    "rungs": "rungs",
+    "loo": "sensitivity",
+    "prior_sensitivity": "sensitivity",
     "Study": "study",
     "run": "study",
 }
@@ -47,7 +63,15 @@ def __dir__() -> list[str]:
 
 
 class _Room(ModuleType):
-    """Python binds the module `report` here once it is imported; `an.report` is the function all the same."""
+    """Python binds modules such as `report` here once imported; `an.report` is the function all the same."""
+
+    @property
+    def compare(self) -> Any:
+        return __getattr__("compare")
+
+    @compare.setter
+    def compare(self, module: ModuleType) -> None:
+        pass
 
     @property
     def report(self) -> Any:
@@ -55,6 +79,14 @@ class _Room(ModuleType):
 
     @report.setter
     def report(self, module: ModuleType) -> None:
+        pass
+
+    @property
+    def rungs(self) -> Any:
+        return __getattr__("rungs")
+
+    @rungs.setter
+    def rungs(self, module: ModuleType) -> None:
         pass
 
 

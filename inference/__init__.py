@@ -5,9 +5,13 @@ from .correlator_fit import vertex_design as vertex_design
 from .design import Design as Design
 from .design import design as design
 from .ensembles import Ensemble as Ensemble
+from .few import Few as Few
+from .few import few_networks as few_networks
+from .fields import sample_action as sample_action
 from .fit import fit as fit
 from .fit import model as model
 from .generating import generating as generating
+from .interpolate import interpolate as interpolate
 from .measure import measure as measure
 from .patterns import measure_patterns as measure_patterns
 from .polynomial import fit_polynomial as fit_polynomial

@@ -2,19 +2,23 @@
 
 G4c at tree level, with the one-loop term beside it as the size of what the tree leaves out (`models/diagrams.py`),
 and G2 from the gap equation G2^-1 = 2q + (1/2) V.K, the first-order Schwinger-Dyson equation with the metric K on the
-loop.
+loop. The six-point function, which no fit of a quartic action uses, comes from all diagrams of tree level and one loop
+(`predict_diagrams`); where the action is bounded below everything comes from fields drawn from it (`predict_fields`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ..models.actions import AbstractAction
-from ..models.combinatorics import sorted_tuples
-from ..models.diagrams import four_point, vertex
-from ..models.types import Matrix, Vector
+from ..models.combinatorics import connected_from_moments, sorted_tuples
+from ..models.diagrams import four_point, predicted, vertex
+from ..models.types import Matrix, Points, Vector
+from .fields import sample_action
 
-__all__ = ["predict", "quartic_coefficients"]
+__all__ = ["Predictions", "predict", "predict_diagrams", "predict_fields", "quartic_coefficients"]
 
 _DRAWS = 200  # draws a chain kept for predictions: their spread needs no more
 
@@ -54,3 +58,116 @@ def predict(
         inverse[..., b, a] += kept["q"][..., k]
     inverse += 0.5 * np.einsum("...abcd,cd->...ab", vertex(quartic, points), two_point)
     return {"G4": tree, "G4_loop": tree + loop, "G2": np.linalg.inv(inverse)[(..., *pairs.T)]}
+
+
+class Predictions(NamedTuple):
+    """One connected function for several draws of the couplings, each array (draw, component).
+
+    value: predicted; band: what the truncation is worth, zero where nothing is truncated; error: Monte Carlo error,
+    zero where nothing is drawn.
+    """
+
+    value: Matrix
+    band: Matrix
+    error: Matrix
+
+
+def predict_diagrams(
+    points: Points,
+    two_point: Matrix,
+    quartic: Matrix,
+    *,
+    sextic: Matrix | None = None,
+    orders: Sequence[int] = (4, 6),
+) -> dict[int, Predictions]:
+    """Tree level and one loop of every draw, the one-loop term's size as band.
+
+    Args:
+        points: (point, axis).
+        two_point: the full G2 on the lines, (point, point).
+        quartic: coefficients of the sorted quartic monomials, (draw, quad).
+        sextic: of the sextic ones, (draw, component).
+        orders: among 4 and 6; six-point functions at up to ten points.
+
+    Example, one site with <phi^2> = 1: G6c = 10 (24 g)^2 + ...
+
+        >>> found = predict_diagrams(np.zeros((1, 1)), np.eye(1), np.array([[0.001]]))
+        >>> round(float(found[6].value[0, 0] / (10 * 0.024**2)), 2)
+        0.89
+    """
+    rows = range(len(quartic))
+    made = [
+        predicted(
+            points,
+            quartic=quartic[k],
+            sextic=None if sextic is None else sextic[k],
+            two_point=two_point,
+            orders=tuple(orders),
+        )
+        for k in rows
+    ]
+    return {
+        r: Predictions(
+            np.stack([one.connected(r) for one in made]),
+            np.stack([one.about["band"][r] for one in made]),
+            np.zeros((len(made), len(made[0].connected(r)))),
+        )
+        for r in orders
+    }
+
+
+def predict_fields(
+    points: int,
+    quadratic: Matrix,
+    quartic: Matrix,
+    *,
+    key: jax.Array,
+    sextic: Matrix | None = None,
+    orders: Sequence[int] = (2, 4, 6),
+    chains: int = 256,
+    draws: int = 200,
+) -> dict[int, Predictions]:
+    """Connected functions of fields drawn from the action of every draw of its couplings; nothing is truncated.
+
+    Args:
+        points: M.
+        quadratic: coefficients of phi_a phi_b, a <= b, (draw, pair).
+        quartic: of the sorted quartic monomials, (draw, quad).
+        key: `jax.random.key(seed)`.
+        sextic: of the sextic ones, (draw, component).
+        orders: which connected functions, even.
+        chains: chains of `sample_action`; their spread gives the Monte Carlo error.
+        draws: fields of each chain.
+
+    Raises:
+        ValueError: a draw whose action is unbounded below.
+    """
+    found: dict[int, list[tuple[Vector, Vector]]] = {r: [] for r in orders}
+    everything = tuple(range(2, max(orders) + 1, 2))
+    for k, one in enumerate(jax.random.split(key, len(quartic))):
+        action = {2: quadratic[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]})
+        fields = sample_action(action, points=points, key=one, chains=chains, draws=draws).fields
+        by_chain = {r: np.prod(fields[..., sorted_tuples(points, r)], axis=-1).mean(axis=1) for r in everything}
+        means = {r: value.mean(axis=0) for r, value in by_chain.items()}
+        for r in orders:
+            whole = connected_from_moments(means, points, r, even=True)
+            # Jackknife over groups of chains, which are independent of each other.
+            groups = min(16, chains)
+            left = [
+                connected_from_moments(
+                    {s: np.delete(v, np.arange(g, chains, groups), axis=0).mean(axis=0) for s, v in by_chain.items()},
+                    points,
+                    r,
+                    even=True,
+                )
+                for g in range(groups)
+            ]
+            found[r].append((whole, np.sqrt((groups - 1) * np.var(left, axis=0))))
+    return {
+        r: Predictions(
+            np.stack([value for value, _ in pairs]),
+            np.zeros((len(pairs), len(pairs[0][0]))),
+            np.stack([error for _, error in pairs]),
+        )
+        for r, pairs in found.items()
+    }

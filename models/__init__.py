@@ -32,6 +32,7 @@ from .neurons import Erf as Erf
 from .neurons import Gauss as Gauss
 from .neurons import ReLU as ReLU
 from .neurons import Tanh as Tanh
+from .normalisability import boundedness as boundedness
 from .scalar import ScalarMode as ScalarMode
 from .scalar import ultraviolet as ultraviolet
 from .shared import GammaScale as GammaScale
