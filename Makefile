@@ -19,6 +19,9 @@ lint: ready  ## style, format, types
 proof: ready  ## coverage, calibration and efficiency with tight bands (up to an hour)
 	$(pytest) tests/proof -m proof
 
+rungs: ready  ## the table of the README: what each rung of the ladder of actions explains
+	$(python) -c "from nnft.analysis.rungs import update; update('README.md')"
+
 bench: ready  ## timings and memory
 	$(python) tests/benchmarks/run.py
 
@@ -37,4 +40,4 @@ ready:
 	@sh setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint proof bench notebooks lock ready
+.PHONY: help study test lint proof rungs bench notebooks lock ready
