@@ -8,8 +8,10 @@ log Z are the means and the Fisher matrix of (m2, lam). One site alone is the qu
 The integral over each site is a trapezoidal sum on equal steps, which for integrands analytic in a strip is exact but
 for exp(-2 pi times its width over the step): 32 nodes give log Z to 13 digits (lam = 0, the widest, takes 64). Fields
 drawn on that grid by the matrix's Markov chain have, for the same reason, every polynomial moment of the continuum to
-that accuracy, though they never leave the nodes. The functions of theta = (m2, lam) are JAX, for vmap and grad, and want double precision; `Chain`
-enters it by itself and hands out NumPy.
+that accuracy, though they never leave the nodes.
+
+The functions of theta = (m2, lam) are JAX, for vmap and grad, and want double precision; `Chain` enters it by itself and
+hands out NumPy.
 """
 
 from collections.abc import Callable
