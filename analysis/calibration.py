@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ from ..inference.planted import planted_chain, planted_mixture, planted_site
 from ..inference.recovery import JOINT, SHAPE, Recovery
 from ..inference.uniformity import ecdf_band
 from ..models.networks import nearest
-from .plots import _STYLE, BLUE, GREY, ORANGE
+from .canvas import BLUE, GREY, ORANGE, WIDTH, styled
 
 __all__ = [
     "LEVEL",
@@ -95,37 +94,37 @@ def calibration_table(tree: xr.DataTree) -> str:
     return "\n".join(lines)
 
 
+@styled
 def plot_calibration(tree: xr.DataTree) -> Figure:
     """Distribution of u minus the diagonal in its simultaneous band, a panel a coupling, and the coverages."""
     sbc, p, coverage = (_values(tree, group) for group in ("prior_sbc", "p_value", "coverage"))
     names = sorted(sbc, key=lambda name: (name != JOINT, float(p[name])))[:_PANELS]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.8, 1.6 * rows + 2.6), layout="constrained")
-        grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[1.0] * rows, 1.6])
-        simulations = sbc[JOINT].size
-        z, low, high = ecdf_band(simulations, LEVEL / len(names))
-        for k, name in enumerate(names):
-            panel = figure.add_subplot(grid[k // columns, k % columns])
-            u = np.sort(sbc[name].ravel())
-            strayed = np.searchsorted(u, z, side="right") / simulations - z
-            inside = bool(np.all((strayed >= low - z) & (strayed <= high - z)))
-            panel.fill_between(z, low - z, high - z, color=GREY, alpha=0.3, linewidth=0)
-            panel.axhline(0.0, color=GREY, linewidth=0.7)
-            panel.plot(z, strayed, color=BLUE if inside else ORANGE, drawstyle="steps-post")
-            panel.set_title(f"{name}, p = {float(p[name]):.2g}", loc="left")
-            panel.set_xticks([0, 0.5, 1])
-        panel = figure.add_subplot(grid[rows, :])
-        levels, few = tree["coverage"].dataset["level"].values, len(names) < 6
-        for name in names:
-            style: dict[str, Any] = {"color": BLUE, "marker": "o"} if name == JOINT else {"color": GREY, "marker": "."}
-            panel.plot(levels, coverage[name], linewidth=0.8, label=name if few else None, **style)
-        panel.plot([0.4, 1.0], [0.4, 1.0], color=ORANGE, linewidth=0.8, linestyle="--")
-        panel.set_xlabel("nominal coverage")
-        panel.set_ylabel("actual")
-        if few:
-            panel.legend()
+    figure = Figure(figsize=(WIDTH, 1.6 * rows + 2.6), layout="constrained")
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[1.0] * rows, 1.6])
+    simulations = sbc[JOINT].size
+    z, low, high = ecdf_band(simulations, LEVEL / len(names))
+    for k, name in enumerate(names):
+        panel = figure.add_subplot(grid[k // columns, k % columns])
+        u = np.sort(sbc[name].ravel())
+        strayed = np.searchsorted(u, z, side="right") / simulations - z
+        inside = bool(np.all((strayed >= low - z) & (strayed <= high - z)))
+        panel.fill_between(z, low - z, high - z, color=GREY, alpha=0.3, linewidth=0)
+        panel.axhline(0.0, color=GREY, linewidth=0.7)
+        panel.plot(z, strayed, color=BLUE if inside else ORANGE, drawstyle="steps-post")
+        panel.set_title(f"{name}, p = {float(p[name]):.2g}", loc="left")
+        panel.set_xticks([0, 0.5, 1])
+    panel = figure.add_subplot(grid[rows, :])
+    levels, few = tree["coverage"].dataset["level"].values, len(names) < 6
+    for name in names:
+        style: dict[str, Any] = {"color": BLUE, "marker": "o"} if name == JOINT else {"color": GREY, "marker": "."}
+        panel.plot(levels, coverage[name], linewidth=0.8, label=name if few else None, **style)
+    panel.plot([0.4, 1.0], [0.4, 1.0], color=ORANGE, linewidth=0.8, linestyle="--")
+    panel.set_xlabel("nominal coverage")
+    panel.set_ylabel("actual")
+    if few:
+        panel.legend()
     return figure
 
 

@@ -10,7 +10,7 @@ for exp(-2 pi times its width over the step): 32 nodes give log Z to 13 digits (
 drawn on that grid by the matrix's Markov chain have, for the same reason, every polynomial moment of the continuum to
 that accuracy, though they never leave the nodes.
 
-The functions of theta = (m2, lam) are JAX, for vmap and grad, and want double precision; `Chain` enters it by itself and
+The functions of theta = (m2, lam) are JAX, for vmap and grad, and want double precision; `Chain` enters it itself and
 hands out NumPy.
 """
 
