@@ -177,7 +177,7 @@ def model(
     problem = prepare(data, action, metric=metric, weights=weights, prior_scale=prior_scale)
     if is_structured(action):
         given = marginal(problem.equations, problem.prior)
-        return structured_program(action, given, _scaled_points(problem), dict(prior or {})).hyper
+        return partial(structured_program(action, problem.points, dict(prior or {})).hyper, given)
     return partial(coupling_model(problem.names, prior), _numbers(problem, problem.equations))
 
 
@@ -209,17 +209,13 @@ def _structured(
     action = problem.action
     assert is_structured(action)
     after, stats, before = sample_structured(
-        key, action, given, _scaled_points(problem), laws, chains=chains, warmup=warmup, draws=draws
+        key, action, given, problem.points, laws, chains=chains, warmup=warmup, draws=draws
     )
     q = problem.quadratic
     quartic = before.pop("quartic_scaled")
     theta_before = np.concatenate([np.broadcast_to(problem.prior.centre2, (*quartic.shape[:2], q)), quartic], axis=-1)
     theta_before[..., :q] -= quartic @ problem.prior.shift.T
     return {**_couplings(problem, after.pop("theta")), **after}, stats, {**_couplings(problem, theta_before), **before}
-
-
-def _scaled_points(problem: Problem) -> Matrix:
-    return np.asarray(problem.points, dtype=float)
 
 
 def _couplings(problem: Problem, theta: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,51 +15,55 @@ import numpyro.distributions as dist
 from numpyro import handlers
 
 from ..models.actions import LowRankBilocal, bilocal_blocks
-from ..models.types import Matrix, Vector
+from ..models.types import Matrix
 from .program import Marginal, Program, check_laws, with_quadratic
 
 __all__ = ["low_rank_program"]
 
 
-def low_rank_program(action: LowRankBilocal, given: Marginal, points: Matrix, laws: Mapping[str, Any]) -> Program:
+def low_rank_program(action: LowRankBilocal, points: Matrix, laws: Mapping[str, Any]) -> Program:
     """The program of the low-rank prior: g ~ its default sd, d ~ N(0, s^2), profiles standard normal."""
     check_laws(laws, ())
     count, rank = len(points), action.rank
     labels = bilocal_blocks(count)
-    u, v, scale = labels["u"], labels["v"], given.scale
-    free, across, level = scale[:count], float(np.median(scale[count:])) if count > 1 else 1.0, np.sqrt(count)
+    u, v, level = labels["u"], labels["v"], np.sqrt(count)
 
-    def before() -> None:
+    def across(given: Marginal) -> Any:
+        """Typical sd of a coupling of two points, for one network."""
+        return jnp.median(jnp.asarray(given.scale)[count:]) if count > 1 else 1.0
+
+    def before(given: Marginal) -> None:
         numpyro.sample("white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
-        numpyro.sample("strength", dist.Normal(0.0, across).expand([rank]).to_event(1))
+        numpyro.sample("strength", dist.Normal(0.0, across(given)).expand([rank]).to_event(1))
         for name in ("profile", "left", "right"):
             numpyro.sample(name, dist.Normal(0.0, 1.0).expand([rank, count]).to_event(2))
 
-    def quartic(values: dict[str, jax.Array]) -> jax.Array:
+    def quartic(given: Marginal, values: dict[str, jax.Array]) -> jax.Array:
         f, c, e = values["profile"], values["left"], values["right"]
-        couplings = [jnp.asarray(free) * values["white"]]
-        couplings.append(across * jnp.sum(c[:, u[:, 0]] * e[:, u[:, 1]], axis=0) / level)
+        couplings = [jnp.asarray(given.scale)[:count] * values["white"]]
+        couplings.append(across(given) * jnp.sum(c[:, u[:, 0]] * e[:, u[:, 1]], axis=0) / level)
         couplings.append(jnp.sum(values["strength"][:, None] * f[:, v[:, 0]] * f[:, v[:, 1]], axis=0))
         return jnp.concatenate(couplings)
 
-    def hyper() -> None:
+    def hyper(given: Marginal) -> None:
         with handlers.trace() as trace:
-            before()
-        off = quartic({n: s["value"] for n, s in trace.items() if s["type"] == "sample"}) - given.centre
+            before(given)
+        off = quartic(given, {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}) - given.centre
         numpyro.factor("data", -0.5 * off @ given.precision @ off)
 
-    def complete(values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        return {"theta": with_quadratic(given, quartic(values), key)}
+    def complete(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+        return {"theta": with_quadratic(given, quartic(given, values), key)}
 
-    def prior(values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        return {"quartic_scaled": quartic(values)}
+    def prior(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+        return {"quartic_scaled": quartic(given, values)}
 
-    return Program(hyper, before, complete, prior, _start(given, count, rank, u, v, free, across / level))
+    def start(given: Marginal) -> dict[str, Any]:
+        return _start(given, count, rank, u, v, float(across(given)) / level)
+
+    return Program(hyper, before, complete, prior, start)
 
 
-def _start(
-    given: Marginal, count: int, rank: int, u: np.ndarray, v: np.ndarray, free: Vector, unit: float
-) -> dict[str, Any]:
+def _start(given: Marginal, count: int, rank: int, u: np.ndarray, v: np.ndarray, unit: float) -> dict[str, Any]:
     """Leading products of the unrestricted estimate, its missing diagonals filled by the products themselves."""
     g, cross, square = np.split(given.centre, [count, count + len(u)])
     left, right = np.zeros((count, count)), np.zeros((count, count))
@@ -73,9 +77,9 @@ def _start(
         np.fill_diagonal(right, np.diag((vectors[:, order] * values[order]) @ vectors[:, order].T))
     size = np.sqrt(s[:rank] / unit)[:, None]
     return {
-        "white": jnp.asarray(g / free),
-        "strength": jnp.asarray(values[order] / count),
-        "profile": jnp.asarray(vectors[:, order].T * np.sqrt(count)),
-        "left": jnp.asarray(a[:, :rank].T * size),
-        "right": jnp.asarray(b[:rank] * size),
+        "white": g / given.scale[:count],
+        "strength": values[order] / count,
+        "profile": vectors[:, order].T * np.sqrt(count),
+        "left": a[:, :rank].T * size,
+        "right": b[:rank] * size,
     }

@@ -20,6 +20,9 @@ from .score import Equations
 __all__ = ["Marginal", "Program", "check_laws", "marginal", "with_quadratic"]
 
 
+Sites = dict[str, jax.Array]
+
+
 class Marginal(NamedTuple):
     """The Gaussian likelihood of the quartic couplings, N(quartic; centre, precision^-1), and quadratic given them.
 
@@ -60,13 +63,18 @@ def marginal(eq: Equations, prior: Prior) -> Marginal:
 
 
 class Program(NamedTuple):
-    """Model of what NUTS moves, with the likelihood; the same before the data; completion of a draw to all sites."""
+    """A prior with structure as functions of the data, so that one compiled program serves every fit of a shape.
 
-    hyper: Callable[[], None]
-    before: Callable[[], None]
-    complete: Callable[[dict[str, jax.Array], jax.Array], dict[str, jax.Array]]
-    prior: Callable[[dict[str, jax.Array], jax.Array], dict[str, jax.Array]]
-    start: dict[str, Any]
+    hyper: the NumPyro model (marginal) of what NUTS moves, with the likelihood; before: the same without it; complete:
+    (marginal, values, key) -> all sites of a draw, theta among them; prior: the same before the data, with the quartic
+    couplings as quartic_scaled; start: (marginal) -> where chains begin, by site.
+    """
+
+    hyper: Callable[[Marginal], None]
+    before: Callable[[Marginal], None]
+    complete: Callable[[Marginal, Sites, jax.Array], Sites]
+    prior: Callable[[Marginal, Sites, jax.Array], Sites]
+    start: Callable[[Marginal], dict[str, Any]]
 
 
 def with_quadratic(given: Marginal, quartic: jax.Array, key: jax.Array) -> jax.Array:

@@ -52,7 +52,7 @@ def smooth_kernel(points: Matrix, others: Matrix, name: str, length: Any) -> Any
     return 0.5 * (straight + jnp.exp(-0.5 * (square(x, q) + square(y, p)) / length**2))
 
 
-def smooth_program(action: SmoothBilocal, given: Marginal, points: Matrix, laws: Mapping[str, Any]) -> Program:
+def smooth_program(action: SmoothBilocal, points: Matrix, laws: Mapping[str, Any]) -> Program:
     """The program of the smooth prior; `laws` replace those of amplitude, length or discrepancy, one a block."""
     sites = HYPER if action.discrepancy else HYPER[:2]
     check_laws(laws, sites)
@@ -60,15 +60,19 @@ def smooth_program(action: SmoothBilocal, given: Marginal, points: Matrix, laws:
     counts = [len(bilocal_blocks(len(points))[name]) for name in blocks]
     edges = np.cumsum([0, *counts])
     parts = [slice(a, b) for a, b in pairwise(edges.tolist())]
-    size = np.array([np.median(given.scale[part]) for part in parts])
     reach = float(np.median(pdist(points))) if len(points) > 1 else 1.0
-    defaults = {
-        "amplitude": dist.LogNormal(jnp.log(0.1 * size), 2.0),
-        "length": dist.LogNormal(jnp.full(len(blocks), np.log(reach)), 0.7),
-        "discrepancy": dist.LogNormal(jnp.log(0.03 * size), 2.0),
-    }
 
-    def before() -> None:
+    def size(given: Marginal) -> jax.Array:
+        """Typical sd of each block's couplings for one network: what amplitudes are measured against."""
+        return jnp.stack([jnp.median(jnp.asarray(given.scale)[part]) for part in parts])
+
+    def before(given: Marginal) -> None:
+        unit = size(given)
+        defaults = {
+            "amplitude": dist.LogNormal(jnp.log(0.1 * unit), 2.0),
+            "length": dist.LogNormal(jnp.full(len(blocks), np.log(reach)), 0.7),
+            "discrepancy": dist.LogNormal(jnp.log(0.03 * unit), 2.0),
+        }
         for name in sites:
             law = laws.get(name, defaults[name])
             numpyro.sample(name, (law.expand([len(blocks)]) if law.shape() == () else law).to_event(1))
@@ -84,31 +88,35 @@ def smooth_program(action: SmoothBilocal, given: Marginal, points: Matrix, laws:
             covariance = covariance.at[part, part].set(block)
         return jnp.linalg.cholesky(covariance + 1e-12 * jnp.trace(covariance) / total * jnp.eye(total))
 
-    def solved(hyper: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def solved(given: Marginal, hyper: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         root = factor(hyper)
         inner = jnp.eye(len(root)) + root.T @ given.precision @ root
         return root, jnp.linalg.cholesky(inner), root.T @ (given.precision @ given.centre)
 
-    def hyper() -> None:
+    def hyper(given: Marginal) -> None:
         with handlers.trace() as trace:
-            before()
+            before(given)
         values = {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
-        _, inner, right = solved(values)
+        _, inner, right = solved(given, values)
         half = jax.scipy.linalg.solve_triangular(inner, right, lower=True)
         # log N(centre; 0, precision^-1 + L L^T) up to a constant.
         numpyro.factor("evidence", 0.5 * half @ half - jnp.sum(jnp.log(jnp.diag(inner))))
 
-    def complete(values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    def complete(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
         first, second = jax.random.split(key)
-        root, inner, right = solved(values)
+        root, inner, right = solved(given, values)
         z = jax.scipy.linalg.cho_solve((inner, True), right)
         noise = jax.random.normal(first, z.shape)
         quartic = root @ (z + jax.scipy.linalg.solve_triangular(inner.T, noise, lower=False))
         return {"theta": with_quadratic(given, quartic, second), **values}
 
-    def prior(values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    def prior(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
         root = factor(values)
         return {"quartic_scaled": root @ jax.random.normal(key, (len(root),)), **values}
 
-    start = {"amplitude": 0.1 * size, "length": np.full(len(blocks), reach), "discrepancy": 0.03 * size}
-    return Program(hyper, before, complete, prior, {name: jnp.asarray(start[name]) for name in sites})
+    def start(given: Marginal) -> dict[str, Any]:
+        unit = np.asarray(size(given))
+        values = {"amplitude": 0.1 * unit, "length": np.full(len(blocks), reach), "discrepancy": 0.03 * unit}
+        return {name: values[name] for name in sites}
+
+    return Program(hyper, before, complete, prior, start)
