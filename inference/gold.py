@@ -183,7 +183,8 @@ def log_likelihood(
         >>> from nnft.models.actions import Local
         >>> terms = terms_of(Local(), np.eye(1), np.ones(1))
         >>> pilot = np.array([0.5, 0.0])
-        >>> ref = Reference(pilot, np.ones(2), np.eye(2), np.ones((2, 2)), 2, 2.0, "rejection", 1.0)
+        >>> kept = np.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+        >>> ref = Reference(pilot, np.ones(2), np.eye(2), kept, 4, 4.0, "rejection", 1.0)
         >>> log_likelihood(terms, np.array([[2.0]]), pilot[None], ref).tolist()
         [[-2.0]]
     """

@@ -9,6 +9,7 @@ that is unbounded below has no density, no Z, and no reference.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +38,7 @@ REFERENCE_RATIO = 20.0  # reference fields per network: their noise then widens 
 LEAST_ACCEPTANCE = 0.005  # of rejection: below it chains are cheaper
 _BLOCK = 65_536  # fields summed at a time
 _KEPT = 8_192  # draws whose T is kept: they only correct log Z beyond second order
+_CONSTANT = 0.99  # share that reweighting leaves where the weights hardly vary
 _WORTH = 0.5  # share of the reference that reweighting must leave, else it is drawn again at the answer
 
 
@@ -95,17 +97,20 @@ def draw_reference(
     pilot = np.asarray(theta, dtype=float)
     if pilot.shape != (terms.size,) or not np.all(np.isfinite(pilot)):
         raise ValueError(f"expected a pilot of {terms.size} finite couplings, got shape {pilot.shape}; try a fit's")
-    if m < terms.size + 2:
-        raise ValueError(f"expected more reference fields than the {terms.size} terms, got {m}; try 20 per network")
+    if m < 4 * terms.size:
+        raise ValueError(
+            f"expected at least 4 reference fields for each of {terms.size} terms, got {m}; try 20 per network"
+        )
     stream = field_stream(terms, pilot, m, key=key, least_acceptance=least_acceptance)
-    evaluated = jax.jit(lambda fields: terms.values(fields))  # a lambda: bound methods are compared by content
+    parts = [(part.term, part.tuples, part.coefficient) for part in terms.parts]
+    counts = tuple((part.count, np.array_equal(part.term, np.arange(part.count))) for part in terms.parts)
     first, second = np.zeros(terms.size), np.zeros((terms.size, terms.size))
     thinned: list[np.ndarray] = []
-    block = min(_BLOCK, m)
+    block, kept = min(_BLOCK, m), max(kept, 4 * terms.size)  # the covariance of the kept draws has an inverse
     for start in range(0, m, block):
         count = min(block, m - start)
         with jax.enable_x64(True):
-            values = np.asarray(evaluated(stream.take(block)))[:count]
+            values = np.asarray(_values(parts, counts, stream.take(block) / terms.scale))[:count]
         first += values.sum(axis=0)
         second += values.T @ values
         if start < kept:
@@ -116,11 +121,27 @@ def draw_reference(
     return Reference(pilot, mean, fisher, np.concatenate(thinned), m, worth, stream.method, stream.acceptance)
 
 
-def log_partition(reference: Reference) -> Callable[[Float[Array, " term"]], Float[Array, ""]]:
-    """The function theta -> log Z(theta) - log Z(pilot), differentiable; call it in double precision.
+@partial(jax.jit, static_argnums=1)
+def _values(parts: list[Any], counts: tuple[tuple[int, bool], ...], fields: jax.Array) -> jax.Array:
+    """T_k of scaled fields, (network, term), as `Terms.values`: one program for all actions of the same shape.
 
-    Reweighting the kept draws, with their mean and covariance replaced by those of all m draws: without this control,
-    log <exp(-delta.T)> of a few thousand draws would be as noisy as they are few.
+    counts: of each part the number of its terms, and whether each is a single monomial.
+    """
+    phi, found = fields.T, []
+    for (term, tuples, coefficient), (count, single) in zip(parts, counts, strict=True):
+        value = coefficient[:, None] * phi[tuples[:, 0]]
+        for j in range(1, tuples.shape[1]):
+            value = value * phi[tuples[:, j]]
+        found.append(value if single else jax.ops.segment_sum(value, term, num_segments=count))
+    return jnp.concatenate(found).T
+
+
+def log_partition(reference: Reference) -> Callable[[Float[Array, " term"]], Float[Array, ""]]:
+    """The function theta -> log Z(theta) - log Z(pilot), differentiable and convex; call it in double precision.
+
+    Reweighting the kept draws, turned so that their mean and covariance are those of all m draws: as they stand, log
+    <exp(-delta.T)> of a few thousand draws would be as noisy as they are few. Tried and left out: the difference of the
+    covariances as a quadratic term, which is not convex and lets a sampler run away.
 
     Example, the shift of log Z at the pilot is zero and its slope -<T>:
         >>> ref = Reference(np.zeros(1), np.ones(1), np.eye(1), np.array([[0.0], [2.0]]), 2, 2.0, "rejection", 1.0)
@@ -128,30 +149,35 @@ def log_partition(reference: Reference) -> Callable[[Float[Array, " term"]], Flo
         >>> float(shift(jnp.zeros(1))), jax.grad(shift)(jnp.zeros(1)).tolist()
         (0.0, [-1.0])
     """
-    return lambda theta: log_ratio(theta, *parts_of(reference))
+    parts = parts_of(reference)
+    return lambda theta: log_ratio(theta, *parts)
 
 
-def parts_of(reference: Reference) -> tuple[Vector, Vector, Matrix, Float[np.ndarray, "draw term"]]:
-    """What `log_ratio` needs: pilot, mean, covariance beyond that of the kept draws, kept draws about their mean."""
+def parts_of(reference: Reference) -> tuple[Vector, Vector, Float[np.ndarray, "draw term"]]:
+    """What `log_ratio` needs: pilot, mean, and the kept draws about it with the covariance of all draws."""
     centred = reference.kept - reference.kept.mean(axis=0)
-    return reference.pilot, reference.mean, reference.fisher - centred.T @ centred / len(centred), centred
+    ours = np.linalg.cholesky(centred.T @ centred / len(centred))
+    turn = np.linalg.solve(ours.T, np.linalg.cholesky(reference.fisher).T)
+    return reference.pilot, reference.mean, centred @ turn
 
 
-def log_ratio(theta: Any, pilot: Any, mean: Any, beyond: Any, centred: Any) -> jax.Array:
+def log_ratio(theta: Any, pilot: Any, mean: Any, centred: Any) -> jax.Array:
     """The shift log Z(theta) - log Z(pilot) from `parts_of` a reference."""
     shift = theta - pilot
     exponents = -(centred @ shift)
     top = jax.lax.stop_gradient(exponents.max())
-    rest = jnp.log(jnp.mean(jnp.exp(exponents - top))) + top
-    return -shift @ mean + 0.5 * shift @ (beyond @ shift) + rest
+    return jnp.log(jnp.mean(jnp.exp(exponents - top))) + top - shift @ mean
 
 
 def weights_at(reference: Reference, theta: Vector) -> tuple[float, float]:
-    """What the reference is worth at theta: independent fields after reweighting, and Pareto k-hat of the weights."""
+    """What the reference is worth at theta: independent fields after reweighting, and Pareto k-hat of the weights.
+
+    Weights that hardly vary (worth 99 % or more) have no tail to speak of: their k-hat is -inf.
+    """
     exponents = -(reference.kept - reference.kept.mean(axis=0)) @ (np.asarray(theta) - reference.pilot)
     weights = np.exp(exponents - exponents.max())
     share = float(weights.mean() ** 2 / np.mean(weights**2))
-    return reference.effective * share, pareto_khat(weights)
+    return reference.effective * share, pareto_khat(weights) if share < _CONSTANT else -np.inf
 
 
 def gold_equations(terms: Terms, tbar: Vector, n: float, reference: Reference) -> Equations:
@@ -231,7 +257,7 @@ def settled_reference(
     *,
     key: jax.Array,
     ratio: float = 1.05 * REFERENCE_RATIO,
-    rounds: int = 4,
+    rounds: int = 12,
 ) -> tuple[Reference, Equations]:
     """A reference near the answer: drawn again at the Fisher step until reweighting to the answer costs less than half.
 
@@ -279,11 +305,14 @@ def settled_reference(
 
 
 def _toward(terms: Terms, pilot: Vector, answer: Vector, reference: Reference) -> Vector:
-    """The longest of the steps 1, 1/2, 1/4 ... of the way that reweighting can follow and that stays bounded."""
+    """The longest of the steps 1, 1/2, 1/4 ... of the way that reweighting can follow and that stays bounded.
+
+    Short steps move <T> straight to Tbar; long ones end at couplings that are unbounded.
+    """
     for power in range(12):
         theta = pilot + 0.5**power * (answer - pilot)
         worth, khat = weights_at(reference, theta)
-        if worth > 0.02 * reference.effective and khat < REFUSE_KHAT and boundedness_of(terms, theta).bounded:
+        if worth > _WORTH * reference.effective and khat < REFUSE_KHAT and boundedness_of(terms, theta).bounded:
             return theta
     raise ValueError(
         f"expected an answer whose action is bounded below, got {boundedness_of(terms, answer).why}; try "

@@ -84,19 +84,7 @@ class Rejection:
         root = np.linalg.inv(np.linalg.cholesky(_free_precision(terms, theta))).T
         interaction = [form for degree, form in forms_of(terms, theta).items() if degree > 2]
 
-        def propose(key: jax.Array) -> tuple[Any, ...]:
-            field_key, keep_key = jax.random.split(key)
-            phi = root @ jax.random.normal(field_key, (len(root), _BLOCK))
-            energy = jnp.zeros(_BLOCK)
-            for coefficient, tuples in interaction:
-                monomial = phi[tuples[:, 0]]
-                for j in range(1, tuples.shape[1]):
-                    monomial = monomial * phi[tuples[:, j]]
-                energy = energy + coefficient @ monomial
-            kept = jnp.log(jax.random.uniform(keep_key, (_BLOCK,))) < -energy
-            return phi.T * terms.scale, kept, energy.min(), jnp.abs(energy).max()
-
-        self._propose, self._key = jax.jit(propose), key
+        self._key, self._numbers = key, (root, terms.scale, interaction)
         self._tried = self._kept = 0
         self._waiting = self._draw()  # a first block tells the acceptance
 
@@ -107,7 +95,9 @@ class Rejection:
 
     def _draw(self) -> np.ndarray:
         with jax.enable_x64(True):
-            phi, kept, lowest, largest = map(np.asarray, self._propose(jax.random.fold_in(self._key, self._tried)))
+            phi, kept, lowest, largest = map(
+                np.asarray, _propose(jax.random.fold_in(self._key, self._tried), *self._numbers)
+            )
         if lowest < -_ROUND_OFF * largest:
             raise ValueError(
                 f"expected an interaction that is nowhere negative, got {float(lowest):.3g}; try least_acceptance=1, "
@@ -125,6 +115,23 @@ class Rejection:
         fields = np.concatenate(parts)
         self._waiting = fields[count:]
         return fields[:count]
+
+
+@jax.jit
+def _propose(key: jax.Array, root: jax.Array, scale: jax.Array, interaction: list[Any]) -> tuple[Any, ...]:
+    """Free fields, which of them are kept, the least S_int and the largest |S_int|; couplings are arguments, so that
+    another pilot needs no new program.
+    """
+    field_key, keep_key = jax.random.split(key)
+    phi = root @ jax.random.normal(field_key, (len(root), _BLOCK))
+    energy = jnp.zeros(_BLOCK)
+    for coefficient, tuples in interaction:
+        monomial = phi[tuples[:, 0]]
+        for j in range(1, tuples.shape[1]):
+            monomial = monomial * phi[tuples[:, j]]
+        energy = energy + coefficient @ monomial
+    kept = jnp.log(jax.random.uniform(keep_key, (_BLOCK,))) < -energy
+    return phi.T * scale, kept, energy.min(), jnp.abs(energy).max()
 
 
 class Chains:
