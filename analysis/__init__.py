@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .compare import compare as compare
     from .diagnostics import diagnose as diagnose
     from .experiment_page import run_experiment as run_experiment
+    from .methods import compare_methods as compare_methods
     from .plots import plot_couplings as plot_couplings
     from .plots import plot_four_point as plot_four_point
     from .plots import plot_prior_posterior as plot_prior_posterior
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # The names load when first used: `nnft --help` lives in this room too and should not wait for JAX.
 _HOMES = {
     "compare": "compare",
+    "compare_methods": "methods",
     "diagnose": "diagnostics",
     "run_experiment": "experiment_page",
     "plot_couplings": "plots",

@@ -29,6 +29,7 @@ from .score import Equations, gains
 __all__ = ["coupling_dims", "label_point", "label_tree"]
 
 _EPS_POINTS = 16  # whitening G4c takes M^4 numbers
+_TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gigabytes
 
 _DIMS = {
     "lam": ["i", "x", "y"],
@@ -207,20 +208,20 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
     values: dict[str, Any] = {
         "weights": ("x", problem.weights),
         "x_position": (("x", "axis"), problem.points),
-        "matrix": (("term", "term_too"), eq.matrix),
         "vector": ("term", eq.vector),
-        "noise": (("term", "term_too"), eq.noise),
         "factors": ("term", problem.factors),
         "estimate": ("term", eq.estimate),
         "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
         "prior_mean": ("term", problem.prior.mean),
-        "prior_factor": (("term", "term_too"), problem.prior.factor),
     }
-    sandwich = eq.sandwich
+    sandwich, factor = eq.sandwich, problem.prior.factor
     values |= {
-        "sandwich": (("term", "term_too"), sandwich),
         "sandwich_error": ("term", np.sqrt(np.diag(sandwich))),
+        "prior_sd": ("term", np.sqrt(np.sum(factor**2, axis=1))),
     }
+    if len(problem.factors) <= _TABLE_TERMS:
+        tables = {"matrix": eq.matrix, "noise": eq.noise, "sandwich": sandwich, "prior_factor": factor}
+        values |= {name: (("term", "term_too"), table) for name, table in tables.items()}
     count = len(problem.points)
     if is_lattice(problem.action):
         values["two_point"] = ("x", problem.two_point[0])
