@@ -30,6 +30,7 @@ _LEAST, _MOST = 20, 20_000
 _REJECTED = 1e-3  # a declared symmetry is refused at this p, the false-alarm rate of each
 _RANDOM_IMAGES = 9999  # of the networks, in the test of a symmetry
 _LARGEST_GROUP = 1000
+_EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
 _PAIRS = 6  # of G2 that are printed
 
 
@@ -278,6 +279,8 @@ def _table(f: Few) -> list[str]:
         f"  {name:<22} {c.estimate[k]:+.3g} +- {c.error[k]:.2g}, {f.level:.0%} within [{c.low[k]:.3g}, {c.high[k]:.3g}]"
         for k, name in enumerate(f.names)
     ]
+    if g.eps4 >= _EPS4_LIMIT:
+        lines.append(f"  eps4 >= {_EPS4_LIMIT:g}: do not speak of an action; intervals of couplings are too short here")
     lines.append("networks that would decide, at 3 sigma")
     lines.append(
         f"  eps4 as estimated      {_count(f.decided_by[0])};  as large as the bound: {_count(f.decided_by[1])}"

@@ -9,8 +9,10 @@ Score matching (`score.py`) with the two-point function C of the networks themse
 At a few hundred networks theta/se is neither normal nor Student's t: moments of order six enter, and theta and se are
 correlated. Its law is taken from Gaussian networks with the measured two-point function, drawn and fitted in the same
 way: with quantiles q of theta/se the interval is [theta - q_high se, theta - q_low se] (bootstrap-t, B. Efron and R.
-Tibshirani, An Introduction to the Bootstrap, 1993, ch. 12.5, parametric). Exact for Gaussian networks up to C. Averages
-over a group of permutations are taken network by network, before the spread is.
+Tibshirani, An Introduction to the Bootstrap, 1993, ch. 12.5, parametric). Exact for Gaussian networks up to C. Coverage
+measured at nominal .95 and 200 networks, bootstrap-t (t quantiles): planted lattice .96 (.91), cos and erf nets of
+width 2 to 10 .98 to .99 (.93 to .96); beyond eps4 = .3 it is lost: lattice g = .5 .915 (.88), ReLU width 5 .81 (.60).
+Averages over a group of permutations are taken network by network, before the spread is.
 """
 
 from typing import NamedTuple
