@@ -280,7 +280,7 @@ def _table(f: Few) -> list[str]:
         for k, name in enumerate(f.names)
     ]
     if g.eps4 >= _EPS4_LIMIT:
-        lines.append(f"  eps4 >= {_EPS4_LIMIT:g}: do not speak of an action; intervals of couplings are too short here")
+        lines.append(f"  eps4 >= {_EPS4_LIMIT:g}: do not speak of an action; intervals of couplings may be too short")
     lines.append("networks that would decide, at 3 sigma")
     lines.append(
         f"  eps4 as estimated      {_count(f.decided_by[0])};  as large as the bound: {_count(f.decided_by[1])}"

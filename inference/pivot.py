@@ -11,7 +11,7 @@ correlated. Its law is taken from Gaussian networks with the measured two-point 
 way: with quantiles q of theta/se the interval is [theta - q_high se, theta - q_low se] (bootstrap-t, B. Efron and R.
 Tibshirani, An Introduction to the Bootstrap, 1993, ch. 12.5, parametric). Exact for Gaussian networks up to C. Coverage
 measured at nominal .95 and 200 networks, bootstrap-t (t quantiles): planted lattice .96 (.91), cos and erf nets of
-width 2 to 10 .98 to .99 (.93 to .96); beyond eps4 = .3 it is lost: lattice g = .5 .915 (.88), ReLU width 5 .81 (.60).
+width 2 to 10 .98 to .99 (.93 to .96); at eps4 > .3 it can be lost: lattice g = .5 .915 (.88), ReLU width 5 .81 (.60).
 Averages over a group of permutations are taken network by network, before the spread is.
 """
 
