@@ -11,18 +11,34 @@ __all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinge
 
 def couplings_caption(fit: xr.DataTree) -> str:
     """For `plots.plot_couplings`, by action."""
-    posterior = group(fit, "posterior")
-    if "coupling" in posterior:
+    found = couplings(fit)
+    sites = {c.site for c in found}
+    if any(c.step for c in found):
+        return (
+            "Couplings by the displacement r between two sites, posterior mean with one standard deviation: g of "
+            "φ<sub>x</sub><sup>4</sup>, u(r) of φ<sub>x</sub>φ<sub>x+r</sub><sup>3</sup>, v(r) of "
+            "φ<sub>x</sub><sup>2</sup>φ<sub>x+r</sub><sup>2</sup>, each summed over all sites x."
+        )
+    if sites == {"coupling"}:
+        others = [c.html for c in couplings(fit, quadratic=True) if not c.where and c.site != "coupling"]
+        if others:
+            names = f"λ, {' and '.join(others)}"
+            return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
         return "Posterior density of the one coupling λ; shaded, its 89 % interval."
-    if "g4" in posterior:
+    if "g4" in sites:
         label, monomial = _example(fit)[:2]
+        below = (
+            " Below, the coefficients g<sub>abcdef</sub> of the sextic ones: they are in other units."
+            if "g6" in sites
+            else ""
+        )
         return (
             "Coefficients g<sub>abcd</sub> of the sorted monomials "
             "φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>, posterior mean with one standard deviation, sorted. "
             f"Row {label} belongs to {monomial}; a coefficient counts all orderings of its points, so that mixed ones "
-            "are larger."
+            f"are larger.{below}"
         )
-    if "u" not in posterior:
+    if "u" not in sites:
         return "λ(x) at each point, posterior mean with one standard deviation."
     where = "position" if group(fit, "constant_data").sizes["axis"] == 1 else "number"
     return (
@@ -37,15 +53,19 @@ def couplings_caption(fit: xr.DataTree) -> str:
 def four_point_caption(fit: xr.DataTree) -> str:
     """For `plots.plot_four_point`."""
     observed, constants = group(fit, "observed_data"), group(fit, "constant_data")
+    predicted = (
+        " Orange: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
+        "(tick) to tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, "
+        "and a bar that leaves the frame is cut."
+        if "posterior_predictive" in fit.children
+        else " Diagrams of this action are not computed, so that no prediction is drawn."
+    )
     known = "G4_exact" in constants
     label, _, places = _example(fit)
     text = (
         "The connected four-point function (fourth joint cumulant over networks), one row for each distinct "
         f"component, named where there is room ({label} is that of {places}), sorted by the "
-        f"{'exact' if known else 'measured'} value. Black: measured, with one standard error. Orange: what the "
-        "fitted quartic couplings predict with the two-point function on every line, from tree level (tick) to tree "
-        "plus one loop; the length of the bar is the size of the truncation, not a statistical error, and a bar "
-        "that leaves the frame is cut."
+        f"{'exact' if known else 'measured'} value. Black: measured, with one standard error.{predicted}"
     )
     if not known:
         return text

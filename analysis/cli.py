@@ -25,7 +25,15 @@ from .. import __version__
 
 __all__ = ["main"]
 
-OPTIONS = ("width", "points", "n", "seed", "action")  # settings with an option of their own; --set reaches every one
+OPTIONS = (
+    "width",
+    "points",
+    "n",
+    "seed",
+    "action",
+    "method",
+    "sampler",
+)  # settings with an option of their own; --set reaches every one
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -251,7 +259,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         _run,
         "draw networks, measure their correlators, fit the couplings, and write a page",
         "--set reaches every setting: readout, output_scale, output_bias, weight_scale, bias_scale, mass, cutoff, "
-        "alpha, space, prior_scale, weights, chains, warmup, draws; widths of the experiments hms-*. "
+        "alpha, space, prior_scale, weights, chains, warmup, draws; widths of the experiments hms-*; options of "
+        "actions: shape=[8,8], reach, periodic, kappa, rank, count, discrepancy. "
         "A study file holds the same names, one a line: net = 'cos', width = 50.",
     )
     run.add_argument(
@@ -268,12 +277,21 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         _fit,
         "fit the couplings of your own networks, an array (network, point), and write a page",
         "--set reaches prior_scale, weights, chains, warmup, draws; variable=phi names the array in a file of several, "
-        "dims=point,network says that it lies the other way round.",
+        "dims=point,network says that it lies the other way round; options of actions: shape=[8,8], reach, periodic, "
+        "kappa, rank, count, discrepancy. An action with a shape needs no points: nnft fit configs.npy "
+        "--action lattice_phi4 --set shape=[8,8] -o out/",
     )
     fit.add_argument("samples", metavar="FILE", help="a .npy, .npz, .nc or .zarr file")
-    fit.add_argument("--points", metavar="FILE", help="their input points: a file, or -3,-1,1,3")
+    fit.add_argument("--points", metavar="FILE", help="their input points: a file, or -3,-1,1,3; not of a lattice")
     for sub in (run, fit):
-        sub.add_argument("--action", metavar="NAME", help="constant, local, bilocal (default) or full_quartic")
+        sub.add_argument(
+            "--action",
+            metavar="NAME",
+            help="constant, local, translation_invariant, lattice_phi4, low_rank_bilocal, smooth_bilocal, bilocal "
+            "(default), full_quartic, full_sextic or modes",
+        )
+        sub.add_argument("--method", metavar="NAME", help="score (default), pseudo, gold or tree")
+        sub.add_argument("--sampler", metavar="NAME", help="nuts (default; closed beyond 1500 terms), closed or svi")
         sub.add_argument("--seed", metavar="S", help="of all random numbers, default 0")
         sub.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any setting; may be repeated")
         sub.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the page, made for it")

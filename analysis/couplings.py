@@ -1,7 +1,8 @@
 """The couplings of a fit one by one: each with its name, its posterior beside its prior, and how well it was sampled.
 
-The identifiable ones: g_a, u_ab, v_ab of a bilocal action, g_a of a local one, lambda of a constant one, g4_abcd of the
-full quartic one; the quadratic part q_ab on request. Intervals are equal-tailed and hold 89 %, ArviZ's default.
+The identifiable ones, by the names of the action: g_a, u_ab, v_ab of a bilocal action, g_abcd and g_abcdef of full
+ones, g, u(r), v(r) of a lattice by displacement r; the quadratic part and the hyper-parameters of a smooth prior on
+request. Intervals are equal-tailed and hold 89 %, ArviZ's default.
 """
 
 from typing import NamedTuple
@@ -10,14 +11,40 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-__all__ = ["INTERVAL", "QUARTIC", "Coupling", "couplings", "group", "indices"]
+from ..models.actions import AbstractAction
+from ..models.ladder import action_of
+from ..models.lattice_actions import LatticePhi4, TranslationInvariant
+from ..models.types import Matrix, Vector
 
-QUARTIC = ("coupling", "g", "u", "v", "g4")  # sites of all actions, in the order of their terms
+__all__ = [
+    "HYPER",
+    "INTERVAL",
+    "Coupling",
+    "action",
+    "couplings",
+    "draws_of",
+    "field_scale",
+    "group",
+    "hyper_parameters",
+    "indices",
+    "interaction_names",
+    "markov",
+    "quadratic_names",
+    "two_point",
+]
+
 INTERVAL = 0.89
+HYPER = ("amplitude", "length", "discrepancy")  # of the smooth prior, one a block of couplings
+_SYMBOLS = {"coupling": ("lambda", r"\lambda", "λ"), "kappa": ("kappa", r"\kappa", "κ"), "m2": ("m2", "m^2", "m²")}
+_HYPER_SYMBOLS = {"amplitude": ("a", "a"), "length": (r"\ell", "ℓ"), "discrepancy": ("d", "d")}
 
 
 class Coupling(NamedTuple):
-    """One coupling: its site, its point labels ("0,1"), and the numbers a table or a figure shows."""
+    """One coupling: its site, its labels ("0,1"), and the numbers a table or a figure shows.
+
+    where: point labels, empty for a single number; a displacement where `step`; the block of a hyper-parameter.
+    bias: what tree level leaves out, mean less truth, of a fit by method "tree"; else nan.
+    """
 
     site: str
     where: str
@@ -29,6 +56,8 @@ class Coupling(NamedTuple):
     prior_sd: float
     ess: float
     rhat: float
+    bias: float = float("nan")
+    step: bool = False
 
     @property
     def z(self) -> float:
@@ -37,18 +66,28 @@ class Coupling(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As in `fit["posterior"]`: u[0,1]; the one coupling of a constant action is lambda."""
-        return "lambda" if self.site == "coupling" else f"{self.site}[{self.where}]"
+        """As in `fit["posterior"]`: u[0,1]; u(1,0) of a displacement; the one quartic coupling is lambda."""
+        if self.step:
+            return f"{self.site}({self.where})" if self.where else "g"
+        return f"{self.site}[{self.where}]" if self.where else _SYMBOLS[self.site][0]
 
     @property
     def maths(self) -> str:
         """For a figure, in matplotlib's mathtext."""
-        return r"$\lambda$" if self.site == "coupling" else f"${self.site[0]}_{{{indices(self.where)}}}$"
+        if self.step:
+            return f"${self.site}({self.where})$" if self.where else "$g$"
+        if self.site in HYPER:
+            return f"${_HYPER_SYMBOLS[self.site][0]}_{self.where}$"
+        return f"${self.site[0]}_{{{indices(self.where)}}}$" if self.where else f"${_SYMBOLS[self.site][1]}$"
 
     @property
     def html(self) -> str:
         """For a page."""
-        return "λ" if self.site == "coupling" else f"{self.site[0]}<sub>{indices(self.where)}</sub>"
+        if self.step:
+            return f"{self.site}({self.where})".replace("-", "−") if self.where else "g"
+        if self.site in HYPER:
+            return f"{_HYPER_SYMBOLS[self.site][1]}<sub>{self.where}</sub>"
+        return f"{self.site[0]}<sub>{indices(self.where)}</sub>" if self.where else _SYMBOLS[self.site][2]
 
 
 def group(fit: xr.DataTree, name: str) -> xr.Dataset:
@@ -69,22 +108,89 @@ def indices(where: str) -> str:
     return "".join(parts) if all(len(part) == 1 for part in parts) else where
 
 
+def action(fit: xr.DataTree) -> AbstractAction:
+    """The action that was fitted."""
+    return action_of({str(name): value for name, value in fit.attrs.items()})
+
+
+def interaction_names(fit: xr.DataTree) -> list[str]:
+    """Names of the interaction's couplings in the order of the terms; at one point there are no u and v."""
+    return list(action(fit).blocks(group(fit, "constant_data").sizes["x"]))
+
+
+def quadratic_names(fit: xr.DataTree) -> list[str]:
+    """Names of the couplings of the quadratic part, which come first among the terms."""
+    return list(action(fit).quadratic_blocks(group(fit, "constant_data").sizes["x"]))
+
+
+def markov(fit: xr.DataTree) -> bool:
+    """Whether the draws are those of Markov chains, and not independent."""
+    return str(fit.attrs.get("sampler", "nuts")) == "nuts"
+
+
+def two_point(fit: xr.DataTree) -> Matrix:
+    """K of a fit, (point, point); on a lattice from its first row, the average over sites."""
+    constants = group(fit, "constant_data")
+    if "metric" in constants:
+        return constants["metric"].values
+    one, row = action(fit), constants["two_point"].values
+    assert isinstance(one, LatticePhi4 | TranslationInvariant)
+    assert one.shape is not None
+    box = one.shape
+    sites = np.stack(np.unravel_index(np.arange(len(row)), box), axis=1)
+    steps = (sites[None] - sites[:, None]) % np.array(box)
+    return row[np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), box)]
+
+
+def field_scale(fit: xr.DataTree) -> Vector:
+    """Standard deviation of the field at each point, (point,)."""
+    constants = group(fit, "constant_data")
+    if "metric" in constants:
+        return np.sqrt(np.diag(constants["metric"].values))
+    return np.full(constants.sizes["x"], np.sqrt(constants["two_point"].values[0]))
+
+
 def couplings(fit: xr.DataTree, *, quadratic: bool = False) -> list[Coupling]:
-    """The quartic couplings of a fit, then on request its quadratic ones, in the order of the action's terms."""
+    """The couplings of the interaction, then on request the quadratic ones, in the order of the action's terms."""
+    names = [*interaction_names(fit), *(quadratic_names(fit) if quadratic else [])]
+    constants = group(fit, "constant_data")
+    bias = dict[str, np.ndarray]()
+    if "truncation_bias" in constants:
+        physical = constants["truncation_bias"].values / constants["factors"].values
+        order = [*quadratic_names(fit), *interaction_names(fit)]
+        sizes = [group(fit, "posterior").sizes[group(fit, "posterior")[name].dims[2]] for name in order]
+        bias = dict(zip(order, np.split(physical, np.cumsum(sizes)[:-1]), strict=True))
+    step = isinstance(action(fit), TranslationInvariant)
+    return [c for name in names for c in _site(fit, name, step=step, bias=bias.get(name))]
+
+
+def hyper_parameters(fit: xr.DataTree) -> list[Coupling]:
+    """Amplitude, length and discrepancy of a smooth prior, one a block of couplings; empty for other actions."""
+    return [c for name in HYPER if name in group(fit, "posterior") for c in _site(fit, name, step=False, bias=None)]
+
+
+def draws_of(fit: xr.DataTree, coupling: Coupling) -> np.ndarray:
+    """The draws of one coupling, (chain, draw)."""
+    values = group(fit, "posterior")[coupling.site].transpose("chain", "draw", ...)
+    labels = list(values[values.dims[2]].values.astype(str))
+    return values.values[..., labels.index(coupling.where) if coupling.where else 0]
+
+
+def _site(fit: xr.DataTree, site: str, *, step: bool, bias: np.ndarray | None) -> list[Coupling]:
     posterior, prior = group(fit, "posterior"), group(fit, "prior")
-    sites = [name for name in (*QUARTIC, *(["q"] if quadratic else [])) if name in posterior and posterior[name].size]
-    found = []
+    if site not in posterior or not posterior[site].size:
+        return []
     tail = 0.5 * (1.0 - INTERVAL)
-    for site in sites:
-        draws = posterior[[site]]
-        with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
-            rhat, ess = az.rhat(draws)[site].values, az.ess(draws)[site].values
-        values = draws[site].transpose("chain", "draw", ...)
-        low, high = np.quantile(values.values, [tail, 1.0 - tail], axis=(0, 1))
-        mean, sd = values.mean(("chain", "draw")).values, values.std(("chain", "draw"), ddof=1).values
-        before = prior[site].transpose("chain", "draw", ...)
-        prior_mean, prior_sd = before.mean(("chain", "draw")).values, before.std(("chain", "draw"), ddof=1).values
-        labels = values[values.dims[2]].values.astype(str)
-        columns = (mean, sd, low, high, prior_mean, prior_sd, ess, rhat)
-        found += [Coupling(site, str(w), *map(float, row)) for w, *row in zip(labels, *columns, strict=True)]
-    return found
+    draws = posterior[[site]]
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
+        rhat, ess = az.rhat(draws)[site].values, az.ess(draws)[site].values
+    values = draws[site].transpose("chain", "draw", ...)
+    low, high = np.quantile(values.values, [tail, 1.0 - tail], axis=(0, 1))
+    mean, sd = values.mean(("chain", "draw")).values, values.std(("chain", "draw"), ddof=1).values
+    before = prior[site].transpose("chain", "draw", ...)
+    prior_mean, prior_sd = before.mean(("chain", "draw")).values, before.std(("chain", "draw"), ddof=1).values
+    single = values.dims[2] == "constant"
+    labels = [""] if single else values[values.dims[2]].values.astype(str)
+    lost = np.full(len(mean), np.nan) if bias is None else bias
+    columns = (mean, sd, low, high, prior_mean, prior_sd, ess, rhat, lost)
+    return [Coupling(site, str(w), *map(float, row), step=step) for w, *row in zip(labels, *columns, strict=True)]

@@ -16,13 +16,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ..models.actions import Modes
 from ..models.theories import THEORIES
 from . import captions, plots
-from .couplings import INTERVAL, Coupling, couplings, group, indices
-from .diagnostics import Check
-from .paragraph import ACTION_NAMES, count, drawn, model, origin, paragraph, significant, typeset, with_error
+from .checks import Check
+from .couplings import INTERVAL, Coupling, action, couplings, group, hyper_parameters, indices, markov
+from .formulas import written
+from .paragraph import action_name, belongs, drawn, model, origin, paragraph, where
 from .residuals import schwinger_dyson
 from .session import command, session
+from .typesetting import count, significant, typeset, with_error
 
 __all__ = ["page"]
 
@@ -37,12 +40,11 @@ def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     """The page of a fit, from what is in the tree and the verdicts of `diagnose`."""
     checks = list(checks)
     frame = files(__package__)
-    name = ACTION_NAMES[fit.attrs["action"]]
-    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else 'networks '}{origin(fit)}"
+    name = typeset(action_name(fit))
+    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else f'{drawn(fit)} '}{origin(fit)}"
     made = str(fit.attrs.get("created_at", ""))[:10]
-    points = group(fit, "constant_data").sizes["x"]
-    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)}, {points} point{'s' if points > 1 else ''}, {made}"
-    found = couplings(fit, quadratic=True)
+    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)} {where(fit)}, {made}"
+    found = [*couplings(fit, quadratic=True), *hyper_parameters(fit)]
     return Template((frame / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         style=(frame / "page.css").read_text(encoding="utf-8"),
@@ -50,14 +52,27 @@ def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         tally=_tally(checks),
         verdicts="\n".join(_verdict(check) for check in sorted(checks, key=lambda c: _GRAVITY.index(c.verdict))),
         paragraph=_maths(paragraph(fit, checks)),
+        definitions=_definitions(fit),
         figures="\n".join(_figures(fit)),
-        couplings_text=_couplings_text(),
-        couplings=_fold(_coupling_table(found), len(found), "couplings"),
+        couplings_text=_couplings_text(fit),
+        couplings=_fold(_coupling_table(fit, found), len(found), "couplings"),
         checks=_check_table(checks),
         points=_points(fit),
         action=_action(fit, checks),
         reproduce=_reproduce(fit),
     )
+
+
+def _definitions(fit: xr.DataTree) -> str:
+    """What the numbers of the paragraph are."""
+    eps4 = (
+        "ε<sub>4</sub> = (‖G<sub>4</sub><sup>c</sup>‖<sup>2</sup>/24)<sup>1/2</sup>, where "
+        "G<sub>4</sub><sup>c</sup> is the connected four-point function whitened by the two-point function, and the "
+        "norm sums the squares of all its components, every ordering of the points: to leading order the root of the "
+        "χ² distance to the Gaussian. "
+    )
+    score = "The Hyvärinen score is J = ⟨½ ∇S·W∇S − Δ<sub>W</sub>S⟩, lower is better; a gain is J<sub>Gauss</sub> − J."
+    return f"{eps4 if 'eps4' in group(fit, 'constant_data').attrs else ''}{score}"
 
 
 def _tally(checks: list[Check]) -> str:
@@ -80,7 +95,8 @@ def _maths(text: str) -> str:
     text = escape(typeset(text), quote=False).replace("ε₄", "ε<sub>4</sub>").replace("G₄ᶜ", "G<sub>4</sub><sup>c</sup>")
     text = re.sub(r"([≤≥<>±]|&[lg]t;) (?=[\d−])", "\\1\u00a0", text)  # a sign stays with its number
     text = re.sub(r"(?<=\d) ±", "\u00a0±", text)
-    return re.sub(r"\b([guvq])4?\[([\d,]+)\]", lambda m: f"{m[1]}<sub>{indices(m[2])}</sub>", text)
+    text = text.replace("p_eff", "p<sub>eff</sub>")
+    return re.sub(r"\b([guvq])[46]?\[([\d,]+)\]", lambda m: f"{m[1]}<sub>{indices(m[2])}</sub>", text)
 
 
 def _class(verdict: str) -> str:
@@ -89,26 +105,41 @@ def _class(verdict: str) -> str:
 
 def _figures(fit: xr.DataTree) -> Iterable[str]:
     yield _figure(plots.plot_couplings(fit), "Couplings with their uncertainties", captions.couplings_caption(fit))
-    yield _figure(plots.plot_four_point(fit), "Connected four-point function", captions.four_point_caption(fit))
+    if "G4" in group(fit, "observed_data"):
+        caption = captions.four_point_caption(fit)
+        yield _figure(plots.plot_four_point(fit), "Connected four-point function", caption)
+    else:
+        points = group(fit, "constant_data").sizes["x"]
+        yield _left_out(
+            "Connected four-point function", f"Not measured at {points} points: it has too many components."
+        )
     if "rich_matrix" in group(fit, "constant_data"):
         z, error, contained = schwinger_dyson(fit)
         if np.any(error > 0):
             caption = captions.schwinger_dyson_caption(z, error, contained)
             yield _figure(plots.plot_schwinger_dyson(fit), "Schwinger–Dyson residuals", caption)
         else:
-            yield (
-                "<h3>Schwinger–Dyson residuals</h3><p>The action contains every quartic monomial, and the fit solves "
-                f"{'their equation' if len(z) == 1 else f'all {len(z)} of their equations'}: none is left to test "
-                "it.</p>"
-            )
+            solved = "their equation" if len(z) == 1 else f"all {len(z)} of their equations"
+            why = f"The action contains every quartic monomial, and the fit solves {solved}: none is left to test it."
+            yield _left_out("Schwinger–Dyson residuals", why)
     else:
-        yield (
-            "<h3>Schwinger–Dyson residuals</h3><p>At more than 8 points the equations of the quartic terms left out "
-            "are not kept.</p>"
+        why = (
+            "The equations of all quartic monomials are kept for quartic actions of at most 8 points whose quadratic "
+            "part has every pair of points; this is none."
         )
+        yield _left_out("Schwinger–Dyson residuals", why)
     caption = captions.prior_caption(fit)
     yield _figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
-    yield _figure(plots.plot_trace_rank(fit), "Traces and ranks of the slowest couplings", captions.trace_caption(fit))
+    title = "Traces and ranks of the slowest couplings"
+    if markov(fit):
+        yield _figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
+    else:
+        what = {"closed": "the closed posterior", "svi": "the variational guide"}[str(fit.attrs["sampler"])]
+        yield _left_out(title, f"The draws are independent ones from {what}: there are no chains to look at.")
+
+
+def _left_out(title: str, why: str) -> str:
+    return f"<h3>{escape(title)}</h3><p>{escape(why)}</p>"
 
 
 def _figure(figure: Figure, alt: str, caption: str) -> str:
@@ -121,25 +152,57 @@ def _figure(figure: Figure, alt: str, caption: str) -> str:
     )
 
 
-def _couplings_text() -> str:
+def _couplings_text(fit: xr.DataTree) -> str:
+    method = str(fit.attrs.get("method", "score"))
+    errors = {
+        "gold": "The errors are those of the likelihood, the noise of the reference fields included",
+        "tree": "The errors are those of the measured four-point function; the truncation bias, what the next order "
+        "would take off the mean, is not in them",
+    }.get(
+        method,
+        "The errors are those of a finite number of networks (sandwich covariance of the "
+        f"{'pseudo-likelihood' if method == 'pseudo' else 'score'} equations)",
+    )
+    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if markov(fit) else ""
+    one, found = action(fit), couplings(fit, quadratic=True)
+    quadratic = {"q": "q<sub>ab</sub>", "kappa": "κ", "m2": "m²"}
+    last = " and ".join(quadratic[name] for name in ("q", "kappa", "m2") if any(c.site == name for c in found))
+    last = last.replace("q<sub>ab</sub>", "q(r)") if any(c.step for c in found) else last
+    if any(c.step for c in found):
+        index = "; r is the displacement between two sites."
+    elif any(c.where for c in found):
+        what = "mode" if isinstance(one, Modes) else "point"
+        index = f"; an index is the number of a {what} in the <a href='#action'>list of {what}s</a>."
+    else:
+        index = "."
+    units = "in units of φ<sup>−2</sup>, quartic ones in units of φ<sup>−4</sup>"
+    units += ", sextic ones in units of φ<sup>−6</sup>" if one.degree > 4 else ""
+    if isinstance(one, Modes):
+        units = "numbers without units, those of fields of unit variance, like all others"
+    smooth = (
+        " The hyper-parameters of the smooth prior, in scaled fields φ<sub>a</sub>/sd, stand below: amplitude a, "
+        "length ℓ and discrepancy d of each block of couplings."
+        if hyper_parameters(fit)
+        else ""
+    )
     return (
         f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
-        "standard deviation of the prior. ESS is the effective number of draws (bulk), R̂ compares the chains. The "
-        "errors are those of a finite number of networks (sandwich covariance of the score equations); what the "
-        "action leaves out is not in them. The quadratic couplings q<sub>ab</sub> come last; an index is the number "
-        "of a point in the <a href='#action'>list of points</a>. Quadratic couplings are in units of "
-        "φ<sup>−2</sup>, quartic ones in units of φ<sup>−4</sup>."
+        f"standard deviation of the prior. {chains}{errors}; what the action leaves out is not in them. The quadratic "
+        f"couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
     )
 
 
-def _coupling_table(found: list[Coupling]) -> str:
-    heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd", "ESS", "R̂")
+def _coupling_table(fit: xr.DataTree, found: list[Coupling]) -> str:
+    chains, lost = markov(fit), any(np.isfinite(c.bias) for c in found)
+    heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd")
+    heads += (*(("truncation bias",) if lost else ()), *(("ESS", "R̂") if chains else ()))
     rows = []
     for c in found:
         digits = max(0, min(12, 1 - int(np.floor(np.log10(c.sd))))) if c.sd > 0 else 4
         mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in (c.mean, c.low, c.high))
-        before, size, rhat = significant(c.prior_sd, 2), f"{c.ess:.0f}", f"{c.rhat:.4f}"
-        cells = (mean, significant(c.sd, 2), f"[{low}, {high}]", before, size, rhat)
+        cells = (mean, significant(c.sd, 2), f"[{low}, {high}]", significant(c.prior_sd, 2))
+        cells += (f"{c.bias:.{digits}f}".replace("-", "−"),) if lost else ()
+        cells += (f"{c.ess:.0f}", f"{c.rhat:.4f}") if chains else ()
         inner = "".join(f'<td data-of="{head}">{cell}</td>' for head, cell in zip(heads, cells, strict=True))
         rows.append(f"<tr><th scope='row'>{c.html}</th>{inner}</tr>")
     head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *heads))
@@ -164,29 +227,46 @@ def _fold(table: str, rows: int, what: str) -> str:
 
 def _points(fit: xr.DataTree) -> str:
     constants, observed = group(fit, "constant_data"), group(fit, "observed_data")
+    if "two_point" in constants:
+        variance = significant(float(constants["two_point"].values[0]), 4)
+        return (
+            f"<p>The field lives {escape(where(fit))}, sites in C order as <code>field.reshape(-1)</code> has them. "
+            f"⟨φ²⟩ = {variance}, averaged over sites and {drawn(fit)}.</p><p>{_metric(fit)}</p>"
+        )
     places, weights = constants["x_position"].values, constants["weights"].values
-    same = (observed["pair_x1"] == observed["pair_x2"]).values
-    variance, error = observed["G2"].values[same], observed["G2_error"].values[same]
-    heads = ("position", "weight w", "measured ⟨φ²⟩")
+    modes = isinstance(action(fit), Modes)
+    columns = {"position": [", ".join(f"{x:.5g}".replace("-", "−") for x in place) for place in places]}
+    columns["weight w"] = [f"{weight:.4g}" for weight in weights]
+    if modes:  # numbers of the modes have neither position nor weight
+        columns = {}
+    if "G2" in observed:
+        same = (observed["pair_x1"] == observed["pair_x2"]).values
+        pairs = zip(observed["G2"].values[same], observed["G2_error"].values[same], strict=True)
+        columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
     rows = []
-    for k, (place, weight) in enumerate(zip(places, weights, strict=True)):
-        position = ", ".join(f"{x:.5g}".replace("-", "−") for x in place)
-        cells = (position, f"{weight:.4g}", with_error(variance[k], error[k]))
-        inner = "".join(f'<td data-of="{head}">{cell}</td>' for head, cell in zip(heads, cells, strict=True))
-        rows.append(f"<tr><th scope='row'>x<sub>{k}</sub></th>{inner}</tr>")
-    head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *heads))
+    for k in range(len(places)):
+        inner = "".join(f'<td data-of="{head}">{cells[k]}</td>' for head, cells in columns.items())
+        rows.append(f"<tr><th scope='row'>{'c' if modes else 'x'}<sub>{k}</sub></th>{inner}</tr>")
+    head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *columns))
     table = f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return _fold(table, len(rows), "points") + f"<p>{_metric(fit)}</p>"
+    return _fold(table, len(rows), "modes" if modes else "points") + f"<p>{_metric(fit)}</p>"
 
 
 def _metric(fit: xr.DataTree) -> str:
     """Which matrix contracts the indices of a gradient; the checks call it K."""
     told = str(fit.attrs.get("metric_from", "given"))
+    inner = re.fullmatch(r"variances \((.*)\)", told)
     what = {
         "given": "was given by hand",
         "exact kernel": "is the exact two-point function G<sub>2</sub>",
         "two-point function of the data": "is the measured two-point function G<sub>2</sub>",
     }.get(told, f"is the two-point function G<sub>2</sub> of {escape(told)}")
+    if inner or told == "average over sites":
+        of = "the same at every site" if "average" in told else f"of {escape(inner[1])}" if inner else ""
+        what = f"is diagonal, the variance of the field, {of}"
+    elif isinstance(action(fit), Modes):
+        which, _, of = told.partition("), ")
+        what = f"is the unit matrix in the leading {escape(which)}) of the two-point function ({escape(of)})"
     return f"The metric W of score matching (K in the checks) {what}."
 
 
@@ -213,55 +293,29 @@ def _field(fit: xr.DataTree) -> str:
     )
 
 
-_QUADRATIC = "S = ∑<sub>a≤b</sub> q<sub>ab</sub> φ<sub>a</sub>φ<sub>b</sub> + "
-_WRITTEN = {
-    "Constant": (
-        f"{_QUADRATIC}λ ∑<sub>x</sub> w<sub>x</sub> φ(x)<sup>4</sup>",
-        "One coupling, the same at every point.",
-    ),
-    "Local": (
-        f"{_QUADRATIC}∑<sub>x</sub> w<sub>x</sub> λ(x) φ(x)<sup>4</sup>",
-        "The table gives g<sub>a</sub> = w<sub>a</sub> λ(x<sub>a</sub>).",
-    ),
-    "Bilocal": (
-        f"{_QUADRATIC}∑<sub>x,y</sub> w<sub>x</sub>w<sub>y</sub> ∑<sub>i=0…3</sub> λ<sub>i</sub>(x,y) "
-        "φ(x)<sup>i</sup>φ(y)<sup>4−i</sup>",
-        "Different λ<sub>i</sub> can give the same S. What can be told apart are the coefficients g<sub>a</sub> of "
-        "φ<sub>a</sub><sup>4</sup>, u<sub>ab</sub> of φ<sub>a</sub>φ<sub>b</sub><sup>3</sup> (a ≠ b) and "
-        "v<sub>ab</sub> of φ<sub>a</sub><sup>2</sup>φ<sub>b</sub><sup>2</sup> (a &lt; b), and these are fitted. The "
-        "λ<sub>i</sub> are shown in one gauge: λ<sub>0</sub> diagonal, λ<sub>1</sub> the transpose of "
-        "λ<sub>3</sub>, λ<sub>2</sub> symmetric, and no diagonal in the last three. That is, λ<sub>0</sub>(a,a) = "
-        "g<sub>a</sub>/w<sub>a</sub><sup>2</sup>, λ<sub>1</sub>(a,b) = λ<sub>3</sub>(b,a) = "
-        "u<sub>ab</sub>/(2w<sub>a</sub>w<sub>b</sub>), λ<sub>2</sub>(a,b) = λ<sub>2</sub>(b,a) = "
-        "v<sub>ab</sub>/(2w<sub>a</sub>w<sub>b</sub>).",
-    ),
-    "FullQuartic": (
-        f"{_QUADRATIC}∑<sub>a≤b≤c≤d</sub> g<sub>abcd</sub> φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>",
-        "One coupling for each sorted quadruple of points: every quartic monomial. Quadrature weights are absorbed.",
-    ),
-}
-
-
 def _action(fit: xr.DataTree, checks: list[Check]) -> str:
-    formula, what = _WRITTEN[fit.attrs["action"]]
+    formula, what = written(action(fit))
     unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
     beyond = (
-        f" In {_maths(unbounded[0].value)} posterior draws the quartic part is negative in some direction, so that "
-        "exp(−S) itself is no density: S is then the beginning of an expansion around the Gaussian."
+        f" In {_maths(unbounded[0].value)} posterior draws the {'sextic' if action(fit).degree > 4 else 'quartic'} "
+        "part is negative in some direction, so that exp(−S) itself is no density: S is then formal (perturbative), "
+        "the beginning of an expansion around the Gaussian."
         if unbounded
         else ""
     )
+    modes = isinstance(action(fit), Modes)
+    place = "modes" if modes else "field on this lattice" if "lattice" in where(fit) else "field at these points"
+    named = "<sub>a" in formula and not modes
+    names = "; φ<sub>a</sub> = φ(x<sub>a</sub>), with a the number of a point" if named else ""
     return (
-        f'{_field(fit)}<p class="maths">{formula}</p><p>S is fitted to minus the logarithm of the density of the field '
-        "at these points, up to a constant; φ<sub>a</sub> = φ(x<sub>a</sub>), with a the number of a "
-        f"point. {what}{beyond} The quadratic part is fitted together "
-        "with the quartic one, since each shifts the other.</p><p>The couplings belong to this set of points: another "
-        "set has other couplings, and two sets are compared through the correlators they predict.</p>"
+        f'{_field(fit)}<p class="maths">{formula}</p><p>S is fitted to minus the logarithm of the density of the '
+        f"{place}, up to a constant{names}. {what}{beyond} The quadratic part "
+        f"is fitted together with the rest, since each shifts the other.</p><p>{escape(belongs(fit))}</p>"
     )
 
 
 def _reproduce(fit: xr.DataTree) -> str:
-    parts = []
+    parts: list[str] = []
     if "study" in fit.attrs:
         parts.append("<p>On the command line, <code>nnft run study.toml -o out/</code> with this file:</p>")
         parts.append(f"<pre>{escape(str(fit.attrs['study']).rstrip())}</pre><p>The same in a session:</p>")

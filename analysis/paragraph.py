@@ -1,25 +1,25 @@
-"""What a fit found, in one paragraph written from its numbers, and how numbers with errors are written.
-
-Value and error are cut at the second digit of the error: 0.1755 ± 0.0018.
-"""
+"""What a fit found, in one paragraph of English written from its numbers, and the words for what was fitted where."""
 
 import ast
 import re
 from collections.abc import Iterable
-from math import floor, log10
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ..models import neurons
+from ..models.actions import LowRankBilocal, Modes, SmoothBilocal
+from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.networks import Network
 from ..models.scalar import ScalarMode
-from .couplings import couplings, group
-from .diagnostics import LIMITS, Check
+from .checks import LIMITS, Check
+from .couplings import action, couplings, group
+from .typesetting import count, significant, typeset, with_error
 
 __all__ = [
-    "ACTION_NAMES",
+    "action_name",
+    "belongs",
     "caveat",
     "count",
     "drawn",
@@ -29,15 +29,22 @@ __all__ = [
     "paragraph",
     "share",
     "significant",
+    "source",
     "typeset",
+    "where",
     "with_error",
 ]
 
-ACTION_NAMES = {
+_ACTIONS = {
     "Constant": "constant quartic action",
     "Local": "local quartic action",
+    "TranslationInvariant": "translation-invariant quartic action",
+    "LatticePhi4": "lattice phi^4 action",
+    "LowRankBilocal": "low-rank bilocal quartic action",
+    "SmoothBilocal": "smooth bilocal quartic action",
     "Bilocal": "bilocal quartic action",
     "FullQuartic": "full quartic action",
+    "FullSextic": "full sextic action",
 }
 _NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh", "ScalarMode": "scalar"}
 # What a warning means for the numbers, the gravest first; a warning not listed speaks for itself.
@@ -45,57 +52,118 @@ _CAVEATS = {
     "share of the gain": "{part} of what is not Gaussian sits in quartic terms that this action leaves out, so that "
     "its couplings are a projection, and one that depends on the metric",
     "Z2 symmetry": "odd correlators are there, which an even action cannot describe",
+    "truncation bias of tree level": "what tree level leaves out of the couplings is no smaller than their errors "
+    "({value}), which do not hold it",
     "loop over tree": "one loop is not small beside tree level, so that tree-level predictions from these couplings "
     "are qualitative",
-    "draws unbounded below": "in {value} posterior draws the quartic form is negative in some direction, so that "
-    "exp(−S) cannot be normalised and the couplings are those of an expansion around the Gaussian",
+    "draws unbounded below": "in {value} posterior draws the highest form of the action is negative in some direction, "
+    "so that exp(−S) cannot be normalised and the couplings are those of an expansion around the Gaussian",
 }
 _SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form")
 
 
 def paragraph(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     """What was measured, how far from Gaussian, what the action explains, what is resolved, and the main caveat."""
-    sentences = (measured(fit), _gaussianity(fit), _explained(fit), _resolved(fit), caveat(fit, checks))
-    return " ".join([*sentences, "The couplings belong to this set of points: another set has other couplings."])
+    sentences = (measured(fit), _gaussianity(fit), _explained(fit), _resolved(fit), caveat(fit, checks), belongs(fit))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def belongs(fit: xr.DataTree) -> str:
+    """What the couplings belong to, and cannot be taken from."""
+    one = action(fit)
+    if isinstance(one, Modes):
+        return "The couplings belong to these modes: another number of modes, or another set of points, has other ones."
+    if isinstance(one, SmoothBilocal):
+        return (
+            "The couplings belong to this set of points: another set has other couplings. The smooth prior can be read "
+            "at other points, but an action on more points is another marginal, and its couplings are not those values."
+        )
+    if isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None:
+        return "The couplings belong to this lattice: another spacing, or a coarser one, has other couplings."
+    return "The couplings belong to this set of points: another set has other couplings."
+
+
+def action_name(fit: xr.DataTree) -> str:
+    """The action in words, "bilocal quartic action", "full quartic action of 4 modes"."""
+    one = action(fit)
+    if isinstance(one, Modes):
+        return f"{_ACTIONS[type(one.action).__name__]} of {one.count} mode{'s' if one.count > 1 else ''}"
+    if isinstance(one, LowRankBilocal):
+        return f"bilocal quartic action of rank {one.rank}"
+    return _ACTIONS[type(one).__name__]
+
+
+def where(fit: xr.DataTree) -> str:
+    """Where the field was measured: "at 3 points", "on a periodic 8 × 8 lattice"."""
+    one, points = action(fit), group(fit, "constant_data").sizes["x"]
+    points = group(fit, "constant_data").sizes["site"] if isinstance(one, Modes) else points
+    if isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None:
+        kind = "an open" if isinstance(one, TranslationInvariant) and not one.periodic else "a periodic"
+        sites = " × ".join(map(str, one.shape))
+        return f"on {kind} {f'lattice of {sites} sites' if len(one.shape) == 1 else f'{sites} lattice'}"
+    return "at one point" if points == 1 else f"at {points} points"
 
 
 def measured(fit: xr.DataTree) -> str:
     """The first sentence: how many networks, of what, where, and what was fitted."""
-    points, networks = group(fit, "constant_data").sizes["x"], float(fit.attrs["networks"])
-    where = "one point" if points == 1 else f"{points} points"
-    quartic = len(couplings(fit))
-    many = "its coupling" if quartic == 1 else f"its {quartic} couplings"
+    networks, place, things = float(fit.attrs["networks"]), where(fit), drawn(fit)
+    size = len(couplings(fit))
+    many = "its coupling" if size == 1 else f"its {size} couplings"
     what = origin(fit)
-    made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} networks, {what},"
-    whose = what if "networks" in what else f"networks {what}"
+    made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} {things}, {what},"
+    whose = what if "networks" in what else f"{things} {what}"
     space = fit.attrs.get("space", "field")
     told = {
-        "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, at {where}.",
+        "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, {place}.",
         "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
-        f"integrated out, at {where}.",
-        "field": f"The field of {made} was measured at {where}.",
+        f"integrated out, {place}.",
+        "field": f"The field of {made} was measured {place}.",
     }[space]
     if "as_if_n" in fit.attrs:
-        told = f"The exact correlators of {whose} at {where} were taken with the errors {count(networks)} of them have."
+        told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
     return (
-        f"{told} From the moments of order two, four and six, score matching "
-        f"determined the {ACTION_NAMES[fit.attrs['action']]}: {many}, together with the quadratic part."
+        f"{told} {_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part."
     )
+
+
+def _method(fit: xr.DataTree) -> str:
+    """From what, and how: the subject of the sentence."""
+    fields = "From the fields themselves" if "T" in group(fit, "observed_data") else ""
+    moments = "From the moments of order two, four and six"
+    method = str(fit.attrs.get("method", "score"))
+    if method == "gold":
+        return (
+            "The likelihood of the fields, its partition function measured on "
+            f"{count(float(fit.attrs['reference_fields']))} reference fields drawn from the action,"
+        )
+    return {
+        "score": f"{fields or moments}, score matching",
+        "pseudo": "From the fields themselves, the pseudo-likelihood (every point given the others)",
+        "tree": "Inverting the connected four-point function at tree level",
+    }[method]
 
 
 def origin(fit: xr.DataTree) -> str:
     """In words: the networks of the suite, the user's own model, else the array or file the networks came from."""
     if "model" in fit.attrs:
         return _networks(model(fit)) or f"of the model {model(fit)}"
-    source = str(fit.attrs.get("source", ""))
-    if source.startswith("Samples(") and not source.startswith("Samples(array"):
-        return f"read from {source.removeprefix('Samples(').split(', n=')[0]}"
-    return "given as an array" if source else "known through given correlators"
+    told = source(fit)
+    if told.startswith("Samples(") and not told.startswith("Samples(array"):
+        return f"read from {told.removeprefix('Samples(').split(', n=')[0]}"
+    return "given as an array" if told or "T" in group(fit, "observed_data") else "known through given correlators"
+
+
+def source(fit: xr.DataTree) -> str:
+    """Where the networks came from, as their `repr`; of an action of modes, what the modes are made of."""
+    return re.sub(r"^\d+ modes of ", "", str(fit.attrs.get("source", "")))
 
 
 def drawn(fit: xr.DataTree) -> str:
-    """What was drawn: networks, or what stands for them in the dual spaces."""
-    return {"neuron": "neurons", "readout": "hidden layers"}.get(str(fit.attrs.get("space", "")), "networks")
+    """What was drawn: networks, or what stands for them in the dual spaces, or configurations of a lattice."""
+    one = action(fit)
+    lattice = isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None and "model" not in fit.attrs
+    words = {"neuron": "neurons", "readout": "hidden layers"}
+    return words.get(str(fit.attrs.get("space", "")), "configurations" if lattice else "networks")
 
 
 def model(fit: xr.DataTree) -> str:
@@ -139,7 +207,7 @@ def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     if not _non_gaussian(fit) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
         sd = float(np.median([c.sd for c in found]))
         return (
-            "The main caveat is the number of networks: a coupling within about "
+            f"The main caveat is the number of {drawn(fit)}: a coupling within about "
             f"{significant(LIMITS['resolved'] * sd, 2)} of zero, three standard deviations, is not seen."
             + ("" if not warned else f" {_word(len(warned))} {'check warns' if len(warned) == 1 else 'checks warn'}.")
         )
@@ -165,48 +233,55 @@ def share(fit: xr.DataTree) -> tuple[float, float] | None:
 
 
 def _non_gaussian(fit: xr.DataTree) -> bool:
+    """Whether it is seen: by eps4, or by the gain over the Gaussian where no four-point function was measured."""
     attrs = group(fit, "constant_data").attrs
-    return bool(attrs["eps4"] >= LIMITS["resolved"] * attrs["eps4_error"])
+    name = "eps4" if "eps4" in attrs else "gain"
+    return bool(attrs[name] >= LIMITS["resolved"] * attrs[f"{name}_error"])
 
 
 def _gaussianity(fit: xr.DataTree) -> str:
     attrs = group(fit, "constant_data").attrs
+    if "eps4" not in attrs:
+        verb = "is not" if _non_gaussian(fit) else "is, within errors,"
+        return f"Judged by what the action gains over the best Gaussian, the field {verb} Gaussian."
     eps4, error = float(attrs["eps4"]), float(attrs["eps4_error"])
     value = f"ε₄ = {with_error(eps4, error)}"
-    where = "At this point" if group(fit, "constant_data").sizes["x"] == 1 else "At these points"
+    one = group(fit, "constant_data").sizes["x"] == 1
+    what = "mode" if isinstance(action(fit), Modes) else "point"
+    place = f"{'In' if what == 'mode' else 'At'} {f'this {what}' if one else f'these {what}s'}"
     if not _non_gaussian(fit):
-        return f"{where} the field is Gaussian within errors: its distance to the Gaussian is {value}."
+        return f"{place} the field is Gaussian within errors: its distance to the Gaussian is {value}."
     limit = LIMITS["eps4"]
     size = (
         f"below {limit}, small enough for an expansion around the Gaussian"
         if eps4 < limit
         else f"not below {limit}, too far for an effective action around the Gaussian"
     )
-    return f"{where} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
+    return f"{place} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
 
 
 def _explained(fit: xr.DataTree) -> str:
     attrs = group(fit, "constant_data").attrs
     gain = with_error(float(attrs["gain"]), float(attrs["gain_error"]))
-    action = ACTION_NAMES[fit.attrs["action"]]
+    name = typeset(action_name(fit))
+    other = str(fit.attrs.get("method", "score")) != "score"  # gains are those of score matching, whatever the method
+    the, it = (f"Fitted by score matching, the {name}", "it") if other else (f"The {name}", "It")
     if "gain_full" not in attrs:
-        return (
-            f"The {action} gains {gain} in Hyvärinen score over the best Gaussian; at more than 8 points the full "
-            "quartic action is not fitted beside it."
-        )
+        return f"{the} gains {gain} in Hyvärinen score over the best Gaussian; no richer action was fitted beside it."
     full = with_error(float(attrs["gain_full"]), float(attrs["gain_full_error"]))
     fraction = share(fit)
-    if len(couplings(fit)) == group(fit, "observed_data").sizes["quad"]:  # at two points a bilocal action, too
+    if len(couplings(fit)) == group(fit, "observed_data").sizes.get("quad"):  # at two points a bilocal action, too
         if fraction is None:
             return f"Its gain in Hyvärinen score over the best Gaussian, {full}, is not resolved."
-        return f"It gains {full} in Hyvärinen score over the best Gaussian, and no quartic term is left out."
+        subject = f"Fitted by score matching, {it}" if other else it
+        return f"{subject} gains {full} in Hyvärinen score over the best Gaussian, and no quartic term is left out."
     if fraction is None:
         return (
             "Even the full quartic action does not improve on the best Gaussian beyond its error (gain in Hyvärinen "
             f"score {full}), so there is no share of it to quote."
         )
     return (
-        f"The {action} reaches ({with_error(100.0 * fraction[0], 100.0 * fraction[1])})\u202f% of the gain in "
+        f"{the} reaches ({with_error(100.0 * fraction[0], 100.0 * fraction[1])})\u202f% of the gain in "
         "Hyvärinen score over the best Gaussian that the full quartic action reaches on the same moments."
     )
 
@@ -215,7 +290,7 @@ def _resolved(fit: xr.DataTree) -> str:
     found = couplings(fit)
     clear = [c for c in found if abs(c.z) > LIMITS["resolved"]]
     best = max(found, key=lambda c: abs(c.z))
-    name = "λ" if best.site == "coupling" else best.text
+    name = {"lambda": "λ"}.get(best.text, best.text)
     value = f"{name} = {with_error(best.mean, best.sd)}"
     if len(found) == 1:
         return f"The coupling, {value}, is {'' if clear else 'not '}more than three standard deviations from zero."
@@ -232,65 +307,6 @@ def _resolved(fit: xr.DataTree) -> str:
     )
 
 
-def typeset(text: str) -> str:
-    """What a check says in plain ASCII, with the signs a page has for it."""
-    signs = {
-        "+-": "±",
-        ">=": "≥",
-        "<=": "≤",
-        "eps4": "ε₄",
-        "chi2": "χ²",
-        "chi^2": "χ²",
-        "Hyvarinen": "Hyvärinen",
-        "exp(-S)": "exp(−S)",
-        "Z2": "Z₂",
-        "G4c": "G₄ᶜ",
-        "R-hat": "R̂",
-        "Schwinger-Dyson": "Schwinger–Dyson",
-    }
-    for plain, sign in signs.items():
-        text = text.replace(plain, sign)
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", re.sub(r"(?<=\d)%", "\u202f%", text))
-
-
-def with_error(value: float, error: float) -> str:
-    """Value and error, cut at the second digit of the error; powers of ten are taken out below 10^-3 and from 10^5 on.
-
-    >>> with_error(0.17546, 0.00177)
-    '0.1755 ± 0.0018'
-    """
-    if not (np.isfinite(value) and np.isfinite(error) and error > 0):
-        return significant(value, 4)
-    size = max(abs(value), error)
-    power = floor(log10(size))
-    if -3 <= power <= 4:
-        digits = max(0, 1 - floor(log10(error)))
-        return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
-    digits = max(0, 1 - floor(log10(error)) + power)
-    mantissa = f"{value / 10.0**power:.{digits}f} ± {error / 10.0**power:.{digits}f}".replace("-", "−")
-    return f"({mantissa})·10{_superscript(power)}"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number to so many digits, with a true minus sign; − for what is not finite."""
-    if not np.isfinite(value):
-        return "–"
-    text = f"{value:#.{digits}g}".rstrip(".")
-    if "e" in text:
-        mantissa, power = text.split("e")
-        text = f"{mantissa}·10{_superscript(int(power))}"
-    return text.replace("-", "−")
-
-
-def count(number: float) -> str:
-    """1 000 000, with narrow spaces that do not break."""
-    return f"{number:,.0f}".replace(",", "\u202f")
-
-
 def _word(number: int) -> str:
     words = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
     return words[number] if number < len(words) else str(number)
-
-
-def _superscript(power: int) -> str:
-    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

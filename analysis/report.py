@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .couplings import INTERVAL, couplings, group
+from .couplings import INTERVAL, couplings, group, hyper_parameters
 from .diagnostics import Check, diagnose
 from .page import page
-from .paragraph import ACTION_NAMES, count, drawn, origin, paragraph, share
+from .paragraph import action_name, belongs, count, drawn, origin, paragraph, share, where
 
 __all__ = ["FILES", "check_folder", "load", "report", "summary"]
 
@@ -117,22 +117,25 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`."""
     checks = list(diagnose(fit) if checks is None else checks)
     attrs, found = group(fit, "constant_data").attrs, couplings(fit)
-    points = group(fit, "constant_data").sizes["x"]
-    where = f"{points} point{'s' if points > 1 else ''}"
     networks = count(float(fit.attrs["networks"])).replace("\u202f", " ")
-    fraction = None if fit.attrs["action"] == "FullQuartic" else share(fit)
+    fraction = None if attrs.get("share_error") == 0.0 else share(fit)
     explained = "" if fraction is None else f", {fraction[0]:.1%} +- {fraction[1]:.1%} of the full quartic action's"
+    how = [str(fit.attrs.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
+    size = f"eps4 = {attrs['eps4']:.4g} +- {attrs['eps4_error']:.2g}; " if "eps4" in attrs else ""
     lines = [
-        f"{ACTION_NAMES[fit.attrs['action']]}, {networks} {drawn(fit)} at {where}: {origin(fit)}",
-        f"eps4 = {attrs['eps4']:.4g} +- {attrs['eps4_error']:.2g}; gain over the Gaussian {attrs['gain']:.4g} +- "
-        f"{attrs['gain_error']:.2g}{explained}",
+        f"{action_name(fit)}, {networks} {drawn(fit)} {where(fit).replace(' × ', ' x ')}: {origin(fit)}",
+        *([] if how == ["score", "nuts"] else [f"method {how[0]}, sampler {how[1]}"]),
+        f"{size}gain over the Gaussian {attrs['gain']:.4g} +- {attrs['gain_error']:.2g}{explained}",
         "",
     ]
     concerns = [check for check in checks if check.verdict in ("fail", "warn")]
     concerns.sort(key=lambda check: check.verdict)  # fail before warn
     kept = concerns[: _LINES // 2 - 4]
     room = _LINES - len(lines) - len(kept) - 6
-    shown = sorted(found, key=lambda c: -abs(c.z))[: room if len(found) > room else len(found)]
+    few = [c for c in couplings(fit, quadratic=True) if not c.where and c.site != "coupling"]  # kappa, m2 of a lattice
+    found, hyper = [*few, *found], hyper_parameters(fit)
+    found += hyper if len(found) + len(hyper) <= room else []
+    shown = found if len(found) <= room else sorted(found, key=lambda c: -abs(c.z))[:room]
     table = [("coupling", "mean", "sd", f"{INTERVAL:.0%} interval", "prior sd")]
     for c in shown:
         interval = f"[{c.low:.4g}, {c.high:.4g}]"
@@ -149,16 +152,20 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     lines += [f"  {c.verdict}  {c.name}: {c.value} (limit {c.limit})" for c in kept]
     if len(kept) < len(concerns):
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
-    lines.append("The couplings belong to this set of points.")
+    lines.append(f"{belongs(fit).split(':')[0]}.")
     return "\n".join(lines)
 
 
 def _json(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     constants, checks = group(fit, "constant_data"), list(checks)
     fields = ("mean", "sd", "low", "high", "prior_mean", "prior_sd", "ess", "rhat")
+    fields += ("bias",) if "truncation_bias" in constants else ()
     content = {
         "summary": paragraph(fit, checks),
         "action": fit.attrs["action"],
+        "action_options": json.loads(str(fit.attrs.get("action_options", "{}"))),
+        "method": fit.attrs.get("method", "score"),
+        "sampler": fit.attrs.get("sampler", "nuts"),
         "networks": fit.attrs["networks"],
         "points": constants["x_position"].values,
         "weights": constants["weights"].values,
@@ -166,7 +173,7 @@ def _json(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         "interval": INTERVAL,
         "couplings": [
             {"name": c.site, "at": c.where, **{field: getattr(c, field) for field in fields}}
-            for c in couplings(fit, quadratic=True)
+            for c in (*couplings(fit, quadratic=True), *hyper_parameters(fit))
         ],
         "checks": [check._asdict() for check in checks],
         "provenance": dict(fit.attrs),

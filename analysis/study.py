@@ -7,11 +7,10 @@ study is the list of arguments such a session has, under the names they have the
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from inspect import get_annotations
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import jax
 import numpy as np
@@ -19,21 +18,19 @@ import xarray as xr
 
 from ..inference.basis import make_basis
 from ..inference.ensembles import Ensemble
-from ..inference.fit import fit
 from ..inference.measure import MAX_COMPONENTS, measure
-from ..inference.samples import Samples, load_points
+from ..inference.samples import Samples, load_array, load_points
+from ..models.actions import Constant, Modes
 from ..models.correlators import Correlators, check_points
 from ..models.exact import exact
-from ..models.ladder import action_named
 from ..models.networks import Network, nearest
 from ..models.theories import theory_named
-from ..models.types import Points, Vector
+from ..models.types import Points
+from .fitting import SCALES, Fitting, integer, number, word
 from .report import check_folder, report
 
 __all__ = ["Fitting", "NoFit", "Study", "fit_samples", "read_points", "run"]
 
-_SCALES = ("weight_scale", "bias_scale", "mass", "cutoff", "alpha")  # of the neurons, not all of every one
-_NUMBERS = (*_SCALES, "output_scale", "output_bias", "prior_scale")
 _SPACES = {"field": "field", "readout": "readout", "neuron": "neuron", "cheapest": None}
 
 
@@ -43,75 +40,6 @@ class NoFit(ValueError):
     def __init__(self, why: object, correlators: Correlators | None = None) -> None:
         super().__init__(str(why))
         self.correlators = correlators
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fitting:
-    """How couplings are fitted, whatever the samples.
-
-    Attributes:
-        action: "constant", "local", "bilocal" or "full_quartic".
-        weights: quadrature weights of a continuum grid, one a point; None is one each.
-        prior_scale, chains, warmup, draws: as in `inference.fit`.
-        seed: networks are drawn with jax.random.key(seed), the posterior with key(seed + 1).
-    """
-
-    action: str = "bilocal"
-    weights: Vector | Sequence[float] | None = None
-    prior_scale: float = 1.0
-    chains: int = 4
-    warmup: int = 500
-    draws: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        action_named(_word("action", self.action, "bilocal"))
-        for name, least, advice in (("chains", 2, 4), ("warmup", 10, 500), ("draws", 20, 1000), ("seed", 0, 0)):
-            object.__setattr__(self, name, _integer(name, getattr(self, name), least, advice))
-        for name in _NUMBERS:
-            if getattr(self, name, None) is not None:
-                object.__setattr__(self, name, _number(name, getattr(self, name)))
-        if self.prior_scale <= 0.0:
-            raise ValueError(f"expected prior_scale > 0, got {self.prior_scale:g}; try 1.0, worth one network")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any], *, besides: Sequence[str] = ()) -> Self:
-        """Made from names and values; an unknown name is refused with the nearest known one, or one of `besides`."""
-        own = get_annotations(cls)
-        known = [*sorted((f.name for f in fields(cls)), key=lambda name: name not in own), *besides]
-        for name in settings:
-            if name not in known:
-                expected = f"expected a setting among {', '.join(known)}, got {name!r}"
-                raise ValueError(f"{expected}; try {nearest(name, known)!r}")
-        return cls(**settings)
-
-    def checked_weights(self, points: int) -> Vector:
-        """The weights as an array, if they are one positive number a point."""
-        if self.weights is None:
-            return np.ones(points)
-        try:
-            w = np.asarray(self.weights, dtype=float)
-        except (TypeError, ValueError):
-            w = np.empty(0)
-        if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0.0):
-            raise ValueError(
-                f"expected {points} positive quadrature weights, one a point, got {self.weights}; try leaving them out"
-            )
-        return w
-
-    def fit(self, data: Correlators | Samples, *, progress: bool = False) -> xr.DataTree:
-        """The posterior of the couplings, `inference.fit` with these settings, which it remembers."""
-        return fit(
-            data,
-            action_named(self.action),
-            key=jax.random.key(self.seed + 1),
-            weights=self.checked_weights(len(data.points)),
-            prior_scale=self.prior_scale,
-            chains=self.chains,
-            warmup=self.warmup,
-            draws=self.draws,
-            progress=progress,
-        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,12 +79,12 @@ class Study(Fitting):
     space: str = "field"
 
     def __post_init__(self) -> None:
-        theory = theory_named(_word("net", self.net, "cos"))
-        _word("readout", self.readout, "gaussian")
-        if _word("space", self.space, "field") not in _SPACES:
+        theory = theory_named(word("net", self.net, "cos"))
+        word("readout", self.readout, "gaussian")
+        if word("space", self.space, "field") not in _SPACES:
             known, advice = ", ".join(_SPACES), nearest(self.space, list(_SPACES))
             raise ValueError(f"expected space among {known}, got {self.space!r}; try {advice!r}")
-        for name in _SCALES:
+        for name in SCALES:
             if getattr(self, name) is not None and name not in theory.scales:
                 raise ValueError(
                     f"expected no {name} for {self.net}, whose neuron has none, got {getattr(self, name)}; try leaving "
@@ -164,13 +92,18 @@ class Study(Fitting):
                 )
         given = {"width": theory.width, "points": theory.grid(), **theory.scales}
         if "cutoff" in given and self.mass is not None:
-            given["cutoff"] *= _number("mass", self.mass) / theory.scales["mass"]
+            given["cutoff"] *= number("mass", self.mass) / theory.scales["mass"]
         for name, value in given.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
-        object.__setattr__(self, "width", _integer("width, the number of neurons,", self.width, 1, theory.width))
-        object.__setattr__(self, "n", _integer("n, the number of networks,", self.n, 1, 1_000_000))
+        if self.method in ("gold", "pseudo") and self.space != "field":
+            raise ValueError(
+                f"expected space='field' for method={self.method!r}, which needs the fields themselves, got "
+                f"{self.space!r}; try method='score'"
+            )
+        object.__setattr__(self, "width", integer("width, the number of neurons,", self.width, 1, theory.width))
+        object.__setattr__(self, "n", integer("n, the number of networks,", self.n, 1, 1_000_000))
         object.__setattr__(self, "points", read_points(self.points))
         self.network()
         weights = self.checked_weights(len(self.points))
@@ -239,18 +172,22 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
             networks, couplings that cannot be told apart.
     """
     place = check_folder(folder, force=force)
-    _check_size(study.points)
+    few = _few(study.points)
+    if not few and (study.space != "field" or study.method == "tree"):
+        _refuse_size(study.points, "space='field' with method='score'")
     kernel = exact(study.network(), study.points, orders=(2,)).tensor(2)
+    made = study.made_action()
+    whole = few and made.degree == 4 and made.fixed(len(kernel)) is None and not isinstance(made, Modes)
     try:
-        make_basis(action_named(study.action), kernel, study.checked_weights(len(kernel)))
+        make_basis(made if whole else Constant(), kernel, study.checked_weights(len(kernel)))
     except ValueError as error:
         raise ValueError(f"{error}; `nnft models` says which points suit {study.net}") from error
     ensemble = study.ensemble()
-    data = measure(ensemble, space=_SPACES[study.space], progress=progress)
+    data = measure(ensemble, space=_SPACES[study.space], progress=progress) if few else ensemble
     try:
         tree = study.fit(data, progress=progress)
     except ValueError as error:
-        raise NoFit(error, data) from error
+        raise NoFit(error, data if isinstance(data, Correlators) else None) from error
     tree.attrs["study"] = study.to_toml()
     report(tree, place, force=force)
     return tree
@@ -270,8 +207,9 @@ def fit_samples(
     """The same from samples of the field that somebody else computed: measured, fitted, checked, written.
 
     Args:
-        file: array (network, point) or the path of a .npy, .npz, .nc or .zarr file.
-        points: as in `Study`; None where the file holds them.
+        file: array (network, point) or the path of a .npy, .npz, .nc or .zarr file; for an action of a lattice also
+            its configurations as they are, (network, *shape).
+        points: as in `Study`; None where the file holds them, or where they are the sites of the action's lattice.
         folder: as in `run`.
         fitting: action, seed, prior_scale, ...; default `Fitting()`.
         variable: as in `inference.Samples`.
@@ -284,13 +222,17 @@ def fit_samples(
     """
     place = check_folder(folder, force=force)
     chosen = Fitting() if fitting is None else fitting
-    samples = Samples(file, None if points is None else read_points(points), variable=variable, dims=dims)
+    array, places, name = _as_sites(file, None if points is None else read_points(points), chosen, variable)
+    samples = Samples(array, places, variable=None if name else variable, dims=dims)
     chosen.checked_weights(len(samples.points))
     try:
-        _check_size(samples.points)
+        if chosen.method == "tree" and not _few(samples.points):
+            _refuse_size(samples.points, "method='score'")
         tree = chosen.fit(samples, progress=progress)
     except ValueError as error:
         raise NoFit(error, _measured(samples, progress)) from error
+    told = str(tree.attrs.get("source", samples))  # a lattice too large for correlators has no provenance of its own
+    tree.attrs["source"] = told.replace("Samples(array", f"Samples({name}") if name else told
     report(tree, place, force=force)
     return tree
 
@@ -325,14 +267,34 @@ def read_points(points: Any) -> Points:
     return load_points(points)
 
 
-def _check_size(points: Points) -> None:
-    """Refuse more points than sixth-order moments are measured at."""
+def _as_sites(
+    file: Any, points: Points | None, fitting: Fitting, variable: str | None
+) -> tuple[Any, Points | None, str]:
+    """The array, its points and the name of its file: configurations of a lattice, grid or rows, by their sites."""
+    sites = fitting.sites()
+    if sites is None:
+        return file, points, ""
+    array, inside, name = file, None, ""
+    if isinstance(file, str | Path):
+        array, inside = load_array(file, variable=variable)
+        name = Path(file).name
+    shape = tuple(getattr(array, "shape", ()))
+    if len(shape) > 2 and shape[1:] == getattr(fitting.made_action(), "shape", None):
+        array = np.asarray(array).reshape(shape[0], -1)
+    return array, sites if points is None and inside is None else inside if points is None else points, name
+
+
+def _few(points: Points) -> bool:
+    """Whether moments of order six are measured at so many points."""
+    return math.comb(len(points) + 5, 6) <= MAX_COMPONENTS
+
+
+def _refuse_size(points: Points, advice: str) -> NoReturn:
     most = max(m for m in range(1, 100) if math.comb(m + 5, 6) <= MAX_COMPONENTS)
-    if len(points) > most:
-        raise ValueError(
-            f"expected at most {most} points for a fit (sixth moments are limited to {MAX_COMPONENTS} components), got "
-            f"{len(points)}; try fewer points, or only the correlators: inf.measure"
-        )
+    raise ValueError(
+        f"expected at most {most} points for a fit to correlators (sixth moments are limited to {MAX_COMPONENTS} "
+        f"components), got {len(points)}; try fewer points, or {advice}"
+    )
 
 
 def _measured(samples: Samples, progress: bool) -> Correlators | None:
@@ -341,24 +303,3 @@ def _measured(samples: Samples, progress: bool) -> Correlators | None:
         return measure(samples, progress=progress)
     except ValueError:
         return None
-
-
-def _integer(name: str, value: Any, least: int, advice: int) -> int:
-    """A whole number, 1e6 allowed; seeds stay below 2^32 - 1, where JAX would begin again from 0."""
-    whole = isinstance(value, int | float | np.number) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or not least <= value < 2**32 - 1:
-        limit = " and below 2^32 - 1" if whole and value > least else ""
-        raise ValueError(f"expected {name} to be an integer >= {least}{limit}, got {value!r}; try {advice}")
-    return int(value)
-
-
-def _word(name: str, value: Any, advice: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected {name} to be a word, got {value!r}; try {advice!r}")
-    return value
-
-
-def _number(name: str, value: Any) -> float:
-    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"expected {name} to be a finite number, got {value!r}; try {name}=1.0")
-    return float(value)

@@ -20,6 +20,7 @@ from tests import closed
 from tests.oracles import planted
 
 module = importlib.import_module("nnft.analysis.study")
+fitting = importlib.import_module("nnft.analysis.fitting")
 REFUSAL = re.compile(r"nnft[ a-z]*: expected .+, got .+; try .+\n")
 SMALL = ["--n", "2e4", "--action", "local", "--set", "warmup=100", "--set", "draws=40", "--set", "chains=2"]
 
@@ -52,7 +53,7 @@ def samples(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Neither NUTS nor figures."""
-    monkeypatch.setattr(module, "fit", closed.fit)
+    monkeypatch.setattr(fitting, "fit", closed.fit)
     monkeypatch.setattr(importlib.import_module("nnft.analysis.report"), "page", lambda fit, checks: "<p>page</p>")
 
 

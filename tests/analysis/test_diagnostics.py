@@ -16,7 +16,7 @@ from scipy import stats
 from nnft import inference as inf
 from nnft import models as m
 from nnft.analysis.diagnostics import LIMITS, Check, Diagnosis, diagnose
-from nnft.models.normalisability import minimum_on_sphere
+from nnft.models.normalisability import boundedness, minimum_on_sphere
 from tests import closed
 from tests.oracles import planted
 
@@ -29,14 +29,21 @@ def remembered_minima():
     """The minimisation takes most of the time of `diagnose`; the same draws have the same minima."""
     known = {}
 
-    def remember(quartic, points, *, scale):
-        key = (quartic.tobytes(), points, scale.tobytes())
+    def remember(quartic, points, *, scale, tuples, order):
+        key = (quartic.tobytes(), points, scale.tobytes(), tuples.tobytes())
         if key not in known:
-            known[key] = minimum_on_sphere(quartic, points, scale=scale)
+            known[key] = minimum_on_sphere(quartic, points, scale=scale, tuples=tuples, order=order)
+        return known[key]
+
+    def remember_mean(coefficients, points, *, tuples, scale):
+        key = ("mean", *(v.tobytes() for v in coefficients.values()), scale.tobytes())
+        if key not in known:
+            known[key] = boundedness(coefficients, points, tuples=tuples, scale=scale)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnft.analysis.diagnostics.minimum_on_sphere", remember)
+        patch.setattr("nnft.analysis.boundedness.minimum_on_sphere", remember)
+        patch.setattr("nnft.analysis.boundedness.boundedness", remember_mean)
         yield
 
 
@@ -161,7 +168,14 @@ FAULTS = [
     ("excluded terms", left_out, "warn", untouched),
     ("G4c inside the band", opposite_four_point, "warn", untouched),
 ]
-NOTES = {"sign of the kurtosis", "naive over calibrated error", "resolved combinations"}
+NOTES = {
+    "sign of the kurtosis",
+    "exp(-S) at the posterior mean",
+    "naive over calibrated error",
+    "p_eff",
+    "prior over posterior sd",
+    "resolved combinations",
+}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_every_check_has_its_planted_fault(healthy):
     found = diagnose(healthy)
     assert {c.name for c in found} == {name for name, *_ in FAULTS} | NOTES
     assert {c.name for c in found if c.verdict == "note"} == NOTES
-    assert set(EDGES) | {"resolved", "exact_p"} == set(LIMITS)
+    assert set(EDGES) | {"resolved", "exact_p", "guide_khat", "truncation"} == set(LIMITS)  # the last two: test_ladder
     assert [c.name for c in found if c.verdict == "warn"] == ["loop over tree"]
     assert found.failed == []
     assert all(c.value and c.limit and c.why.endswith(".") for c in found)

@@ -17,9 +17,9 @@ from nnft.analysis.cli import main
 from nnft.analysis.couplings import couplings
 from nnft.analysis.diagnostics import Check, diagnose
 from nnft.analysis.page import page
-from nnft.analysis.paragraph import typeset
 from nnft.analysis.session import command, session
 from nnft.analysis.study import read_points
+from nnft.analysis.typesetting import typeset
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")

@@ -7,8 +7,9 @@ import pytest
 
 from nnft.analysis.couplings import couplings
 from nnft.analysis.diagnostics import Check
-from nnft.analysis.paragraph import count, measured, model, origin, paragraph, significant, with_error
+from nnft.analysis.paragraph import measured, model, origin, paragraph
 from nnft.analysis.session import session
+from nnft.analysis.typesetting import count, significant, with_error
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nnft.analysis import plots
+from nnft.analysis import canvas, coupling_plots, plots
 from nnft.analysis.couplings import couplings
 from nnft.analysis.residuals import schwinger_dyson
 from tests.statistics import agree, disagree
@@ -103,7 +103,7 @@ def test_no_title_runs_into_a_number(small_fit, scale):
     [(0.0, "0"), (0.0024000000000000002, "0.0024"), (-12.5, "−12.5"), (-5e-6, r"$-5{\cdot}10^{-6}$")],
 )
 def test_a_tick_is_a_whole_number(value, text):
-    assert plots._plain(value) == text
+    assert coupling_plots._plain(value) == text
 
 
 def test_local_couplings_stand_at_their_points(fits):
@@ -273,11 +273,11 @@ def test_prior_beside_posterior(small_fit):
 @pytest.mark.parametrize(("count", "shown"), [(10, 10), (45, 45), (126, 35), (330, 35)])
 def test_rows_are_named_as_far_as_names_fit(count, shown):
     with matplotlib.rc_context():
-        figure = plots._tall(count, header=1.0)
+        figure = canvas.tall(count, header=1.0)
         importance = np.random.default_rng(0).permutation(count).astype(float)
-        kept = plots._label_rows(figure.subplots(), [str(k) for k in range(count)], importance)
+        kept = canvas.label_rows(figure.subplots(), [str(k) for k in range(count)], importance)
     assert np.argmax(importance) in kept
-    gaps = np.diff(kept) * plots._row_height(count)
+    gaps = np.diff(kept) * canvas.row_height(count)
     assert np.min(gaps) > 0.15  # inches: nine points are 0.125
     assert len(kept) >= min(shown, 0.5 * 8.0 / 0.17)
     assert (len(kept) == count) == (count <= 47)

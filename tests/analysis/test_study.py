@@ -16,13 +16,14 @@ from nnft.models.theories import THEORIES
 from tests import closed
 
 module = importlib.import_module("nnft.analysis.study")
+fitting = importlib.import_module("nnft.analysis.fitting")
 SMALL = {"width": 10, "points": [-2, 2], "action": "local", "n": 5000, "warmup": 10, "draws": 50, "chains": 2}
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Neither NUTS nor a page."""
-    monkeypatch.setattr(module, "fit", closed.fit)
+    monkeypatch.setattr(fitting, "fit", closed.fit)
     monkeypatch.setattr(module, "report", lambda tree, folder, force: None)
 
 
@@ -33,8 +34,8 @@ def no_work(monkeypatch):
     def work(*arguments, **options):
         raise AssertionError("networks were drawn")
 
-    for name in ("measure", "fit", "report"):
-        monkeypatch.setattr(module, name, work)
+    for room, name in ((module, "measure"), (fitting, "fit"), (module, "report")):
+        monkeypatch.setattr(room, name, work)
 
 
 def values(study):

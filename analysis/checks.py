@@ -1,0 +1,57 @@
+"""A question about a fit with its answer: the number, its limit, the verdict and one sentence why; all limits, once.
+
+Verdicts: "pass"; "warn", the number stands but read it with the reason; "fail", do not use the result as if it were
+sound; "note", no limit applies.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["LIMITS", "Check", "Diagnosis"]
+
+LIMITS = {
+    "rhat": 1.01,
+    "ess": 400.0,
+    "bfmi": 0.3,
+    "sampler": 0.2,  # distance of the sampled mean from the closed form, in posterior sd
+    "guide_khat": 0.7,  # Pareto k-hat of a variational guide's importance weights (arXiv:1802.02538)
+    "truncation": 1.0,  # what tree level leaves out of a coupling, in its posterior sd
+    "exact_p": 1e-3,
+    "odd_p": 1e-3,
+    "eps4": 0.3,  # beyond it there is no expansion around the Gaussian (physics: chi^2 distance of order one)
+    "loop": 0.1,  # one loop over tree, whitened norm: leading order is good below
+    "share": 0.9,
+    "excluded_p": 1e-3,
+    "band": 0.9,  # share of four-point components inside the truncation band
+    "resolved": 3.0,  # sd
+}
+
+
+class Check(NamedTuple):
+    """One question about a fit."""
+
+    name: str
+    value: str
+    limit: str
+    verdict: str
+    why: str
+
+
+class Diagnosis(tuple[Check, ...]):
+    """All checks of a fit; prints as a table."""
+
+    @property
+    def failed(self) -> list[Check]:
+        """Checks whose verdict is "fail"."""
+        return [check for check in self if check.verdict == "fail"]
+
+    @property
+    def worst(self) -> str:
+        """The gravest verdict."""
+        order = ["note", "pass", "warn", "fail"]
+        return max((check.verdict for check in self), key=order.index, default="note")
+
+    def __str__(self) -> str:
+        width = max((len(check.name) for check in self), default=0)
+        return "\n".join(f"{c.verdict:>4}  {c.name:<{width}}  {c.value}  (limit {c.limit})" for c in self)
+
+    __repr__ = __str__

@@ -1,0 +1,109 @@
+"""Did the sampler find the posterior? Asked of each in its own words: Markov chains, a guide, or independent draws.
+
+NUTS is asked for R-hat, effective numbers, divergences and energies; a variational guide for the k-hat of its weights;
+a gold fit for what its reference fields are worth at the answer. Draws from the closed form have nothing to converge.
+"""
+
+from collections.abc import Iterator
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from .checks import LIMITS, Check
+from .couplings import HYPER, group, interaction_names, markov, quadratic_names
+
+__all__ = ["sampling_checks"]
+
+_REFERENCE = {"ok": "pass", "flagged": "warn", "refused": "fail"}
+
+
+def sampling_checks(fit: xr.DataTree) -> Iterator[Check]:
+    """Questions to the sampler of a fit, those of the reference ensemble of a gold one included."""
+    sampler = str(fit.attrs.get("sampler", "nuts"))
+    if markov(fit):
+        yield from _chains(fit)
+    elif sampler == "svi":
+        khat = float(fit.attrs["guide_khat"])
+        verdict = "pass" if khat <= LIMITS["guide_khat"] else "fail"
+        why = (
+            "Pareto shape of the importance weights of the variational guide's draws: the guide stands for the "
+            "posterior."
+            if verdict == "pass"
+            else "Pareto shape of the importance weights of the variational guide's draws: the guide does not stand "
+            "for the posterior; use NUTS."
+        )
+        yield Check("k-hat of the guide", f"{khat:.2f}", f"<= {LIMITS['guide_khat']}", verdict, why)
+    else:
+        sizes = group(fit, "posterior").sizes
+        why = "The posterior is Gaussian, and its draws are independent: there are no chains to converge."
+        yield Check("draws of the closed form", f"{sizes['chain'] * sizes['draw']}", "none", "note", why)
+    if "reference_fields" in fit.attrs:
+        yield _reference(fit)
+    if sampler != "closed" and "closed_mean" in group(fit, "constant_data"):
+        yield _closed(fit, sampler)
+
+
+def _chains(fit: xr.DataTree) -> Iterator[Check]:
+    """R-hat, effective numbers, divergences, energies."""
+    posterior = group(fit, "posterior")
+    names = [*quadratic_names(fit), *interaction_names(fit), *HYPER]
+    sampled = posterior[[name for name in names if name in posterior and posterior[name].size]]
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no R-hat: that must fail
+        rhat = float(np.max(_each(az.rhat(sampled))))
+    verdict = "pass" if rhat <= LIMITS["rhat"] else "fail"
+    yield Check(
+        "R-hat", f"{rhat:.5f}", f"<= {LIMITS['rhat']}", verdict, "Largest ratio of between- to within-chain spread."
+    )
+    for method in ("bulk", "tail"):
+        size = float(np.min(_each(az.ess(sampled, method=method))))
+        verdict = "pass" if size >= LIMITS["ess"] else "fail"
+        what = "a mean is sd over its square root" if method == "bulk" else "the 5 % and 95 % quantiles comes from it"
+        why = f"Smallest effective number of draws ({method}): the Monte Carlo error of {what}."
+        yield Check(f"ESS {method}", f"{size:.0f}", f">= {LIMITS['ess']:.0f}", verdict, why)
+    divergent = int(group(fit, "sample_stats")["diverging"].sum())
+    verdict = "pass" if divergent == 0 else "fail"
+    yield Check("divergences", f"{divergent}", "0", verdict, "Trajectories whose energy error exploded bias the draws.")
+    energy = group(fit, "sample_stats")["energy"].values
+    bfmi = float(np.min(np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1)))
+    verdict = "pass" if bfmi >= LIMITS["bfmi"] else "fail"
+    why = "Energy changes between draws over the energy's own spread, worst chain: low means slow heavy tails."
+    yield Check("E-FMI", f"{bfmi:.2f}", f">= {LIMITS['bfmi']}", verdict, why)
+
+
+def _reference(fit: xr.DataTree) -> Check:
+    """What the reference fields behind the partition function are worth at the answer."""
+    attrs = fit.attrs
+    worth = float(attrs.get("reference_worth", attrs["reference_effective"]))
+    value = f"{worth:,.0f} effective, {worth / float(attrs['networks']):.1f} a network".replace(",", " ")
+    if "reference_verdict" not in attrs:
+        why = "Effective reference fields at the pilot: their noise is in the errors, one part in so many."
+        return Check("reference fields", value, "none", "note", why)
+    why = str(attrs["reference_why"])
+    sentence = f"Reweighted to the posterior mean: {why[:1].lower()}{why[1:].rstrip('.')}."
+    verdict = _REFERENCE[str(attrs["reference_verdict"])]
+    return Check("reference fields", f"{value}, k-hat {float(attrs['reference_khat']):.2f}", "ok", verdict, sentence)
+
+
+def _closed(fit: xr.DataTree, sampler: str) -> Check:
+    """The sampled mean against the posterior that is known in closed form."""
+    posterior, constants = group(fit, "posterior"), group(fit, "constant_data")
+    names = [*quadratic_names(fit), *interaction_names(fit)]
+    theta = np.concatenate([posterior[n].mean(("chain", "draw")).values for n in names])
+    z = float(np.max(np.abs(theta - constants["closed_mean"].values) / constants["closed_sd"].values))
+    near = z < LIMITS["sampler"]
+    limit = f"< {LIMITS['sampler']} sd"
+    if "reference_fields" in fit.attrs:
+        why = (
+            "Largest distance of the mean under the likelihood from one Fisher step, in posterior sd: beyond the limit "
+            "the likelihood is not Gaussian over its own width, and the draws are right where the step is not."
+        )
+        return Check("likelihood against Fisher step", f"{z:.3f} sd", limit, "pass" if near else "warn", why)
+    why = "Largest distance of the sampled mean from the closed Gaussian posterior, in posterior sd."
+    name = {"nuts": "NUTS", "svi": "guide"}.get(sampler, sampler)
+    return Check(f"{name} against closed form", f"{z:.3f} sd", limit, "pass" if near else "fail", why)
+
+
+def _each(found: xr.Dataset) -> np.ndarray:
+    """The numbers of all couplings in one row."""
+    return np.concatenate([np.ravel(values) for values in found.data_vars.values()])
