@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from arviz_stats.base.array import array_stats
 from numpyro.infer import NUTS
 
 from ..models.combinatorics import sorted_tuples
@@ -154,6 +154,10 @@ def sample_action(
             state, parts = begin(key, unit, root, arguments), []
             for _ in range(-(-drop // _SCAN)):
                 state, _ = advance(state, root, arguments, 1)
+            # One step size for all chains: the boldest of them would diverge, the most timid hold up the others.
+            adapted = state.adapt_state
+            shared = jnp.full_like(adapted.step_size, jnp.median(adapted.step_size))
+            state = state._replace(adapt_state=adapted._replace(step_size=shared))
             for _ in range(-(-keep // _SCAN)):
                 state, part = advance(state, root, arguments, thin)
                 parts.append([np.asarray(x) for x in part])
@@ -172,7 +176,7 @@ def sample_action(
     return FieldDraws(
         fields,
         energy,
-        float(np.max(_statistic(az.rhat, watched))),
+        float(np.max(array_stats.rhat(watched, chain_axis=0, draw_axis=1))),
         float(np.min(_ess(watched))),
         int(np.sum(diverged)),
         float(np.mean(steps)),
@@ -294,11 +298,7 @@ def _probe(potential: Potential, metric: Matrix) -> None:
         )
 
 
-def _statistic(what: Callable[..., Any], values: np.ndarray, **options: Any) -> Vector:
-    """An ArviZ statistic of each component, (chain, draw, component) -> (component,)."""
-    found = what({"value": values}, **options)
-    return np.asarray(found["value"].values if hasattr(found["value"], "values") else found["value"], dtype=float)
-
-
 def _ess(values: np.ndarray) -> Vector:
-    return _statistic(az.ess, values, method="mean")
+    """Effective number of draws for the mean of each component, (chain, draw, component) -> (component,)."""
+    found: Any = array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean")
+    return np.asarray(found, dtype=float)
