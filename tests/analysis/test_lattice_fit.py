@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nnft.analysis import cli
+from nnft.analysis.report import load
 from nnft.inference.fit import fit
 from nnft.inference.samples import Samples
 from nnft.models.lattice import convert_lattice
@@ -24,18 +26,20 @@ def drawn(coupling, *, kappa=1.0, count=2000, seed=7):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """(coupling, kappa) -> the fit to 2000 configurations in a file.
+    """(coupling, kappa) -> the fit of `nnft fit` to 2000 configurations in a file.
 
     The prior is that of a hundredth of a configuration: worth a whole one it pulls couplings ten of its own standard
     deviations away, m2 = -4 and lambda = 8, by about one standard error of 2000 configurations.
     """
     folder, found = tmp_path_factory.mktemp("lattice"), {}
+    np.save(folder / "grid.npy", GRID)
     for coupling, kappa in ((8.0, 1.0), (6.0, 1.0), (6.0, 0.5)):
-        file = folder / f"{coupling}-{kappa}.npy"
+        file, out = folder / f"{coupling}-{kappa}.npy", folder / f"{coupling}-{kappa}"
         np.save(file, drawn(coupling, kappa=kappa))
-        found[coupling, kappa] = fit(
-            Samples(file, GRID), LatticePhi4(shape=SHAPE), key=jax.random.key(1), prior_scale=10.0
-        )
+        words = f"fit {file} --points {folder / 'grid.npy'} --action lattice_phi4 -o {out} --quiet"
+        assert cli.main([*words.split(), "--set", "shape=[8,8]", "--set", "prior_scale=10"]) == 0
+        assert {one.name for one in out.iterdir()} == {"index.html", "summary.json", "fit.nc"}
+        found[coupling, kappa] = load(out)
     return found
 
 
