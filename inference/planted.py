@@ -125,7 +125,7 @@ def scale_target(scale: AbstractScale, points: int) -> Vector:
 
     >>> from nnft.models.shared import GammaScale
     >>> scale_target(GammaScale(0.05), 2).round(7).tolist()
-    [1.0367063, -0.0049603]
+    [1.0833333, -0.0049603]
     """
     rho = [scale.moment(k) * float(np.prod(points + 2.0 * np.arange(k))) for k in range(4)]
     matrix = np.array([[rho[1], 4.0 * rho[2]], [4.0 * rho[2], 16.0 * rho[3]]])
@@ -139,7 +139,7 @@ def planted_mixture(*, n: int = 20_000, points: int = 4, scale: AbstractScale | 
     prior is used. Fields are whitened by K, which is their metric W. The default scale is log-normal of variance 0.05.
 
     >>> planted_mixture(points=2).prior.round(4).tolist()
-    [1.0367, -0.0049]
+    [1.0828, -0.0049]
     """
     scale = LogNormalScale(0.05) if scale is None else scale
 

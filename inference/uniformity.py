@@ -72,7 +72,7 @@ def _points(n: int) -> Vector:
     return np.arange(1, steps) / steps
 
 
-def _above(count: np.ndarray, n: int, z: Vector) -> Vector:
+def _above(count: np.ndarray, n: int, z: Vector) -> np.ndarray:
     """P(Bin(n, z) >= count)."""
     return np.where(count <= 0, 1.0, bdtrc(np.maximum(count - 1, 0), n, z))
 

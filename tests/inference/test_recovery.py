@@ -162,21 +162,37 @@ def test_posteriors_that_make_no_sense_are_refused():
 
 
 def test_score_equations_reach_the_known_efficiency_on_one_site():
-    """Variance ratio to Cramer-Rao of lam at m2 = lam = 1: 1.1172 by quadrature (a fitted)."""
-    chain = Chain(1.0, 1.0, 1)
-    with jax.enable_x64(True):
-        fields = jnp.asarray(chain.draw(400_000, key=jax.random.key(7)))
+    """At m2 = lam = 1 the variance of lam is 1.1172 times Cramer-Rao: exactly, and the fields say the same A and B."""
+    n, groups = 20_000, 20
+    x = np.linspace(-6.0, 6.0, 2001)
+    weight = np.exp(-(x**2) / 2 - x**4)
+    moment = {k: (weight * x**k).sum() / weight.sum() for k in range(0, 13, 2)}
+    fisher = np.cov([x**2 / 2, x**4], aweights=weight, ddof=0)
+    matrix = np.array([[moment[2], 4 * moment[4]], [4 * moment[4], 16 * moment[6]]])
+    psi = [{0: -1, 2: 1, 4: 4}, {2: -12, 4: 4, 6: 16}]  # x (x + 4 x^3) - 1 and 4 x^3 (x + 4 x^3) - 12 x^2
+
+    def product(p, q):
+        return sum(c * d * moment[j + k] for j, c in p.items() for k, d in q.items())
+
+    noise = np.array([[product(p, q) for p in psi] for q in psi])
+    inverse = np.linalg.inv(matrix)
+    ratio = np.diag(inverse @ noise @ inverse) / np.diag(np.linalg.inv(fisher))
+    assert ratio[1] == pytest.approx(1.1172, abs=5e-5)
+
+    def pieces(fields):
         gradient = jnp.stack([fields, 4 * fields**3], axis=1)
         laplacian = jnp.stack([jnp.ones(len(fields)), 12 * fields[:, 0] ** 2], axis=1)
-        pieces = score_equations(gradient, jnp.zeros_like(fields), laplacian, np.eye(1))
-        matrix, vector, noise = (np.asarray(piece) for piece in pieces)
-    inverse = np.linalg.inv(matrix)
-    sandwich = inverse @ noise @ inverse.T
-    estimate = inverse @ vector
-    agree(estimate, [1.0, 1.0], np.sqrt(np.diag(sandwich) / 400_000))
-    disagree(estimate, [1.0, 1.02], np.sqrt(np.diag(sandwich) / 400_000))
-    ratio = sandwich[1, 1] / np.linalg.inv(chain.fisher)[1, 1]
-    assert ratio == pytest.approx(1.1172, abs=0.02)  # itself sampled: sd .003 over keys
+        return score_equations(gradient, jnp.zeros_like(fields), laplacian, np.eye(1))
+
+    with jax.enable_x64(True):
+        fields = jnp.asarray(Chain(1.0, 1.0, 1).draw(n * groups, key=jax.random.key(7))).reshape(groups, n, 1)
+        found = [np.asarray(piece) for piece in jax.vmap(pieces)(fields)]
+    means = [piece.mean(axis=0) for piece in found]
+    errors = [piece.std(axis=0, ddof=1) / groups**0.5 for piece in found]
+    agree(means[0], matrix, errors[0], family=ALARM / 10)  # errors from 20 groups: fewer alarms asked than accepted
+    agree(means[2], noise, errors[2], family=ALARM / 10)
+    agree(means[1], matrix.sum(axis=1), errors[1] + 1e-12, family=ALARM / 10)  # b = A theta; lap T_1 does not scatter
+    disagree(means[2], matrix, errors[2], family=ALARM / 10)  # the naive B = A
 
 
 @pytest.mark.parametrize("scale", [GammaScale(0.0125), GammaScale(0.2), LogNormalScale(0.05)])
@@ -185,19 +201,13 @@ def test_the_target_of_a_mixture_is_the_known_coupling(scale):
         assert scale_target(scale, points)[1] == pytest.approx(mixture_coupling(scale, points), rel=1e-10)
 
 
-@pytest.mark.parametrize("method", ["exact", "gold", "reweighted", "score"])
+@pytest.mark.parametrize("method", ["exact", "reweighted"])  # the others in the long proof
 def test_the_chain_is_recovered(method):
     recovery = planted_chain(n=300, sites=4, mean=(1.0, 0.6), sd=(0.2, 0.08))
     tree = recover(recovery, method, key=jax.random.key(5), simulations=200, draws=99)
     assert min(p_values(tree).values()) > ALARM
     spread = float(tree["prior"]["lam"].std())
     assert float(tree["error"]["lam"].mean()) < 0.98 * spread  # the data say something
-
-
-def test_naive_errors_fail_at_the_same_size():
-    recovery = planted_chain(n=300, sites=4, mean=(1.0, 0.6), sd=(0.2, 0.08))
-    found = p_values(recover(recovery, "naive", key=jax.random.key(5), simulations=200, draws=99))
-    assert max(found["m2"], found["lam"], found["joint"]) < ALARM
 
 
 def test_a_mixture_is_covered_at_its_pseudo_true_couplings_and_one_site_too():
@@ -226,11 +236,16 @@ def test_bounded_fields_have_the_moments_of_the_oracle():
 
 
 def test_a_bounded_action_goes_the_way_of_a_fit():
-    recovery = planted_bilocal("lat", n=4000, points=2)
-    tree = recover(recovery, "score", key=jax.random.key(3), simulations=20, draws=39)
-    assert set(tree["estimate"].dataset.data_vars) == {"g0", "g1", "u01", "u10", "v01"}
-    z = np.stack([v.values.ravel() for v in tree["whitened"].dataset.data_vars.values()])
-    assert np.abs(z).max() < 6.0  # 100 numbers of order one; 4000 networks are too few for more
+    """20 000 fields: the truth against the posterior's draws, and twice the couplings as the fault."""
+    recovery = planted_bilocal("lat", n=20_000, points=2)
+    assert recovery.names == ("g0", "g1", "u01", "u10", "v01")
+    fields = recovery.simulator(jax.random.key(3), recovery.prior)
+    with jax.enable_x64(True):
+        sample = recovery.posteriors["score"](jax.random.key(4), fields, 4000)
+    assert sample.shape == (4000, 5)
+    centre, spread = sample.mean(axis=0), sample.std(axis=0)
+    agree(centre, recovery.prior, spread * 1.1)  # the error itself is known to a tenth at this n
+    disagree(centre, 2 * recovery.prior, spread * 1.1)
 
 
 def test_ready_recoveries_refuse_what_they_cannot_plant():
