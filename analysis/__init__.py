@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compare import compare as compare
+    from .calibration import calibration_table as calibration_table
+    from .calibration import plot_calibration as plot_calibration
     from .diagnostics import diagnose as diagnose
     from .experiment_page import run_experiment as run_experiment
     from .methods import compare_methods as compare_methods
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "compare": "compare",
     "compare_methods": "methods",
+    "calibration_table": "calibration",
+    "plot_calibration": "calibration",
     "diagnose": "diagnostics",
     "run_experiment": "experiment_page",
     "plot_couplings": "plots",

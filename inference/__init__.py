@@ -1,5 +1,6 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .bounded import planted_bilocal as planted_bilocal
 from .correlator_fit import fit_correlators as fit_correlators
 from .correlator_fit import vertex_design as vertex_design
 from .design import Design as Design
@@ -14,6 +15,11 @@ from .generating import generating as generating
 from .interpolate import interpolate as interpolate
 from .measure import measure as measure
 from .patterns import measure_patterns as measure_patterns
+from .planted import planted_chain as planted_chain
+from .planted import planted_mixture as planted_mixture
+from .planted import planted_site as planted_site
 from .polynomial import fit_polynomial as fit_polynomial
+from .recovery import Recovery as Recovery
+from .recovery import recover as recover
 from .samples import Samples as Samples
 from .widths import split_widths as split_widths

@@ -10,6 +10,7 @@ from .actions import Modes as Modes
 from .actions import SmoothBilocal as SmoothBilocal
 from .actions import gauge as gauge
 from .actions import identifiable as identifiable
+from .chain import Chain as Chain
 from .convergence import finite_source as finite_source
 from .correlators import Correlators as Correlators
 from .deformed import Deformed as Deformed
