@@ -59,7 +59,7 @@ def ecdf_band(n: int, level: float) -> tuple[Vector, Vector, Vector]:
 
     >>> z, lower, upper = ecdf_band(100, 0.05)
     >>> lower[49].round(2).item(), upper[49].round(2).item()
-    (0.35, 0.65)
+    (0.36, 0.64)
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"expected a probability between 0 and 1, got {level}; try 0.05")
