@@ -60,7 +60,7 @@ def field_stream(terms: Terms, theta: Vector, m: int, *, key: jax.Array, least_a
         >>> terms = terms_of(Local(), np.eye(1), np.ones(1))
         >>> stream = field_stream(terms, np.array([0.5, 0.1]), 10, key=jax.random.key(0), least_acceptance=0.01)
         >>> stream.take(10).shape, stream.method, round(stream.acceptance, 1)
-        ((10, 1), 'rejection', 0.8)
+        ((10, 1), 'rejection', 0.9)
     """
     verdict = boundedness_of(terms, theta)
     if not verdict.bounded:
@@ -203,4 +203,4 @@ def _can_reject(terms: Terms, theta: Vector) -> bool:
     forms = {r: form for r, form in forms_of(terms, theta).items() if r > 2}
     size = max(float(np.abs(c).max()) for c, _ in forms.values())
     lowest = [minimum_on_sphere(c, len(terms.scale), tuples=t, order=r)[0] for r, (c, t) in forms.items()]
-    return min(lowest) >= -_ROUND_OFF * size
+    return bool(min(lowest) >= -_ROUND_OFF * size)
