@@ -150,7 +150,7 @@ def held_out_scores(source: Samples, terms: Terms, thetas: Matrix) -> tuple[Vect
     def block(fields: jax.Array) -> tuple[jax.Array, ...]:
         bare = terms.residuals(fields, jnp.zeros(terms.size))
         # J = 1/2 theta.(psi(theta) + psi(0)), network by network
-        j = jnp.stack([0.5 * (terms.residuals(fields, t) + bare) @ t for t in thetas], axis=1)
+        j = jnp.stack([0.5 * (terms.residuals(fields, t) + bare) @ t for t in jnp.asarray(thetas)], axis=1)
         return j.sum(0), j.T @ j
 
     first, second = _sums(source, block)
@@ -162,7 +162,7 @@ def noises(source: Samples, terms: Terms, thetas: Matrix) -> np.ndarray:
     """B, the covariance of psi over networks, at every estimate, (action, term, term)."""
 
     def block(fields: jax.Array) -> tuple[jax.Array, ...]:
-        psi = jnp.stack([terms.residuals(fields, t) for t in thetas])
+        psi = jnp.stack([terms.residuals(fields, t) for t in jnp.asarray(thetas)])
         return psi.sum(1), jnp.einsum("kni,knj->kij", psi, psi)
 
     first, second = _sums(source, block)
