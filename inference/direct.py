@@ -90,7 +90,7 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     shared = terms.shared
     root = None if terms.diagonal else np.linalg.cholesky(terms.metric)
 
-    def block(total: Any, fields: jax.Array, alive: jax.Array) -> Any:
+    def block(total: Any, fields: jax.Array, alive: jax.Array, terms: Terms) -> Any:
         local = terms.local_gradients(fields)
         if root is not None:
             white = terms.gradients(fields) @ root
@@ -101,9 +101,11 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
             gram = flat @ flat.T
         else:
             gram = local @ jnp.swapaxes(local, 1, 2)
-        free = terms.free_force(fields)
-        free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
-        right = terms.laplacians(fields) - terms.gather(local * free[:, None])
+        right = terms.laplacians(fields)
+        if terms.fixed is not None:
+            free = terms.free_force(fields)
+            free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
+            right = right - terms.gather(local * free[:, None])
         value, phi = terms.values(fields), fields / terms.scale
         odd = jnp.stack([phi, phi**3])
         return jax.tree.map(
@@ -129,7 +131,7 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
 def _scatter(source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool) -> tuple[Matrix, Matrix]:
     """Covariance over networks of psi at the pilot, and of the Hyvarinen scores of (Gaussian, pilot, pilot)."""
 
-    def block(total: Any, fields: jax.Array, alive: jax.Array) -> Any:
+    def block(total: Any, fields: jax.Array, alive: jax.Array, terms: Terms) -> Any:
         psi, at_gauss, bare = (terms.residuals(fields, jnp.asarray(t)) for t in (pilot, gauss, 0.0 * pilot))
         psi = psi * alive[:, None]
         score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
@@ -149,18 +151,19 @@ def _sum(
     """Sums over all networks in float64, block after block; padding is the zero field with alive = 0."""
     size = _block(terms)
     with jax.enable_x64(True):
-
+        # The tables are an argument: as constants of the program they would be folded, for minutes.
         @eqx.filter_jit
-        def run(total: Any, fields: jax.Array, alive: jax.Array) -> Any:
+        def run(total: Any, fields: jax.Array, alive: jax.Array, tables: Terms) -> Any:
             def step(total: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-                return block(total, *pair), None
+                return block(total, *pair, tables), None
 
             return jax.lax.scan(step, total, (fields, alive))[0]
 
+        tables = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, terms)
         total = tuple(jnp.asarray(part) for part in zero)
         with tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
             for fields, alive in _blocks(source, size):
-                total = run(total, jnp.asarray(fields), jnp.asarray(alive))
+                total = run(total, jnp.asarray(fields), jnp.asarray(alive), tables)
                 bar.update(int(alive.sum()))
         return [np.asarray(part) for part in total]
 

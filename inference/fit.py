@@ -83,7 +83,7 @@ def fit(
         weights: quadrature weights of a continuum grid, (point,); default one each.
         prior: site "quadratic" or "quartic" -> NumPyro distribution in scaled fields, instead of the default;
             "amplitude", "length", "discrepancy" of the smooth action.
-        prior_scale: s of the default prior (prior.py): 1 is worth one network.
+        prior_scale: s of the default prior (prior.py): 1 is worth one network, on a lattice one site.
         as_if_n: with exact correlators of a network: the posterior this many networks would give on average, their
             scatter measured on 65,536 networks drawn with the key.
         chains: number of chains, run vectorised.

@@ -5,7 +5,8 @@ With :T: the Wick-ordered terms under N(0, K), S = 1/2 phi K^-1 phi + delta . :p
     theta ~ N(0, s^2 F4^-1),   delta ~ N(0, s^2 F2^-1),   F = Cov(:T:) under N(0, K)
 
 a sum over complete contractions (Wick's theorem), the Fisher information of one Gaussian network: invariant under
-linear maps, and the two-point function stays near K whatever the couplings. Sextic terms likewise, with F6. In terms of
+linear maps, and the two-point function stays near K whatever the couplings. On a lattice, whose fields average over V
+like sites, it is worth one site: s is multiplied by sqrt(V). Sextic terms likewise, with F6. In terms of
 the plain monomials, phi^4 = :phi^4: + 6 K :phi^2: + .., so quartic couplings shift the quadratic ones, sextic both.
 """
 

@@ -120,6 +120,8 @@ def prepare(
             "Correlators.from_arrays(..., networks=100_000)"
         )
     lattice = is_lattice(action)
+    if lattice:  # one field averages over its sites: the prior is worth one of them
+        prior_scale = prior_scale * float(np.sqrt(len(data.points)))
     least = _LEAST_LATTICES if lattice else MIN_NETWORKS[6]
     if networks < least:
         raise ValueError(

@@ -18,6 +18,9 @@ from ..models.types import Matrix, Vector
 
 __all__ = ["Terms", "terms_of"]
 
+_UNROLLED = 8  # entries of a row summed one by one; more would be a program of thousands of lines
+_TABLE = 50_000_000  # numbers of a matrix that replaces them
+
 
 class Products(eqx.Module):
     """Sums of monomials on one axis: out[row] = sum_e coefficient[row, e] prod_j phi[tuples[index[row, e], j]]."""
@@ -25,14 +28,22 @@ class Products(eqx.Module):
     tuples: Int[np.ndarray, "monomial power"]
     index: Int[np.ndarray, "*rows entry"]
     coefficient: Float[np.ndarray, "*rows entry"]
+    table: Float[np.ndarray, "rows monomial"] | None  # the same as a matrix, where a row has many entries
 
     def __call__(self, padded: Float[Array, "padded network"]) -> Float[Array, "*rows network"]:
-        """Evaluate on fields with a row of ones behind the last point; index -1 is a monomial that is not there."""
+        """Evaluate on fields with a row of ones behind the last point."""
         value = jnp.ones((len(self.tuples), padded.shape[1]), padded.dtype)
         for j in range(self.tuples.shape[1]):
             value = value * padded[self.tuples[:, j]]
+        if self.table is not None:
+            return jnp.asarray(self.table) @ value
+        entries = self.index.shape[-1]
+        if entries > _UNROLLED:
+            columns = (jnp.moveaxis(jnp.asarray(self.index), -1, 0), jnp.moveaxis(jnp.asarray(self.coefficient), -1, 0))
+            zero = jnp.zeros((*self.index.shape[:-1], padded.shape[1]), padded.dtype)
+            return jax.lax.scan(lambda total, e: (total + e[1][..., None] * value[e[0]], None), zero, columns)[0]
         total = jnp.asarray(self.coefficient[..., 0, None]) * value[self.index[..., 0]]
-        for e in range(1, self.index.shape[-1]):
+        for e in range(1, entries):
             total = total + self.coefficient[..., e, None] * value[self.index[..., e]]
         return total
 
@@ -113,14 +124,14 @@ class Terms(eqx.Module):
         """psi_k = grad T_k . W grad S - lap_W T_k: zero on average for the density exp(-S)."""
         local = self.local_gradients(fields)
         coupling = jnp.append(jnp.asarray(theta), 0.0)[self.slots]
-        force = jnp.einsum("as,asn->an", coupling, local) + self.free_force(fields)
+        force = jnp.einsum("as,asn->an", coupling, local)
+        force = force if self.fixed is None else force + self.free_force(fields)
         force = force if self.diagonal else jnp.asarray(self.metric) @ force
         return self._gather(local * force[:, None]) - self.laplacians(fields)
 
     def free_force(self, fields: Float[Array, "network point"]) -> Float[Array, "point network"]:
-        """P phi, zero where nothing is fixed."""
-        phi = (fields / self.scale).T
-        return jnp.zeros_like(phi) if self.fixed is None else jnp.asarray(self.fixed) @ phi
+        """P phi of an action with a fixed part."""
+        return jnp.asarray(self.fixed) @ (fields / self.scale).T
 
     def gather(self, local: Float[Array, "point slot network"]) -> Float[Array, "network term"]:
         """Sum over sites of what belongs to each term."""
@@ -204,7 +215,7 @@ def _slopes(parts: tuple[Monomials, ...], points: int) -> tuple[np.ndarray, Prod
     index = np.zeros((points, width, entry.shape[1]), dtype=np.int32)
     coefficient = np.zeros((points, width, entry.shape[1]))
     index[site_of[row], slot[row]], coefficient[site_of[row], slot[row]] = entry, count
-    return slots.astype(np.int32), Products(products, index, coefficient)
+    return slots.astype(np.int32), Products(products, index, coefficient, None)
 
 
 def _curvatures(parts: tuple[Monomials, ...], metric: Matrix) -> Products:
@@ -218,7 +229,11 @@ def _curvatures(parts: tuple[Monomials, ...], metric: Matrix) -> Products:
     coefficient = np.zeros((start[-1], entry.shape[1]))
     owners = np.unique(key)
     index[owners[row]], coefficient[owners[row]] = entry, count
-    return Products(products, index, coefficient)
+    table = None
+    if entry.shape[1] > _UNROLLED and len(index) * len(products) <= _TABLE:
+        table = np.zeros((len(index), len(products)))
+        np.add.at(table, (np.arange(len(index))[:, None], index), coefficient)
+    return Products(products, index, coefficient, table)
 
 
 def _collect(
