@@ -126,7 +126,8 @@ def prepare(
     if networks < least:
         raise ValueError(
             f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
-            "inf.few_networks(samples, key=key) for what so few can tell, or inf.measure(data, orders=(2, 4))"
+            "inf.few_networks(samples, key=key) for what so few can tell (Gaussianity, bounds on eps4 and couplings, "
+            "networks needed), or inf.design(network, points, n) before drawing more"
         )
     check_density(getattr(data, "model", None), np.asarray(data.points))
     if lattice and isinstance(source, Samples):  # the multiple of the unit matrix drops out, and K only sets the prior

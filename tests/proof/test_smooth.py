@@ -3,8 +3,8 @@
 Fields drawn exactly from a bounded bilocal action whose couplings scatter from point to point with no correlation:
 a truth the Gaussian process cannot describe. Coverage of nominal-95 % intervals, average over the 51 couplings of
 M = 6 points, 100 replicates, each a cluster. With the discrepancy it must be at least .85; inside max(3 cluster
-errors, .015) of .95 is the stretch, recorded either way, and so is the process alone. The planted fault, naive errors in
-place of the sandwich, must fall below .85.
+errors, .015) of .95 is the stretch, recorded either way, and so is the process alone. The planted fault, naive errors
+in place of the sandwich, must fall below .85.
 """
 
 import jax
