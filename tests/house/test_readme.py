@@ -63,7 +63,7 @@ def test_names_exist(name):
 @pytest.fixture
 def understood(monkeypatch):
     """Whether the command line understands a line; nothing is done."""
-    for name in ("_models", "_run", "_fit", "_check"):
+    for name in ("_models", "_run", "_fit", "_recover", "_check"):
         monkeypatch.setattr(cli, name, lambda options: 0)
     return lambda line: cli.main(line.split()) == 0
 
