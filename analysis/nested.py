@@ -88,7 +88,7 @@ def embedded(
                 f"expected actions of the points with a free quadratic part, got {name}; try leaving it out"
             )
     all_terms = {name: terms_of(action, metric, weights) for name, action in ladder.items()}
-    richest = max(ladder, key=lambda name: all_terms[name].size)
+    richest = max(reversed(list(ladder)), key=lambda name: all_terms[name].size)  # of equals the last
     rich = all_terms[richest]
     columns: dict[int, np.ndarray] = {}
     for part in rich.parts:

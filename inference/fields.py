@@ -204,7 +204,9 @@ def _runner(
     def begin(key: jax.Array, start: jax.Array, root: jax.Array, arguments: Any) -> Any:
         return kernel.init(jax.random.split(key, len(start)), warmup, {"unit": start}, (root, *arguments), {})
 
-    def advance(state: Any, root: jax.Array, arguments: Any, thin: int) -> tuple[Any, tuple[jax.Array, ...]]:
+    def advance(
+        state: Any, root: jax.Array, arguments: Any, thin: int | jax.Array
+    ) -> tuple[Any, tuple[jax.Array, ...]]:
         def keep(state: Any, _: None) -> tuple[Any, tuple[jax.Array, ...]]:
             state = jax.lax.fori_loop(0, thin, lambda _, s: kernel.sample(s, (root, *arguments), {}), state)
             return state, (state.z["unit"] @ root.T, state.potential_energy, state.diverging, state.num_steps)

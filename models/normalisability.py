@@ -269,7 +269,7 @@ def _lowest_angle(circle: list[jax.Array]) -> jax.Array:
     first = _rise(circle)
     second = _rise(first)
 
-    def polish(_: int, t: jax.Array) -> jax.Array:
+    def polish(_: Any, t: jax.Array) -> jax.Array:
         up, bend = _height(t, first), _height(t, second)
         move = jnp.where(bend > 0.0, -up / jnp.where(bend > 0.0, bend, 1.0), -0.1 * step * jnp.sign(up))
         return t + jnp.clip(move, -step, step)
@@ -279,7 +279,7 @@ def _lowest_angle(circle: list[jax.Array]) -> jax.Array:
 
 @jax.jit
 def _descend(
-    coefficients: tuple[jax.Array, ...], tables: tuple[jax.Array, ...], starts: jax.Array, steps: int
+    coefficients: tuple[jax.Array, ...], tables: tuple[jax.Array, ...], starts: jax.Array, steps: int | jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Value and place after some steps from every start, (start,) and (start, point)."""
     forms = tuple(zip(coefficients, tables, strict=True))
@@ -289,7 +289,7 @@ def _descend(
             slope = _slope(v, forms)
             return slope - (slope @ v) * v
 
-        def step(_: int, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             v, slope, search, value = state
             norm = jnp.linalg.norm(search)
             d = search / jnp.where(norm > _STILL, norm, 1.0)
