@@ -304,8 +304,8 @@ def settled_reference(
         theta = _toward(terms, theta, answer, reference)
     raise ValueError(
         f"expected a reference near the answer after {rounds} rounds, got {worth:.3g} effective of {size} fields, "
-        f"k-hat {khat:.2f} and a step {apart:.2f} sd off the maximum; try a better pilot, such as the estimate of score "
-        "matching"
+        f"k-hat {khat:.2f} and a step {apart:.2f} sd off the maximum; try a better pilot, such as the estimate of "
+        "score matching"
     )
 
 

@@ -238,7 +238,7 @@ def test_nuts_is_the_fisher_step_and_its_width():
     names = [*s.action.quadratic_blocks(3).items(), *s.action.blocks(3).items()]
     sizes = tuple((name, len(labels)) for name, labels in names)
     gold = sample_gold(
-        jax.random.key(11), sizes, (), given, s.reference, s.tbar, s.n, chains=4, warmup=100, draws=500
+        jax.random.key(11), sizes, (), given, s.reference, s.tbar, s.n, chains=2, warmup=80, draws=300
     )  # fmt: skip
     mean, covariance = gaussian_posterior(s.gold, s.prior)
     theta = gold.posterior["theta"].reshape(-1, s.terms.size)
