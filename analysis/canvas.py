@@ -13,13 +13,26 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["BLACK", "BLUE", "CHAINS", "GREEN", "GREY", "ORANGE", "WIDTH", "label_rows", "row_height", "styled", "tall"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "CHAINS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "STYLE",
+    "WIDTH",
+    "label_rows",
+    "row_height",
+    "styled",
+    "tall",
+]
 
 WIDTH = 4.8  # inches: nine points are then readable on a phone
 _ROW, _TALLEST = 0.17, 8.0  # inches a row, and where rows begin to move together
 BLACK, BLUE, ORANGE, GREEN, GREY = "#222222", "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 CHAINS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.5,
@@ -44,7 +57,7 @@ def styled(draw: Callable[[xr.DataTree], Figure]) -> Callable[[xr.DataTree], Fig
 
     @wraps(draw)
     def inside(fit: xr.DataTree) -> Figure:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             return draw(fit)
 
     return inside

@@ -17,10 +17,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from .canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
 from .experiment import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
 from .page import _figure
 from .paragraph import count, significant, with_error
-from .plots import _STYLE, BLACK, BLUE, GREEN, GREY, ORANGE
 from .report import _plain, check_folder
 
 __all__ = ["experiment_page", "plot_experiment", "run_experiment"]
@@ -68,7 +68,7 @@ def run_experiment(
 
 def plot_experiment(found: Experiment) -> Figure:
     """m_n(N) in field space with exact lines and noise floors; G_c(N) in three spaces; singular values of the fits."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 8.4), layout="constrained")
         top, middle, bottom = figure.subplots(3, 1, height_ratios=[1.2, 1.2, 0.8])
         for order in ORDERS:

@@ -82,7 +82,9 @@ def _reference(fit: xr.DataTree) -> Check:
     why = str(attrs["reference_why"])
     sentence = f"Reweighted to the posterior mean: {why[:1].lower()}{why[1:].rstrip('.')}."
     verdict = _REFERENCE[str(attrs["reference_verdict"])]
-    return Check("reference fields", f"{value}, k-hat {float(attrs['reference_khat']):.2f}", "ok", verdict, sentence)
+    khat = float(attrs["reference_khat"])  # minus infinity: the largest weights coincide
+    tail = "no tail" if khat == -np.inf else f"k-hat {khat:.2f}"
+    return Check("reference fields", f"{value}, {tail}", "ok", verdict, sentence)
 
 
 def _closed(fit: xr.DataTree, sampler: str) -> Check:

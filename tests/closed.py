@@ -15,7 +15,11 @@ def fit(data, action, *, key, sampler=None, **settings):
     """As `inf.fit`, which has the same arguments, in seconds; a sampler that is asked for is kept."""
     if sampler is not None:
         return inf.fit(data, action, key=key, sampler=sampler, **settings)
-    tree = inf.fit(data, action, key=key, sampler="closed", **settings)
+    return as_nuts(inf.fit(data, action, key=key, sampler="closed", **settings), key)
+
+
+def as_nuts(tree, key):
+    """The same draws with the statistics NUTS has when nothing is wrong, and its name."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     stats = tree["sample_stats"].to_dataset()
     shape = (stats.sizes["chain"], stats.sizes["draw"])
