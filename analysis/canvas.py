@@ -27,6 +27,19 @@ __all__ = [
     "styled",
     "tall",
 ]
+    "BLACK",
+    "BLUE",
+    "CHAINS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "STYLE",
+    "WIDTH",
+    "label_rows",
+    "row_height",
+    "styled",
+    "tall",
+]
 
 WIDTH = 4.8  # inches: nine points are then readable on a phone
 _ROW, _TALLEST = 0.17, 8.0  # inches a row, and where rows begin to move together
