@@ -9,24 +9,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = [
-    "BLACK",
-    "BLUE",
-    "CHAINS",
-    "GREEN",
-    "GREY",
-    "ORANGE",
-    "STYLE",
-    "WIDTH",
-    "label_rows",
-    "row_height",
-    "styled",
-    "tall",
-]
     "BLACK",
     "BLUE",
     "CHAINS",
@@ -65,13 +51,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def styled(draw: Callable[[xr.DataTree], Figure]) -> Callable[[xr.DataTree], Figure]:
+def styled[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
     """The same function, drawing in the style of the suite and leaving matplotlib's own settings alone."""
 
     @wraps(draw)
-    def inside(fit: xr.DataTree) -> Figure:
+    def inside(*arguments: Given.args, **options: Given.kwargs) -> Figure:
         with mpl.rc_context(STYLE):
-            return draw(fit)
+            return draw(*arguments, **options)
 
     return inside
 

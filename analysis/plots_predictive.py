@@ -3,50 +3,22 @@
 Drawn like those of plots.py, narrow and tall; each returns a matplotlib figure and neither shows nor saves it.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
 import arviz as az
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from .canvas import BLACK, CHAINS, GREY, ORANGE, WIDTH, styled
 from .compare import Comparison
 from .couplings import group
 from .predictive_checks import Predictive
 
 __all__ = ["plot_comparison", "plot_predictive", "plot_predictive_draws"]
 
-_WIDTH = 4.8
-BLACK, BLUE, ORANGE, GREY, YELLOW, SKY = "#222222", "#0072b2", "#d55e00", "#8a8a8a", "#e69f00", "#56b4e9"
-_STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "legend.fontsize": 8.0,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.linewidth": 0.7,
-    "axes.formatter.limits": (-3, 4),
-    "axes.formatter.use_mathtext": True,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+YELLOW, SKY = CHAINS[4:6]
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    @wraps(draw)
-    def inside(*arguments: Any) -> Figure:
-        with mpl.rc_context(_STYLE):
-            return draw(*arguments)
-
-    return inside
-
-
-@_styled
+@styled
 def plot_comparison(comparison: Comparison) -> Figure:
     """Share of the held-out gain and of G4c (both norms) for every action, one row an action.
 
@@ -60,7 +32,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
             f"{comparison[comparison.richest].gain[0]:.2g} +- {comparison[comparison.richest].gain[1]:.2g}; "
             "try more networks"
         )
-    figure = Figure(figsize=(_WIDTH, 0.9 + 0.55 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(rows)), layout="constrained")
     panel = figure.subplots()
     for k, row in enumerate(rows):
         for left, shift, colour in ((row.plain, -0.16, YELLOW), (row.white, 0.16, SKY)):
@@ -86,7 +58,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def plot_predictive(found: Predictive) -> Figure:
     """Observed against predicted for every component of G6c, the function the fit never used, and the site kurtosis.
 
@@ -94,7 +66,7 @@ def plot_predictive(found: Predictive) -> Figure:
     black: observed with one standard error.
     """
     names = [name for name in ("G6", "kurtosis") if name in found.components]
-    figure = Figure(figsize=(_WIDTH, 0.8 + 2.6 * len(names)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.6 * len(names)), layout="constrained")
     panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
     for panel, name in zip(panels, names, strict=True):
         part = found.components[name]

@@ -37,7 +37,16 @@ def fitted(tmp_path_factory):
         file, out = folder / f"{coupling}-{kappa}.npy", folder / f"{coupling}-{kappa}"
         np.save(file, drawn(coupling, kappa=kappa))
         words = f"fit {file} --points {folder / 'grid.npy'} --action lattice_phi4 -o {out} --quiet"
-        assert cli.main([*words.split(), "--set", "shape=[8,8]", "--set", "prior_scale=10"]) == 0
+        assert (
+            cli.main(
+                [
+                    *words.split(),
+                    "--set",
+                    "shape=[8,8]",
+                ]
+            )
+            == 0
+        )
         assert {one.name for one in out.iterdir()} == {"index.html", "summary.json", "fit.nc"}
         found[coupling, kappa] = load(out)
     return found
