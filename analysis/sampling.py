@@ -75,7 +75,8 @@ def _reference(fit: xr.DataTree) -> Check:
     """What the reference fields behind the partition function are worth at the answer."""
     attrs = fit.attrs
     worth = float(attrs.get("reference_worth", attrs["reference_effective"]))
-    value = f"{worth:,.0f} effective, {worth / float(attrs['networks']):.1f} a network".replace(",", " ")
+    each = worth / float(attrs["networks"])
+    value = f"{f'{worth:,.0f}'.replace(',', ' ')} effective, {each:.1f} a network"
     if "reference_verdict" not in attrs:
         why = "Effective reference fields at the pilot: their noise is in the errors, one part in so many."
         return Check("reference fields", value, "none", "note", why)

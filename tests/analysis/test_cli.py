@@ -109,7 +109,7 @@ def test_own_samples(samples, tmp_path, quick):
     status, out, error = command("check", folder)
     assert (status, error) == (0, "")
     assert "fail" not in out
-    assert len(out.splitlines()) == 16
+    assert len(out.splitlines()) == 19
 
 
 def test_samples_that_lie_the_other_way_round(samples, tmp_path, quick):
@@ -227,7 +227,13 @@ WRONG = [
     "run cos -o out --points 0,inf",
     "run cos -o out --points nowhere.npy",
     "run cos -o out --points words.csv",
-    "run cos -o out --points -7,-6,-5,-4,-3,-2,-1,0,1,2,3,4",
+    "run cos -o out --points -7,-6,-5,-4,-3,-2,-1,0,1,2,3,4 --method tree",
+    "run cos -o out --method scroe",
+    "run cos -o out --sampler nutz",
+    "run cos -o out --set shape=[2,2]",
+    "run cos -o out --action lattice_phi4",
+    "run cos -o out --action modes --set count=0",
+    "fit samples.npy -o out --action lattice_phi4 --set shape=[3,3]",
     "run cos -o out --set points=[true,false]",
     "run cos -o out --set points=[[1,2],[3]]",
     "run relu -o out --points -3,-1,1,3",

@@ -80,7 +80,10 @@ def test_the_page_stands_alone(html):
 def test_the_page_says_what_was_checked_and_found(html, small_fit, checks):
     text = unescape(re.sub(r"<[^>]+>", "", html))
     for check in checks:
-        assert f"{check.verdict}: {typeset(check.name)}".replace("ε₄", "ε4").replace("G₄ᶜ", "G4c") in text
+        assert (
+            f"{check.verdict}: {typeset(check.name)}".replace("p_eff", "peff").replace("ε₄", "ε4").replace("G₄ᶜ", "G4c")
+            in text
+        )
     for coupling in couplings(small_fit, quadratic=True):
         assert f">{coupling.html}</th>" in html
     for text_of in ("belong to this set of points", "λ0 diagonal", "units", "Network(neuron=Cos(), width=20)"):

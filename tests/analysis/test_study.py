@@ -16,14 +16,14 @@ from nnft.models.theories import THEORIES
 from tests import closed
 
 module = importlib.import_module("nnft.analysis.study")
-fitting = importlib.import_module("nnft.analysis.fitting")
+settings = importlib.import_module("nnft.analysis.fitting")
 SMALL = {"width": 10, "points": [-2, 2], "action": "local", "n": 5000, "warmup": 10, "draws": 50, "chains": 2}
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Neither NUTS nor a page."""
-    monkeypatch.setattr(fitting, "fit", closed.fit)
+    monkeypatch.setattr(settings, "fit", closed.fit)
     monkeypatch.setattr(module, "report", lambda tree, folder, force: None)
 
 
@@ -34,7 +34,7 @@ def no_work(monkeypatch):
     def work(*arguments, **options):
         raise AssertionError("networks were drawn")
 
-    for room, name in ((module, "measure"), (fitting, "fit"), (module, "report")):
+    for room, name in ((module, "measure"), (settings, "fit"), (module, "report")):
         monkeypatch.setattr(room, name, work)
 
 
@@ -160,7 +160,8 @@ def test_bad_files_are_refused(text, message, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"points": list(range(15))}, r"expected at most 10 points .* got 15; try fewer"),
+        ({"points": list(range(15)), "space": "readout"}, r"expected at most 10 points .* got 15; try fewer"),
+        ({"points": list(range(15)), "method": "tree"}, r"expected at most 10 points .* got 15; try fewer"),
         (
             {"net": "relu", "points": [-3, -1, 1, 3]},
             r"expected points whose Gram matrix can be inverted .*, got .*; `nnft models` says .* suit relu",
@@ -240,7 +241,10 @@ def test_samples_that_allow_no_fit(samples, tmp_path):
         fit_samples(samples[:5], [0, 1], tmp_path / "out")
     assert refusal.value.correlators is None
     with pytest.raises(NoFit, match=r"expected at most 10 points .* got 12; try") as refusal:
-        fit_samples(np.random.default_rng(22).normal(size=(200, 12)), list(range(12)), tmp_path / "out")
+        fitting = Fitting(method="tree")
+        fit_samples(
+            np.random.default_rng(22).normal(size=(200, 12)), list(range(12)), tmp_path / "out", fitting=fitting
+        )
     assert refusal.value.correlators.orders == (1, 2, 3, 4)
     with pytest.raises(ValueError, match=r"expected 2 positive quadrature weights, .* got \[1\.0\]; try"):
         fit_samples(samples, [0, 1], tmp_path / "out", fitting=Fitting(weights=[1.0]))
