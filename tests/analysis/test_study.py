@@ -240,11 +240,9 @@ def test_samples_that_allow_no_fit(samples, tmp_path):
     with pytest.raises(NoFit, match="expected at least 1000 networks") as refusal:
         fit_samples(samples[:5], [0, 1], tmp_path / "out")
     assert refusal.value.correlators is None
+    many, tree = np.random.default_rng(22).normal(size=(200, 12)), Fitting(method="tree")
     with pytest.raises(NoFit, match=r"expected at most 10 points .* got 12; try") as refusal:
-        fitting = Fitting(method="tree")
-        fit_samples(
-            np.random.default_rng(22).normal(size=(200, 12)), list(range(12)), tmp_path / "out", fitting=fitting
-        )
+        fit_samples(many, list(range(12)), tmp_path / "out", fitting=tree)
     assert refusal.value.correlators.orders == (1, 2, 3, 4)
     with pytest.raises(ValueError, match=r"expected 2 positive quadrature weights, .* got \[1\.0\]; try"):
         fit_samples(samples, [0, 1], tmp_path / "out", fitting=Fitting(weights=[1.0]))
