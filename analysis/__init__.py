@@ -6,9 +6,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import compare as compare
     from .calibration import calibration_table as calibration_table
     from .calibration import plot_calibration as plot_calibration
+    from .compare import compare as compare
     from .diagnostics import diagnose as diagnose
     from .experiment_page import run_experiment as run_experiment
     from .methods import compare_methods as compare_methods

@@ -104,7 +104,7 @@ def test_a_broken_parity_is_seen_by_the_control():
 
 
 def test_the_true_action_passes_and_a_smaller_one_fails():
-    """A bilocal action with known couplings at three points, exact draws: false alarm 1e-6; the Gaussian is rejected."""
+    """A bilocal action with known couplings at three points, exact draws: false alarm 1e-6; a Gaussian fails."""
     fields = planted("lat", 0.5, 3).draw(30_000, np.random.default_rng(3))
     found = an.compare(inf.Samples(fields, np.arange(3.0)[:, None]), key=KEY)
     assert found["Bilocal"].wald.p > 1e-6

@@ -131,8 +131,8 @@ def engines() -> list[str]:
     plain, found = _fresh(_PLAIN), _fresh(_ENGINES)
     cost = plain["gradient"] * plain["steps"] / plain["ess_per_draw"]
     print(
-        f"plain NumPyro pseudo-likelihood on raw samples: gradient {plain['gradient']:.2f} CPU-s at n = 1e5 (measured), "
-        f"{plain['steps']:.0f} leapfrogs a draw and {plain['ess_per_draw']:.2f} effective draws a draw at n = 2000 "
+        f"plain NumPyro pseudo-likelihood on raw samples: gradient {plain['gradient']:.2f} CPU-s at n = 1e5 "
+        f"(measured), {plain['steps']:.0f} leapfrogs a draw and {plain['ess_per_draw']:.2f} effective draws a draw at n = 2000 "
         f"(measured): {cost:.3g} CPU-s an effective draw (extrapolated); peak {plain['peak']:.1f} GB"
     )
     failures = []
@@ -166,14 +166,13 @@ def size() -> list[str]:
         peaks.setdefault((kind, count), []).append(beyond)
         print(
             f"{kind:8} M = {points:5}, n = {n:>7,}: {row['terms']:5} terms, {row['sampler']:6} "
-            f"{row['cpu']:7.1f} CPU-s, {row['wall']:6.1f} s, peak {row['peak']:.2f} GB ({beyond:.2f} beyond the samples)",
+            f"{row['cpu']:7.1f} CPU-s, {row['wall']:6.1f} s, peak {row['peak']:.2f} GB ({beyond:.2f} beyond samples)",
             flush=True,
         )
     for (kind, count), values in peaks.items():
         if len(values) == 2:
-            print(
-                f"{kind} {count}: memory beyond the samples at ten times the networks: times {values[1] / values[0]:.2f}"
-            )
-            if values[1] > GROWTH * values[0]:
-                failures.append(f"{kind} {count}: memory grows {values[1] / values[0]:.2f} times with n, promised flat")
+            growth = values[1] / values[0]
+            print(f"{kind} {count}: memory beyond the samples at ten times the networks: times {growth:.2f}")
+            if growth > GROWTH:
+                failures.append(f"{kind} {count}: memory grows {growth:.2f} times with n, promised flat")
     return failures
