@@ -167,7 +167,9 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
     scale = np.sqrt(np.diag(metric))
     correlation = metric / np.outer(scale, scale)
     pairs = [p.rescaled(scale) for p in (action.quadratic(points), *action.interaction(points, weights))]
-    parts, factors = tuple(part for part, _ in pairs), np.concatenate([norms for _, norms in pairs])
+    # 32 bits: JAX keeps what it made of a shared integer table, in whichever precision it first met it.
+    parts = tuple(p._replace(term=p.term.astype(np.int32), tuples=p.tuples.astype(np.int32)) for p, _ in pairs)
+    factors = np.concatenate([norms for _, norms in pairs])
     fixed = action.fixed(points)
     slots, slopes = _slopes(parts, points)
     return Terms(

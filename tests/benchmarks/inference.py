@@ -132,8 +132,8 @@ def engines() -> list[str]:
     cost = plain["gradient"] * plain["steps"] / plain["ess_per_draw"]
     print(
         f"plain NumPyro pseudo-likelihood on raw samples: gradient {plain['gradient']:.2f} CPU-s at n = 1e5 "
-        f"(measured), {plain['steps']:.0f} leapfrogs a draw and {plain['ess_per_draw']:.2f} effective draws a draw at n = 2000 "
-        f"(measured): {cost:.3g} CPU-s an effective draw (extrapolated); peak {plain['peak']:.1f} GB"
+        f"(measured), {plain['steps']:.0f} leapfrogs a draw and {plain['ess_per_draw']:.2f} effective draws a draw at "
+        f"n = 2000 (measured): {cost:.3g} CPU-s an effective draw (extrapolated); peak {plain['peak']:.1f} GB"
     )
     failures = []
     for name, row in found.items():
