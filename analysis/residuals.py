@@ -25,8 +25,8 @@ def schwinger_dyson(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray, np.ndarra
     constants = group(fit, "constant_data")
     if "rich_matrix" not in constants:
         raise ValueError(
-            f"expected a fit with the equations of all quartic monomials, got one at {constants.sizes['x']} points; "
-            "try at most 8 points"
+            f"expected a fit with the equations of all quartic monomials, got one of {fit.attrs.get('action')} at "
+            f"{constants.sizes['x']} points; try a quartic action that is no lattice's, at 8 points or fewer"
         )
     matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
     q = int(constants.attrs["quadratic_terms"])

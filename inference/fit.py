@@ -31,6 +31,7 @@ from .ensembles import Ensemble
 from .gold import sample_gold
 from .labels import label_point, label_tree
 from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, numbers
+from .measure import about_source
 from .methods import estimate, per_network, verdict_attrs
 from .predict import predict
 from .problem import Problem, prepare
@@ -249,7 +250,7 @@ def _predictions(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[
 
 def _provenance(problem: Problem, key: jax.Array) -> dict[str, Any]:
     packages = {name: version(name) for name in ("jax", "numpyro", "arviz", "numpy")}
-    about = {} if problem.data is None else {k: str(v) for k, v in problem.data.about.items()}
+    about = about_source(problem.source) if problem.data is None else problem.data.about
     return {
         **action_words(problem.action),
         "metric_from": problem.metric_from,
@@ -257,5 +258,5 @@ def _provenance(problem: Problem, key: jax.Array) -> dict[str, Any]:
         "key": str(np.asarray(jax.random.key_data(key)).tolist()),
         "python": sys.version.split()[0],
         **{f"{name}_version": number for name, number in packages.items()},
-        **about,
+        **{name: str(value) for name, value in about.items()},
     }

@@ -19,7 +19,7 @@ from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
 from .tails import effective_networks, judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "check_even", "measure"]
+__all__ = ["MIN_NETWORKS", "about_source", "check_even", "measure"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
@@ -110,7 +110,7 @@ def measure(
         flags={r: why for r, why in flags.items() if r in given},
         source=source,
         model=getattr(source, "model", None),
-        about=_about(source),
+        about=about_source(source),
     )
 
 
@@ -184,7 +184,8 @@ def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
         )
 
 
-def _about(source: Source) -> dict[str, Any]:
+def about_source(source: Source) -> dict[str, Any]:
+    """Provenance of a source: what it is, and of an ensemble its model and key."""
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
     if isinstance(source, Ensemble):
         about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
