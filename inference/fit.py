@@ -3,10 +3,10 @@
 S = 1/2 phi P phi + quadratic terms + interaction (`models.actions`). The couplings belong to this set of points:
 another set has other couplings. Two choices are orthogonal: the `method`, where the equations A theta = b and their
 noise come from (`methods.py`), and the `sampler`, how the posterior under the priors is drawn. The tree holds
-`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `posterior_predictive` and `observed_data` (the connected
-four-point function G4 on dim quad), `constant_data` (points, weights, metric, equations) and `correlators`; it saves to
-one NetCDF file and reloads identical. Exact correlators have no error to make a posterior of: they give a `point`
-instead, or with `as_if_n` the posterior that as many networks would give.
+`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `prior_predictive`, `posterior_predictive` and
+`observed_data` (the connected four-point function G4 on dim quad), `constant_data` (points, weights, metric, equations)
+and `correlators`; it saves to one NetCDF file and reloads identical. Exact correlators have no error to make a
+posterior of: they give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
 """
 
 import sys
@@ -156,7 +156,7 @@ def fit(
     if method == "gold":
         groups["log_likelihood"] = per_network(problem, found, _scaled(problem, posterior))
     groups["constant_data"] = xr.Dataset(constants)
-    predictions = _predictions(problem, posterior)
+    predictions = {"prior": _predictions(problem, before), "posterior": _predictions(problem, posterior)}
     provenance = _provenance(problem, key) | attrs
     return label_tree(problem, found.equations, posterior, stats, before, predictions, provenance, groups)
 

@@ -66,7 +66,7 @@ def label_tree(
     posterior: Mapping[str, np.ndarray],
     stats: Mapping[str, np.ndarray],
     prior: Mapping[str, np.ndarray],
-    predictions: Mapping[str, np.ndarray],
+    predictions: Mapping[str, Mapping[str, np.ndarray]],
     provenance: Mapping[str, Any],
     extra: Mapping[str, xr.Dataset],
 ) -> xr.DataTree:
@@ -90,8 +90,9 @@ def label_tree(
         "observed_data": _observed(problem, group),
         "constant_data": _constants(problem, equations, coords),
     }
-    if predictions:
-        groups["posterior_predictive"] = group(predictions)
+    for name, values in predictions.items():
+        if values:
+            groups[f"{name}_predictive"] = group(values)
     if problem.data is not None:
         groups["correlators"] = problem.data.to_dataset()
     for name, dataset in extra.items():
