@@ -91,5 +91,5 @@ def hausman(
         dof,
         float(chi2.sf(statistic, dof)),
         float(np.sqrt(np.mean(shift**2 / variance))),
-        float(np.sqrt(np.mean(np.diag(extra + reference) / variance))),
+        float(np.sqrt(max(np.mean(np.diag(extra + reference) / variance), 0.0))),
     )
