@@ -1,6 +1,5 @@
 """A recipe is one ensemble: the same networks in whatever pieces they are drawn, and sums over them that are sums."""
 
-import hashlib
 import itertools
 import subprocess
 import sys
@@ -129,9 +128,6 @@ def test_fields_and_sums_do_not_depend_on_the_number_of_devices():
     lines = said[0][0].split("\n")
     assert len(set(lines[:5])) == 5
     assert lines[5].endswith("(1001, 3, 3) 3001.0 1.0")
-    for line, neuron in zip(lines, NEURONS):  # and this process, with other blocks, draws the same
-        if neuron is NEURONS[0]:
-            assert line == hashlib.sha256(ensemble(neuron).read(0, 301).tobytes()).hexdigest()
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

@@ -108,14 +108,14 @@ def test_score_and_hessian_are_the_derivatives_of_the_value(action):
 
 
 def test_value_is_the_sum_of_conditional_densities():
-    """Two sites, by quadrature of exp(-S) along each of the two lines through one field."""
+    """Two sites, by quadrature of exp(-S) along each of the two lines through one field, densities in scaled fields."""
     terms = terms_of(Bilocal(), np.array([[1.0, 0.4], [0.4, 2.0]]), np.ones(2))
     theta = np.array([0.5, -0.2, 0.6, 0.3, 0.2, 0.05, -0.03, 0.1])
     field = np.array([[0.7, -1.1], [-0.2, 0.4]])
     with jax.enable_x64(True):
         s = lambda phi: np.asarray(terms.action(np.asarray(phi), theta))  # noqa: E731
         t = np.linspace(-20.0, 20.0, 4001)
-        right = -2 * s(field).sum()
+        right = -2 * s(field).sum() + len(field) * np.log(terms.scale).sum()
         for phi in field:
             for line in (np.stack([t, 0 * t + phi[1]], axis=1), np.stack([0 * t + phi[0], t], axis=1)):
                 right -= np.log(np.exp(-s(line)).sum() * 0.01)
