@@ -165,7 +165,8 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
     """
     points = len(metric)
     scale = np.sqrt(np.diag(metric))
-    correlation = metric / np.outer(scale, scale)
+    diagonal = np.count_nonzero(metric) == points  # asked of the metric itself: x/sqrt(x)^2 is one but for its last bit
+    correlation = np.eye(points) if diagonal else metric / np.outer(scale, scale)
     pairs = [p.rescaled(scale) for p in (action.quadratic(points), *action.interaction(points, weights))]
     # 32 bits: JAX keeps what it made of a shared integer table, in whichever precision it first met it.
     parts = tuple(p._replace(term=p.term.astype(np.int32), tuples=p.tuples.astype(np.int32)) for p, _ in pairs)
@@ -181,7 +182,7 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
         slots=slots,
         slopes=slopes,
         curvatures=_curvatures(parts, correlation),
-        diagonal=bool(np.all(correlation == np.eye(points))),
+        diagonal=bool(diagonal),
     )
 
 

@@ -89,6 +89,13 @@ def test_the_lattice_action_is_written_as_it_is_said():
     np.testing.assert_allclose(0.5 * np.einsum("na,ab,nb->n", flat, fixed, flat), 0.7 * kinetic, rtol=1e-12)
 
 
+def test_a_diagonal_metric_is_known_as_one():
+    """Whatever its entries: as a dense one it would cost a matrix product of all terms at every site."""
+    for metric in (np.diag([0.3, 0.7, 1.1]), np.diag(np.random.default_rng(0).uniform(0.1, 2.0, 3))):
+        assert terms_of(m.Bilocal(), metric, np.ones(3)).diagonal
+    assert not terms_of(m.Bilocal(), np.eye(3) + 0.1, np.ones(3)).diagonal
+
+
 def test_translations_leave_the_lattice_terms_alone():
     """Every term of a periodic lattice is the same on a shifted field; those of Local are not."""
     phi = np.random.default_rng(2).normal(size=(3, 4))
