@@ -102,7 +102,9 @@ def test_conventions_and_errors_after_the_fit(fitted):
     draws = np.stack([fitted[8.0, 1.0]["posterior"][name].values.ravel() for name in NAMES], axis=1)
     each = [convert_lattice(dict(zip(NAMES, d.tolist(), strict=True)), "plain", "hopping").values for d in draws[::10]]
     spread = [np.std([one[name] for one in each]) for name in ("kappa", "coupling")]
-    np.testing.assert_allclose(errors, spread, rtol=0.2)  # 400 draws know a standard deviation to 3.5 %
+    known = 1.0 / np.sqrt(2 * len(each))  # how well so many draws know a standard deviation
+    agree(np.divide(errors, spread), 1.0, np.full(2, known), family=FAMILY)
+    disagree(2.0 * np.divide(errors, spread), 1.0, np.full(2, 2.0 * known), family=FAMILY)
 
 
 def test_the_fit_is_score_matching_to_the_last_digit(fitted):
