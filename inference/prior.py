@@ -53,7 +53,10 @@ class Prior(NamedTuple):
     @property
     def precision(self) -> Matrix:
         """Inverse covariance over theta, (term, term)."""
-        inverse = np.linalg.inv(self.factor)
+        q, p = len(self.factor2), len(self.factor4)
+        inverse = np.zeros((q + p, q + p))  # of the factor, block by block
+        inverse[:q, :q], inverse[q:, q:] = np.linalg.inv(self.factor2), np.linalg.inv(self.factor4)
+        inverse[:q, q:] = inverse[:q, :q] @ self.shift
         return inverse.T @ inverse
 
 

@@ -83,7 +83,10 @@ def coordinates(given: Numbers, laws: dict[str, dist.Distribution]) -> tuple[Vec
     offset[:q] = given.centre2
     design = given.design @ linear
     covariance = np.linalg.inv(np.eye(size) + design.T @ design)
-    theta = offset + linear @ covariance @ design.T @ (given.observed - given.design @ offset)
+    white = covariance @ (design.T @ (given.observed - given.design @ offset))
+    if not laws:
+        return white, np.linalg.cholesky(covariance)
+    theta = offset + linear @ white
     to_sites = np.linalg.inv(linear)
     for name, rows in zip(SITES, (slice(0, q), slice(q, None)), strict=True):
         if name in laws:  # the site is its part of theta itself

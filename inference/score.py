@@ -266,7 +266,7 @@ def gains(eq: Equations, rich: Equations | None, quadratic: int) -> Gains:
         inner = np.zeros_like(a)
         inner[:quadratic, :quadratic] = np.linalg.inv(a[:quadratic, :quadratic])
         extra = np.linalg.inv(a) - inner
-        return 0.5 * float(b @ extra @ b) - 0.5 * float(np.trace(extra @ e.noise)) / e.networks
+        return 0.5 * float(b @ extra @ b) - 0.5 * float(np.sum(extra.T * e.noise)) / e.networks
 
     noise = eq.scores / eq.networks
     to_action, to_full = np.array([1.0, -1.0, 0.0]), np.array([1.0, 0.0, -1.0])

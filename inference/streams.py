@@ -23,6 +23,7 @@ __all__ = ["FieldStream", "boundedness_of", "field_stream", "forms_of"]
 _BLOCK = 65_536  # free fields drawn at a time
 _ROUND_OFF = 1e-9  # below zero of an interaction that is nowhere negative
 _CHAINS, _MIXED = 64, 1.02  # of NUTS, and the largest R-hat they may have
+_DRAWS = 400  # of a chain at least: R-hat of short chains exceeds 1 by about 1/(effective draws of half a chain)
 
 
 class FieldStream(Protocol):
@@ -135,7 +136,10 @@ def _propose(key: jax.Array, root: jax.Array, scale: jax.Array, interaction: lis
 
 
 class Chains:
-    """Fields exp(-S) by NUTS, in random order, so that a part of them is worth its share."""
+    """Fields exp(-S) by NUTS, in random order.
+
+    An average of m of all M fields, which are worth E, has variance 1/E + 1/m - 1/M: what m of them are worth.
+    """
 
     method = "NUTS"
 
@@ -147,7 +151,7 @@ class Chains:
             points=len(terms.scale),
             tuples={r: form[1] for r, form in forms.items()},
             chains=_CHAINS,
-            draws=max(4, -(-m // _CHAINS)),
+            draws=max(_DRAWS, -(-m // _CHAINS)),
         )
         if drawn.rhat > _MIXED or drawn.divergences:
             raise ValueError(
@@ -156,7 +160,8 @@ class Chains:
             )
         order = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel()).permutation(drawn.flat.shape[0])
         self._fields, self._start = drawn.flat[order] * terms.scale, 0
-        self.worth, self.acceptance = float(drawn.ess), 1.0
+        whole = len(self._fields)
+        self.worth, self.acceptance = 1.0 / (1.0 / float(drawn.ess) + max(0.0, 1.0 / m - 1.0 / whole)), 1.0
 
     def take(self, count: int) -> np.ndarray:
         """The next fields, physical, (network, point); the first ones again behind the last."""

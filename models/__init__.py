@@ -34,6 +34,7 @@ from .neurons import Gauss as Gauss
 from .neurons import ReLU as ReLU
 from .neurons import Tanh as Tanh
 from .normalisability import boundedness as boundedness
+from .runtime import complete_numpyro as _complete_numpyro
 from .scalar import ScalarMode as ScalarMode
 from .scalar import ultraviolet as ultraviolet
 from .shared import GammaScale as GammaScale
@@ -43,3 +44,5 @@ from .shared import StudentScale as StudentScale
 from .shared import mixture_coupling as mixture_coupling
 from .vertices import EffectiveCouplings as EffectiveCouplings
 from .vertices import effective_couplings as effective_couplings
+
+_complete_numpyro()

@@ -1,10 +1,12 @@
 """Double precision and the number of CPU devices, set by request only: nothing else in nnft changes a JAX setting."""
 
 import contextlib
+import sys
 
 import jax
+import numpyro.distributions
 
-__all__ = ["configure"]
+__all__ = ["complete_numpyro", "configure"]
 
 
 def configure(*, x64: bool | None = None, cores: int | None = None) -> int:
@@ -31,3 +33,15 @@ def configure(*, x64: bool | None = None, cores: int | None = None) -> int:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores)
     return jax.local_device_count()
+
+
+def complete_numpyro() -> None:
+    """Give `numpyro.distributions` its submodules as attributes, which `numpyro.factor` needs.
+
+    ArviZ loads NumPyro lazily; `import arviz, numpyro.distributions` in this order, before `import numpyro`, wakes it
+    half-way through its own import and the attributes are lost. Does nothing where they are there.
+    """
+    parent = numpyro.distributions.__name__ + "."
+    for name, part in list(sys.modules.items()):
+        if name.startswith(parent) and "." not in (short := name.removeprefix(parent)):
+            setattr(numpyro.distributions, short, part)

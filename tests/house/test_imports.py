@@ -121,6 +121,19 @@ def test_the_package_itself_does_not_wait_for_jax():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, check=False).returncode == 0
 
 
+def test_factors_work_whatever_was_imported_first():
+    """In this order ArviZ's lazy import leaves NumPyro without the attribute that `numpyro.factor` looks up."""
+    code = """
+import arviz, numpyro.distributions
+from nnft import models
+import numpyro
+from numpyro import handlers
+assert handlers.trace(lambda: numpyro.factor("f", 1.0)).get_trace()["f"]["fn"].log_prob(()) == 1.0
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_three_rooms_and_configure_are_there():
     import nnft
 
