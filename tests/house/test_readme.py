@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nnft import analysis, inference, models
 from nnft.analysis import cli
 from tests.house.tree import ROOT
+from tests.proof.table import table
 
 TEXT = (ROOT / "README.md").read_text()
 
@@ -47,6 +49,14 @@ def test_its_six_lines_are_six():
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).exists()
+
+
+def test_the_table_of_the_proofs_is_that_of_their_results():
+    folder = ROOT / "tests/proof"
+    proofs = json.loads((folder / "results.json").read_text())["proofs"]
+    assert (folder / "RESULTS.md").read_text() == table(proofs)
+    with pytest.raises(ValueError, match=r"expected a result that begins with .*got 'another'"):
+        table({"another": {}})
 
 
 @pytest.mark.parametrize("target", re.findall(r"`make ([a-z]+)|^    make ([a-z]+)", TEXT, re.M))

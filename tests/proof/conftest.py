@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.proof.table import write
+
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -33,3 +35,4 @@ def record():
     fresh = {name: {**figures, "made_with": about} for name, figures in entries.items()}
     merged = dict(sorted({**old, **fresh}.items()))
     RESULTS.write_text(json.dumps({"command": "make proof", "proofs": merged}, indent=2) + "\n")
+    write()

@@ -1,0 +1,124 @@
+"""The results of the long proofs as a table for readers: what was asked, what was found, what a planted fault gave.
+
+`make proof` writes RESULTS.md beside results.json; a quick test holds the two together.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+Entry = Mapping[str, Any]
+Row = tuple[str, str, str]  # asked, found, planted fault
+
+_HEAD = """# What `make proof` found
+
+Written by `make proof` from [results.json](results.json), which holds every figure with bands, versions and revision.
+Each proof has a planted fault that must miss what is asked. The words are those of the files beside this one.
+
+| proof | asked | found | planted fault | seed |
+|---|---|---|---|---|
+"""
+
+
+def _coverage(e: Entry) -> Row:
+    average, joint = e["average_band"], e["joint_band"]
+    return (
+        f"average in {_band(average)}, joint in {_band(joint)}, each coupling in {_band(e['coupling_band'])}; "
+        f"{e['replicates']} × {e['networks']:,} networks",
+        f"{e['average']:.3f}, {e['joint']:.3f}, {e['lowest_coupling']:.3f} to {e['highest_coupling']:.3f}",
+        f"naive errors: {e['naive_average']:.3f}, {e['naive_joint']:.3f}",
+    )
+
+
+def _intervals(e: Entry) -> Row:
+    return (
+        f"average in {_band(e['band'])}; {e['replicates']} × {e['draws']:,} draws",
+        f"{e['average']:.3f} ± {e['cluster_error']:.3f}",
+        f"errors too small by √2: {e['with_errors_too_small_by_sqrt2']:.3f}",
+    )
+
+
+def _step(e: Entry) -> Row:
+    limit = e["limit_in_sd"]
+    return (
+        f"NUTS within {limit:g} sd of one Fisher step (rms); Hausman p > 0.001; {e['networks']:,} networks",
+        f"{e['nuts_to_step_rms_in_sd']:.3f} (worst coupling {e['nuts_to_step_worst_in_sd']:.3f}); p = "
+        f"{e['hausman_p']:.2g}, score to gold {e['score_to_gold_in_sd']:.2f} sd, predicted "
+        f"{e['score_to_gold_predicted_in_sd']:.2f}",
+        f"other networks: p = {e['hausman_p_of_other_networks']:.0e}",
+    )
+
+
+def _smooth(e: Entry) -> Row:
+    stretch = "inside" if e["inside_the_stretch"] else "outside"
+    return (
+        f"at least {e['goal_at_least']:g}; stretch {_band(e['stretch_band'])}; {e['replicates']} × {e['networks']:,}",
+        f"{e['with_discrepancy']:.3f} ± {e['cluster_error']:.3f} ({stretch} the stretch); process alone "
+        f"{e['process_alone']:.3f}",
+        f"naive errors: {e['naive_errors']:.3f}",
+    )
+
+
+def _observed(e: Entry) -> Row:
+    methods = ("score", "pseudo", "gold")
+    return (
+        f"score, pseudo, gold each in {_band(e['band'])}; {e['replicates']} × {e['networks']:,} networks",
+        ", ".join(f"{e[m]:.3f}" for m in methods),
+        "naive errors: " + ", ".join(f"{e[f'{m}_naive']:.3g}" for m in methods),
+    )
+
+
+def _efficiency(e: Entry) -> Row:
+    limits = e["limits"]
+    return (
+        ", ".join(f"{m} ≤ {limit:.2f}" for m, limit in limits.items()) + f"; one sample of {e['networks']:,}",
+        ", ".join(f"{e[m]:.3f}" for m in limits),
+        "naive errors: " + ", ".join(f"{m} {e[f'{m}_naive']:.3f}" for m in ("score", "pseudo")),
+    )
+
+
+def _calibration(e: Entry) -> Row:
+    fault = "the rows naive and scalar" if e["goal"].startswith("every p >") else "is one"
+    return e["goal"], "p: " + ", ".join(f"{name} {p:.2g}" for name, p in e["p_value"].items()), fault
+
+
+_ROWS: dict[str, Callable[[Entry], Row]] = {
+    "68% intervals": _intervals,
+    "95% intervals": _intervals,
+    "Fisher step": _step,
+    "coverage of a smooth prior": _smooth,
+    "coverage": _coverage,
+    "observed over predicted": _observed,
+    "standard errors over Cramer-Rao": _efficiency,
+    "sbc": _calibration,
+}
+
+
+def table(proofs: Mapping[str, Entry]) -> str:
+    """RESULTS.md for the entries of results.json.
+
+    Raises:
+        ValueError: a result of a kind that has no row yet.
+    """
+    lines = []
+    for name, entry in proofs.items():
+        row = next((make for start, make in _ROWS.items() if name.startswith(start)), None)
+        if row is None:
+            raise ValueError(f"expected a result that begins with one of {list(_ROWS)}, got {name!r}; try adding a row")
+        asked, found, fault = row(entry)
+        lines.append(f"| {name} | {asked} | {found} | {fault} | {entry['seed']} |")
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def write() -> None:
+    """RESULTS.md from results.json, both in the folder of the proofs."""
+    proofs = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["proofs"]
+    (FOLDER / "RESULTS.md").write_text(table(proofs), encoding="utf-8")
+
+
+def _band(edges: Any) -> str:
+    low, high = edges
+    return f"{low:.3f}..{high:.3f}"
