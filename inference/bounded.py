@@ -15,6 +15,7 @@ import numpy as np
 from ..models.actions import Bilocal
 from ..models.types import Matrix, Vector
 from .likelihood import gaussian_posterior
+from .methods import estimate
 from .problem import Problem, prepare
 from .recovery import Recovery
 from .samples import Samples
@@ -68,26 +69,29 @@ def planted_bilocal(kind: str = "lat", *, n: int = 50_000, points: int = 4, stre
     def simulator(key: jax.Array, theta: Vector) -> Matrix:
         return draw_bounded(np.random.default_rng(np.asarray(jax.random.key_data(key))), kernel, theta, n)
 
-    def posterior(law: Callable[[Problem], tuple[Vector, Matrix]]) -> Callable[..., Matrix]:
+    def posterior(law: Callable[[Problem, jax.Array], tuple[Vector, Matrix]]) -> Callable[..., Matrix]:
         def draw(key: jax.Array, fields: Matrix, draws: int) -> Matrix:
             problem = prepare(Samples(fields, positions), Bilocal())
-            mean, covariance = law(problem)
+            mean, covariance = law(problem, jax.random.fold_in(key, 1))
             white = np.random.default_rng(np.asarray(jax.random.key_data(key))).standard_normal((draws, len(mean)))
             sample = (mean + white @ np.linalg.cholesky(covariance).T) / problem.factors
             return sample[:, -len(names) :]
 
         return draw
 
-    def scalar(problem: Problem) -> tuple[Vector, Matrix]:
+    def closed(method: str) -> Callable[[Problem, jax.Array], tuple[Vector, Matrix]]:
+        return lambda problem, key: gaussian_posterior(estimate(method, problem, key=key).equations, problem.prior)
+
+    def naive(problem: Problem, _: jax.Array) -> tuple[Vector, Matrix]:
+        return problem.equations.estimate, problem.equations.naive
+
+    def scalar(problem: Problem, _: jax.Array) -> tuple[Vector, Matrix]:
         found = problem.equations
         rate = np.trace(np.linalg.solve(found.matrix, found.noise)) / len(found.vector)
         return found.estimate, found.naive * rate
 
-    posteriors: dict[str, Any] = {
-        "score": posterior(lambda problem: gaussian_posterior(problem.equations, problem.prior)),
-        "naive": posterior(lambda problem: (problem.equations.estimate, problem.equations.naive)),
-        "scalar": posterior(scalar),
-    }
+    posteriors: dict[str, Any] = {method: posterior(closed(method)) for method in ("score", "pseudo", "gold")}
+    posteriors |= {"naive": posterior(naive), "scalar": posterior(scalar)}
     about = {"planted": kind, "n": n, "points": points, "strength": strength, "prior": "fixed couplings"}
     return Recovery(names, theta, simulator, posteriors, traced=False, about=about)
 

@@ -235,13 +235,14 @@ def test_bounded_fields_have_the_moments_of_the_oracle():
         draw_bounded(rng, truth.covariance, 1e9 * truth.couplings, 1000)
 
 
-def test_a_bounded_action_goes_the_way_of_a_fit():
+@pytest.mark.parametrize("method", ["score", "pseudo", "gold"])
+def test_a_bounded_action_goes_the_way_of_a_fit(method):
     """20 000 fields: the truth against the posterior's draws, and twice the couplings as the fault."""
     recovery = planted_bilocal("lat", n=20_000, points=2)
     assert recovery.names == ("g0", "g1", "u01", "u10", "v01")
     fields = recovery.simulator(jax.random.key(3), recovery.prior)
     with jax.enable_x64(True):
-        sample = recovery.posteriors["score"](jax.random.key(4), fields, 4000)
+        sample = recovery.posteriors[method](jax.random.key(4), fields, 4000)
     assert sample.shape == (4000, 5)
     centre, spread = sample.mean(axis=0), sample.std(axis=0)
     agree(centre, recovery.prior, spread * 1.1)  # the error itself is known to a tenth at this n
