@@ -44,8 +44,8 @@ def _intervals(e: Entry) -> Row:
 def _step(e: Entry) -> Row:
     limit = e["limit_in_sd"]
     return (
-        f"NUTS within {limit:g} sd of one Fisher step (rms); Hausman p > 0.001; {e['networks']:,} networks",
-        f"{e['nuts_to_step_rms_in_sd']:.3f} (worst coupling {e['nuts_to_step_worst_in_sd']:.3f}); p = "
+        f"NUTS within {limit:g} sd of one Fisher step, every parameter; Hausman p > 0.001; {e['networks']:,} networks",
+        f"{e['nuts_to_step_worst_in_sd']:.3f} (rms {e['nuts_to_step_rms_in_sd']:.3f}); p = "
         f"{e['hausman_p']:.2g}, score to gold {e['score_to_gold_in_sd']:.2f} sd, predicted "
         f"{e['score_to_gold_predicted_in_sd']:.2f}",
         f"other networks: p = {e['hausman_p_of_other_networks']:.0e}",
@@ -63,9 +63,9 @@ def _smooth(e: Entry) -> Row:
 
 
 def _observed(e: Entry) -> Row:
-    methods = ("score", "pseudo", "gold")
+    methods = [m for m in ("score", "pseudo", "gold") if m in e]
     return (
-        f"score, pseudo, gold each in {_band(e['band'])}; {e['replicates']} × {e['networks']:,} networks",
+        f"{', '.join(methods)} each in {_band(e['band'])}; {e['replicates']} × {e['networks']:,} networks",
         ", ".join(f"{e[m]:.3f}" for m in methods),
         "naive errors: " + ", ".join(f"{e[f'{m}_naive']:.3g}" for m in methods),
     )

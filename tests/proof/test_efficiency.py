@@ -123,15 +123,18 @@ def test_standard_errors_over_the_bound(kind, strength, record):
     assert ratio["pseudo"][1].mean() < 0.9
 
 
-@pytest.mark.parametrize(("kind", "strength"), [("lat", 0.5), ("rbf", 0.5)])
+@pytest.mark.parametrize(("kind", "strength"), CASES)
 def test_observed_errors_are_the_predicted_ones(kind, strength, record):
     """chi^2 of 100 estimates of 20,000 networks in each method's covariance, two-sided at 1e-3; naive ones fail it.
 
-    Estimates are Gaussian only as n grows; at 20,000 networks what is beyond adds a few per cent to chi^2.
+    Estimates are Gaussian only as n grows; at 20,000 networks what is beyond adds a few per cent to chi^2. Of weakly
+    coupled rbf fields so few networks have no maximum of the pseudo-likelihood now and then: it is left out there.
     """
     s = setting(kind, strength)
     rng = np.random.default_rng(22)
     predicted = dict(asymptotic(kind, strength))
+    if (kind, strength) == ("rbf", 0.02):
+        del predicted["pseudo"]
     bound = np.linalg.inv(s.fisher)
     predicted["gold"] = (bound * (1 + 1 / FEW), bound)  # naive: as if the reference had no noise
     totals = {name: np.zeros(2) for name in predicted}
@@ -139,13 +142,11 @@ def test_observed_errors_are_the_predicted_ones(kind, strength, record):
         fields = s.truth.draw(REPLICATE, rng)
         tbar, _ = s.averages(fields)
         reference = draw_reference(s.terms, s.theta, FEW * REPLICATE, key=jax.random.fold_in(jax.random.key(23), k))
-        found = {
-            "score": score(s, fields).estimate,
-            "pseudo": pseudo_equations(fields, s.terms, s.theta).estimate,
-            "gold": gold_equations(s.terms, tbar, REPLICATE, reference).estimate,
-        }
-        for name, theta in found.items():
-            shift = (theta - s.theta)[s.q :]
+        found = {"score": score(s, fields), "gold": gold_equations(s.terms, tbar, REPLICATE, reference)}
+        if "pseudo" in predicted:
+            found["pseudo"] = pseudo_equations(fields, s.terms, s.theta)
+        for name, equations_of in found.items():
+            shift = (equations_of.estimate - s.theta)[s.q :]
             totals[name] += [REPLICATE * shift @ np.linalg.solve(c[s.q :, s.q :], shift) for c in predicted[name]]
     dof = REPLICATES * (s.terms.size - s.q)
     band = stats.chi2.ppf([ALARM / 2, 1 - ALARM / 2], dof) / dof
@@ -166,14 +167,14 @@ def test_observed_errors_are_the_predicted_ones(kind, strength, record):
 
 @pytest.mark.parametrize(("kind", "strength"), [("lat", 0.5), ("rbf", 0.5)])
 def test_the_three_roads_to_one_posterior(kind, strength, record):
-    """10^5 networks: the Fisher step, the reweighted likelihood and NUTS on it; score matching against gold.
+    """Half a million networks: the Fisher step, the reweighted likelihood and NUTS on it; score against gold.
 
-    NUTS gives posterior means and the Fisher step the maximum: .05 sd is asked for, rms over the 72 parameters. The
-    worst single one differs by more, by the skewness of the posterior, 1/(2n) F^-1 <T (T.F^-1 T)> with T about its
-    mean, known from the reference; recorded with and without it.
+    NUTS gives posterior means and the Fisher step the maximum: each of the 72 parameters within .05 sd. What is between
+    is the skewness of the posterior, 1/(2n) F^-1 <T (T.F^-1 T)> with T about its mean, known from the reference, and
+    falls as n^-1/2: recorded with and without it.
     """
     s = setting(kind, strength)
-    n = DRAWS // 10
+    n = DRAWS // 2
     fields = s.fields[:n]
     by_score = score(s, fields)
     tbar, _ = s.averages(fields)
@@ -227,7 +228,7 @@ def test_the_three_roads_to_one_posterior(kind, strength, record):
         hausman_p_of_other_networks=fault.p,
     )
     assert step_to_maximum < 0.05
-    assert np.sqrt(np.mean(bare**2)) < 0.05
+    assert np.max(np.abs(bare)) < 0.05
     assert np.max(np.abs(apart)) < np.max(np.abs(bare))  # what is left of the worst one is its skewness
     assert test.p > ALARM
     assert fault.p < 1e-6  # the planted fault: gold from other networks
