@@ -306,7 +306,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         _recover,
         "plant couplings, simulate fields, refit, and test whether the posterior is calibrated",
         "Methods: exact, gold, reweighted, score, scalar and naive for chain and site; score, pseudo, gold, scalar and "
-        "naive for lat and rbf; score, scalar and naive for mixture. The same seed plants the same fields for every method.",
+        "naive for lat and rbf; score, scalar and naive for mixture. The same seed plants the same fields for "
+        "every method.",
     )
     recover.add_argument("planted", metavar="NAME", help="chain, site, mixture, lat or rbf")
     recover.add_argument("--method", metavar="NAME", default="score", help="which posterior, default score")
