@@ -1,8 +1,8 @@
 """How much of a posterior is prior, and which fits may be compared network by network.
 
 Power scaling (N. Kallioinen et al., arXiv:2107.14054): prior or likelihood raised to a power near one, by importance
-weights; how far each coupling moves says who decided it. Both are Gaussian in theta here and are put together from the
-tree: log prior -|L^-1 (theta - m)|^2/2, log likelihood -(b - A theta).(B/n)^-1 (b - A theta)/2. PSIS-LOO needs one log
+weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws, and the equations
+for the log likelihood, -(b - A theta).(B/n)^-1 (b - A theta)/2. PSIS-LOO needs one log
 likelihood a network, which only the reference posterior has.
 """
 
@@ -42,15 +42,16 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
         "prior-data conflict" (both above) or "prior decides" (only the prior).
 
     Raises:
-        ValueError: a fit without draws, or with another prior or likelihood than the tree holds.
+        ValueError: a fit without draws or equations, or whose prior has parameters of its own (smooth and low-rank
+            actions), so that no one number is the prior's.
     """
     constants = group(fit, "constant_data") if "constant_data" in fit.children else xr.Dataset()
-    needed = ("matrix", "vector", "noise", "factors", "prior_mean", "prior_factor")
-    missing = [name for name in needed if name not in constants]
-    if missing or "posterior" not in fit.children:
+    missing = [name for name in ("posterior", "log_prior") if name not in fit.children]
+    missing += [name for name in ("matrix", "vector", "noise", "factors") if name not in constants]
+    if missing:
         raise ValueError(
-            f"expected a fit with draws and its estimating equations, got one without {missing or 'posterior'}; "
-            "try inf.fit(...) with the default prior"
+            f"expected a fit with draws, their log prior and its estimating equations, got one without {missing}; try "
+            "inf.fit(...) of an action whose prior has no parameters of its own"
         )
     posterior = group(fit, "posterior")
     count = constants.sizes["x"]
@@ -58,16 +59,14 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     names = [*action.quadratic_blocks(count), *action.blocks(count)]
     theta = np.concatenate([posterior[name].transpose("chain", "draw", ...).values for name in names], axis=-1)
     theta = theta * constants["factors"].values
-    prior = theta - constants["prior_mean"].values
-    prior = np.linalg.solve(constants["prior_factor"].values, prior[..., None])[..., 0]
     misfit = constants["vector"].values - theta @ constants["matrix"].values.T
     root = np.linalg.cholesky(constants["noise"].values / float(fit.attrs["networks"]))
     misfit = np.linalg.solve(root, misfit[..., None])[..., 0]
     tree = xr.DataTree.from_dict(
         {
             "posterior": posterior[[name for name in names if posterior[name].size]],
-            "log_prior": _density("prior", -0.5 * np.sum(prior**2, axis=-1)),
-            "log_likelihood": _density("equations", -0.5 * np.sum(misfit**2, axis=-1)),
+            "log_prior": group(fit, "log_prior"),
+            "log_likelihood": xr.Dataset({"equations": (("chain", "draw"), -0.5 * np.sum(misfit**2, axis=-1))}),
         }
     )
     found = {}
@@ -80,7 +79,3 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     words = np.where(strong & heard, "prior-data conflict", np.where(strong, "prior decides", "-")).astype(object)
     variables = {**found, "diagnosis": words}
     return xr.Dataset({name: ("component", value) for name, value in variables.items()}, coords={"component": labels})
-
-
-def _density(name: str, values: np.ndarray) -> xr.Dataset:
-    return xr.Dataset({name: (("chain", "draw"), values)})

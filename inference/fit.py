@@ -3,7 +3,7 @@
 S = 1/2 phi P phi + quadratic terms + interaction (`models.actions`). The couplings belong to this set of points:
 another set has other couplings. Two choices are orthogonal: the `method`, where the equations A theta = b and their
 noise come from (`methods.py`), and the `sampler`, how the posterior under the priors is drawn. The tree holds
-`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `prior_predictive`, `posterior_predictive` and
+`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `log_prior`, `prior_predictive`, `posterior_predictive` and
 `observed_data` (the connected four-point function G4 on dim quad), `constant_data` (points, weights, metric, equations)
 and `correlators`; it saves to one NetCDF file and reloads identical. Exact correlators have no error to make a
 posterior of: they give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
@@ -15,6 +15,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import arviz as az
 import jax
 import numpy as np
 import numpyro.distributions as dist
@@ -30,7 +31,7 @@ from ..models.types import Matrix, Vector
 from .ensembles import Ensemble
 from .gold import sample_gold
 from .labels import label_point, label_tree
-from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, numbers
+from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, log_prior, numbers
 from .measure import about_source
 from .methods import estimate, per_network, verdict_attrs
 from .predict import predict
@@ -147,6 +148,8 @@ def fit(
             else:
                 posterior, stats = sample_posterior(sample_key, names, replaced, given, warmup=warmup, **sizes)
             before = sample_prior(prior_key, names, replaced, given, draws=min(draws, 1000))
+            density = log_prior(problem.prior, laws, _scaled(problem, posterior))
+            groups["log_prior"] = az.dict_to_dataset({"couplings": density})
             if not laws:
                 centre, covariance = gaussian_posterior(found.equations, problem.prior)
                 constants |= {

@@ -28,6 +28,7 @@ __all__ = [
     "default_prior",
     "gauge_map",
     "gaussian_posterior",
+    "log_prior",
     "numbers",
     "precision",
     "wick_covariance",
@@ -128,6 +129,30 @@ def coupling_model(
         numpyro.sample("equations", dist.Normal(given.design @ theta, 1.0).to_event(1), obs=given.observed)
 
     return model
+
+
+def log_prior(prior: Prior, laws: Mapping[str, dist.Distribution], theta: np.ndarray) -> np.ndarray:
+    """Log density of the priors at scaled couplings, up to a constant, (chain, draw); run it in double precision.
+
+    -|z2|^2/2 - |z4|^2/2 in the whitened sites, or the density of the distribution that replaces one of them.
+
+    Args:
+        prior: the default one.
+        laws: site "quadratic" or "quartic" -> the distribution in its place.
+        theta: (chain, draw, term).
+    """
+    q = len(prior.factor2)
+    quadratic, quartic = theta[..., :q], theta[..., q:]
+    about = {"quadratic": quadratic - prior.centre2 + quartic @ prior.shift.T, "quartic": quartic}
+    total = np.zeros(theta.shape[:-1])
+    for name, factor in zip(SITES, (prior.factor2, prior.factor4), strict=True):
+        if name in laws:
+            density = np.asarray(laws[name].log_prob(quadratic if name == "quadratic" else quartic))
+            total += density.sum(axis=-1) if density.ndim == theta.ndim else density
+        else:
+            flat = about[name].reshape(-1, len(factor))
+            total -= 0.5 * np.sum(np.linalg.solve(factor, flat.T) ** 2, axis=0).reshape(total.shape)
+    return total
 
 
 def gauge_map(action: AbstractAction, weights: Vector) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
@@ -115,6 +116,25 @@ def test_a_prior_that_decides_is_named(small_data):
     assert np.max(an.prior_sensitivity(fit)["prior"]) > 0.05
 
 
+def test_a_prior_of_ones_own_is_the_one_that_is_scaled(small_data):
+    """Tight about zero it decides, and wide it does not: the default prior would say the same of both."""
+    tight, wide = (
+        inf.fit(
+            small_data,
+            m.Local(),
+            key=jax.random.key(8),
+            warmup=200,
+            draws=200,
+            prior={"quartic": dist.Normal(0.0, width)},
+        )
+        for width in (1e-3, 10.0)
+    )
+    assert np.max(an.prior_sensitivity(tight)["prior"]) > 0.05 > np.max(an.prior_sensitivity(wide)["prior"])
+    given = {name: node for name, node in wide.children.items() if name != "log_prior"}
+    with pytest.raises(ValueError, match=r"expected a fit with draws, their log prior .* got one without .*log_prior"):
+        an.prior_sensitivity(xr.DataTree.from_dict(given))
+
+
 def test_loo_needs_a_likelihood_of_every_network(small_fit):
     with pytest.raises(ValueError, match="expected a fit with a log likelihood of every network"):
         an.loo(small_fit)
@@ -131,5 +151,5 @@ def test_trees_that_are_no_fits_are_refused(small_fit):
         an.predictive(point)
     with pytest.raises(ValueError, match="at least two draws"):
         an.predictive(small_fit, draws=1)
-    with pytest.raises(ValueError, match="expected a fit with draws and its estimating equations"):
+    with pytest.raises(ValueError, match="expected a fit with draws, their log prior and its estimating equations"):
         an.prior_sensitivity(point)

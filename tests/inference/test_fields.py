@@ -43,8 +43,7 @@ def test_one_site_agrees_with_quadrature(name):
     mean, error = even_moments(drawn)
     truth = np.array([one_site(p, *SITES[name]) for p in (2, 4, 6)])
     agree(mean, truth, error)
-    # A coupling misread by its multiplicity convention (phi^2/2 for phi^2, or the vertex 4! g for g) must be seen.
-    wrong = (1.2 * quadratic, 1.2 * quartic, 1.2 * sextic)
+    wrong = (2.0 * quadratic, quartic, sextic)  # phi^2 for phi^2/2 must be seen
     disagree(mean, np.array([one_site(p, *wrong) for p in (2, 4, 6)]), error)
     assert drawn.rhat < 1.02
     assert drawn.ess > 1000
