@@ -26,27 +26,14 @@ def drawn(coupling, *, kappa=1.0, count=2000, seed=7):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """(coupling, kappa) -> the fit of `nnft fit` to 2000 configurations in a file.
-
-    The prior is that of a hundredth of a configuration: worth a whole one it pulls couplings ten of its own standard
-    deviations away, m2 = -4 and lambda = 8, by about one standard error of 2000 configurations.
-    """
+    """(coupling, kappa) -> the fit of `nnft fit` to 2000 configurations in a file."""
     folder, found = tmp_path_factory.mktemp("lattice"), {}
     np.save(folder / "grid.npy", GRID)
     for coupling, kappa in ((8.0, 1.0), (6.0, 1.0), (6.0, 0.5)):
         file, out = folder / f"{coupling}-{kappa}.npy", folder / f"{coupling}-{kappa}"
         np.save(file, drawn(coupling, kappa=kappa))
-        words = f"fit {file} --points {folder / 'grid.npy'} --action lattice_phi4 -o {out} --quiet"
-        assert (
-            cli.main(
-                [
-                    *words.split(),
-                    "--set",
-                    "shape=[8,8]",
-                ]
-            )
-            == 0
-        )
+        words = f"fit {file} --points {folder / 'grid.npy'} --action lattice_phi4 --set shape=[8,8] -o {out} --quiet"
+        assert cli.main(words.split()) == 0
         assert {one.name for one in out.iterdir()} == {"index.html", "summary.json", "fit.nc"}
         found[coupling, kappa] = load(out)
     return found
