@@ -2,8 +2,8 @@
 
 Power scaling (N. Kallioinen et al., arXiv:2107.14054): prior or likelihood raised to a power near one, by importance
 weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws, and the equations
-for the log likelihood, -(b - A theta).(B/n)^-1 (b - A theta)/2. PSIS-LOO needs one log
-likelihood a network, which only the reference posterior has.
+for the log likelihood, -(b - A theta).(B/n)^-1 (b - A theta)/2. PSIS-LOO needs one log likelihood a network, which only
+the reference posterior has.
 """
 
 from typing import Any

@@ -213,15 +213,11 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         "factors": ("term", problem.factors),
         "estimate": ("term", eq.estimate),
         "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
-        "prior_mean": ("term", problem.prior.mean),
     }
-    sandwich, factor = eq.sandwich, problem.prior.factor
-    values |= {
-        "sandwich_error": ("term", np.sqrt(np.diag(sandwich))),
-        "prior_sd": ("term", np.sqrt(np.sum(factor**2, axis=1))),
-    }
+    sandwich = eq.sandwich
+    values["sandwich_error"] = ("term", np.sqrt(np.diag(sandwich)))
     if len(problem.factors) <= _TABLE_TERMS:
-        tables = {"matrix": eq.matrix, "noise": eq.noise, "sandwich": sandwich, "prior_factor": factor}
+        tables = {"matrix": eq.matrix, "noise": eq.noise, "sandwich": sandwich, "prior_factor": problem.prior.factor}
         values |= {name: (("term", "term_too"), table) for name, table in tables.items()}
     count = len(problem.points)
     if is_lattice(problem.action):

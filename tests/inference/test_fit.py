@@ -13,7 +13,7 @@ from numpyro.infer import MCMC, NUTS
 from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.basis import make_basis
-from nnft.inference.likelihood import default_prior, gaussian_posterior
+from nnft.inference.likelihood import default_prior, gaussian_posterior, log_prior
 from nnft.inference.problem import prepare
 from tests.oracles import planted
 from tests.statistics import agree, disagree
@@ -192,6 +192,15 @@ def test_the_default_prior_is_worth_one_network():
     upper = np.triu_indices(len(fisher))
     agree(fisher[upper], prior.precision[upper], error[upper])
     disagree(fisher[upper], 3.0 * prior.precision[upper], error[upper])
+
+
+def test_the_log_prior_is_the_gaussian_of_mean_and_precision():
+    """At any couplings, exactly; with the mean forgotten it is not."""
+    prior = default_prior(make_basis(m.Bilocal(), np.eye(3) + 0.2, np.ones(3)))
+    off = np.random.default_rng(5).normal(size=(2, 4, len(prior.mean)))
+    expected = -0.5 * np.einsum("cdi,ij,cdj->cd", off, prior.precision, off)
+    np.testing.assert_allclose(log_prior(prior, {}, prior.mean + off), expected, rtol=1e-9)
+    assert not np.allclose(log_prior(prior, {}, off), expected, rtol=1e-3)
 
 
 def test_refusals(data, samples):
