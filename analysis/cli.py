@@ -116,6 +116,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    _start(options)
     from .diagnostics import diagnose
     from .report import load
 
@@ -171,12 +172,12 @@ def _finish(options: argparse.Namespace, work: Any) -> int:
 
 
 def _start(options: argparse.Namespace) -> bool:
-    """All cores for JAX, before it starts; whether to show progress."""
+    """All cores for JAX, before it starts, and its programs kept; whether to show progress."""
     from ..models.runtime import configure
 
     affinity = getattr(os, "sched_getaffinity", None)  # the cores this process may use; Linux only
-    configure(cores=len(affinity(0)) if affinity else os.cpu_count() or 1)
-    return sys.stderr.isatty() and not options.quiet
+    configure(cores=len(affinity(0)) if affinity else os.cpu_count() or 1, cache=True)
+    return sys.stderr.isatty() and not getattr(options, "quiet", False)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,20 +1,29 @@
-"""Double precision and the number of CPU devices, set by request only: nothing else in nnft changes a JAX setting."""
+"""Precision, CPU devices and kept programs, set by request only: nothing else in nnft changes a JAX setting."""
 
 import contextlib
+import os
 import sys
 
 import jax
 import numpyro.distributions
 
+from .programs import keep_programs
+
 __all__ = ["complete_numpyro", "configure"]
 
 
-def configure(*, x64: bool | None = None, cores: int | None = None) -> int:
-    """Set JAX's precision and CPU devices for a session, and return the number of devices in use.
+def configure(
+    *, x64: bool | None = None, cores: int | None = None, cache: bool | str | os.PathLike[str] | None = None
+) -> int:
+    """Set JAX's precision, CPU devices and cache of programs for a session, and return the number of devices in use.
 
     `x64=True` makes float64 the default of JAX arrays, `cores=n` asks for n CPU devices, so that n chains run side by
     side; None leaves a setting as it is. The fits need neither: they enter double precision themselves and give the
     same numbers on one device. For notebooks that run the handed-out NumPyro models on their own kernels.
+
+    `cache=True` keeps compiled programs for later sessions (`programs.py` says where; the command line does it too), a
+    path keeps them there, False does not keep them. The environment variable NNFT_CACHE=off has the last word. Half of
+    a first fit is compilation.
 
     JAX fixes its devices when it first computes, so call this once, before anything else. Afterwards the devices stay
     as they are, without an error, and the number returned says how many there are.
@@ -32,6 +41,8 @@ def configure(*, x64: bool | None = None, cores: int | None = None) -> int:
         # Once JAX has started its devices are fixed, and the results do not depend on them.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores)
+    if cache is not None:
+        keep_programs(cache)
     return jax.local_device_count()
 
 
