@@ -7,6 +7,7 @@ The same numbers as from correlators (`score.py`), where both exist.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -89,33 +90,11 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     """A, b, the means of the terms with their errors, and the p-value of vanishing odd averages, in one pass."""
     shared = terms.shared
     root = None if terms.diagonal else np.linalg.cholesky(terms.metric)
-
-    def block(total: Any, fields: jax.Array, alive: jax.Array, terms: Terms) -> Any:
-        local = terms.local_gradients(fields)
-        if root is not None:
-            white = terms.gradients(fields) @ root
-            flat = jnp.swapaxes(white, 0, 1).reshape(terms.size, -1)
-            gram = flat @ flat.T
-        elif shared:
-            flat = jnp.swapaxes(local, 0, 1).reshape(terms.size, -1)
-            gram = flat @ flat.T
-        else:
-            gram = local @ jnp.swapaxes(local, 1, 2)
-        right = terms.laplacians(fields)
-        if terms.fixed is not None:
-            free = terms.free_force(fields)
-            free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
-            right = right - terms.gather(local * free[:, None])
-        value, phi = terms.values(fields), fields / terms.scale
-        odd = jnp.stack([phi, phi**3])
-        return jax.tree.map(
-            jnp.add, total, (gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1))
-        )
-
     points, width = terms.slots.shape
     shape = (terms.size, terms.size) if root is not None or shared else (points, width, width)
     zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, (2, points), (2, points))]
-    gram, vector, first, second, odd, square = _sum(source, terms, block, zero, "equations", progress)
+    block = _shared_moments if shared and root is None else _moments
+    gram, vector, first, second, odd, square = _sum(source, terms, block, zero, "equations", progress, root)
     n = source.n
     if gram.ndim == 3:
         matrix = np.zeros((terms.size + 1, terms.size + 1))
@@ -130,42 +109,74 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
 
 def _scatter(source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool) -> tuple[Matrix, Matrix]:
     """Covariance over networks of psi at the pilot, and of the Hyvarinen scores of (Gaussian, pilot, pilot)."""
-
-    def block(total: Any, fields: jax.Array, alive: jax.Array, terms: Terms) -> Any:
-        psi, at_gauss, bare = (terms.residuals(fields, jnp.asarray(t)) for t in (pilot, gauss, 0.0 * pilot))
-        psi = psi * alive[:, None]
-        score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
-        return jax.tree.map(jnp.add, total, (psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T))
-
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    first, second, mean, square = _sum(source, terms, block, zero, "sandwich", progress)
+    first, second, mean, square = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss)
     n = source.n
     noise = (second - np.outer(first, first) / n) / (n - 1)
     scores = (square - np.outer(mean, mean) / n) / (n - 1)
     return noise, scores[np.ix_([0, 1, 1], [0, 1, 1])]
 
 
+def _moments(fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array | None, shared: bool = False) -> Any:
+    """What `observe` sums over the networks of a block; the Gram matrix site by site, or of whole terms."""
+    local = terms.local_gradients(fields)
+    if root is not None or shared:
+        white = local if root is None else terms.gradients(fields) @ root
+        flat = jnp.swapaxes(white, 0, 1).reshape(terms.size, -1)
+        gram = flat @ flat.T
+    else:
+        gram = local @ jnp.swapaxes(local, 1, 2)
+    right = terms.laplacians(fields)
+    if terms.fixed is not None:
+        free = terms.free_force(fields)
+        free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
+        right = right - terms.gather(local * free[:, None])
+    value, phi = terms.values(fields), fields / terms.scale
+    odd = jnp.stack([phi, phi**3])
+    return gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+
+
+_shared_moments = partial(_moments, shared=True)
+
+
+def _residuals(fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array) -> Any:
+    """What `_scatter` sums over the networks of a block."""
+    psi, at_gauss, bare = (terms.residuals(fields, t) for t in (pilot, gauss, jnp.zeros_like(pilot)))
+    psi = psi * alive[:, None]
+    score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
+    return psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T
+
+
 def _sum(
-    source: Source, terms: Terms, block: Callable[..., Any], zero: list[np.ndarray], what: str, progress: bool
+    source: Source,
+    terms: Terms,
+    block: Callable[..., Any],
+    zero: list[np.ndarray],
+    what: str,
+    progress: bool,
+    *given: Any,
 ) -> list[np.ndarray]:
     """Sums over all networks in float64, block after block; padding is the zero field with alive = 0."""
     size = _block(terms)
     with jax.enable_x64(True):
-        # The tables are an argument: as constants of the program they would be folded, for minutes.
-        @eqx.filter_jit
-        def run(total: Any, fields: jax.Array, alive: jax.Array, tables: Terms) -> Any:
-            def step(total: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-                return block(total, *pair, tables), None
-
-            return jax.lax.scan(step, total, (fields, alive))[0]
-
-        tables = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, terms)
-        total = tuple(jnp.asarray(part) for part in zero)
+        tables, given = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
+        )
+        added = tuple(jnp.asarray(part) for part in zero)
         with tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
             for fields, alive in _blocks(source, size):
-                total = run(total, jnp.asarray(fields), jnp.asarray(alive), tables)
+                added = _added(block, added, jnp.asarray(fields), jnp.asarray(alive), tables, given)
                 bar.update(int(alive.sum()))
-        return [np.asarray(part) for part in total]
+        return [np.asarray(part) for part in added]
+
+
+# The tables are an argument: as constants of the program they would be folded, for minutes, and for every fit anew.
+@eqx.filter_jit
+def _added(block: Callable[..., Any], added: Any, fields: jax.Array, alive: jax.Array, terms: Terms, given: Any) -> Any:
+    def step(added: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, added, block(*pair, terms, *given)), None
+
+    return jax.lax.scan(step, added, (fields, alive))[0]
 
 
 def _blocks(source: Source, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

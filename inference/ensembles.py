@@ -1,13 +1,13 @@
 """An ensemble is a recipe, not a block of memory: a random field, its points, a number of networks and a key.
 
-Network i is drawn with `fold_in(key, i)` whatever block, chunk or device it falls on, so the same recipe is the same
+Network i is drawn with `fold_in(key, i)` whatever block, call or device it falls on, so the same recipe is the same
 ensemble everywhere. Drawing is jitted in cache-sized blocks (float32 unless the session has x64) and sharded over all
-devices JAX has; sums over networks are taken in float64, kept per group of networks (at most 1024 groups), which are
-the unit of covariance, and added in order. Memory does not grow with the number of networks. Where a model deforms
-its density with `numpyro.factor`, every network carries the weight exp(factor), and sums are weighted sums.
+devices JAX has, always a whole call of blocks at a time: what has been drawn is kept for the next pass up to a stated
+memory (`drawn.py`), which does not grow with the number of networks. Where a model deforms its density with
+`numpyro.factor`, every network carries the weight exp(factor).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
@@ -20,22 +20,17 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpyro import handlers
 from numpyro.primitives import Messenger
-from tqdm import tqdm
 
 from ..models.correlators import check_points
 from ..models.networks import READOUTS, Network
 from ..models.types import Points
+from .drawn import DRAWN
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "Statistic", "is_plain", "sums"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "device_mesh", "is_plain"]
 
-GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
-_PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
-_CHUNK = 65_536  # networks held in memory at a time
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
 _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten networks, enough to hide the call
-
-Statistic = Callable[..., Any]
 
 
 class Source(Protocol):
@@ -176,18 +171,32 @@ class Ensemble:
         return fields, logs[:, 0].astype(float) if self.weighted else np.zeros(len(fields))
 
     def _read(self, start: int, count: int) -> np.ndarray:
-        # Whole blocks from fixed borders, always as many at a time: one compiled program then serves every read, and
-        # a network takes the same place in the same arithmetic whatever is read with it: the same to the last bit.
-        blocks = max(1, _BLOCKS * _budget() // (self.block * self._floats)) * len(jax.devices())
-        begin = start // self.block * self.block
-        shard = NamedSharding(_mesh(), PartitionSpec("device"))
-        drawn = []
-        for first in range(begin, start + count, blocks * self.block):
-            index = np.uint32(first) + np.arange(blocks * self.block, dtype=np.uint32).reshape(blocks, self.block)
-            with _plain_threefry():
-                drawn.append(self._draw(self.key, jax.device_put(index, shard)))
-        fields = [np.asarray(part).reshape(-1, len(self.points) + self.weighted) for part in drawn]
-        return np.concatenate(fields)[start - begin : start - begin + count]
+        # Whole calls between fixed borders: one compiled program serves every read, passes over the ensemble draw no
+        # network twice, and a network takes the same place in the same arithmetic whatever is read with it.
+        size = self._call
+        calls = range(start // size, -(-(start + count) // size))
+        kept = {call: DRAWN.get(self, self._place(call)) for call in calls}
+        drawn = {call: self._start(call) for call, part in kept.items() if part is None}  # all at once, then waited for
+        numbers = len(self.points) + self.weighted
+        for call, part in drawn.items():
+            kept[call] = DRAWN.keep(self, self._place(call), np.asarray(part).reshape(-1, numbers))
+        parts = [kept[call][max(0, start - call * size) : start + count - call * size] for call in calls]
+        return np.concatenate(parts) if parts else np.zeros((0, numbers), dtype=np.float32)
+
+    @cached_property
+    def _call(self) -> int:
+        """Networks drawn by one call of the compiled program, a whole number of blocks on each device."""
+        return max(1, _BLOCKS * _budget() // (self.block * self._floats)) * len(jax.devices()) * self.block
+
+    def _place(self, call: int) -> tuple[int, int, bool]:
+        return call, self._call, bool(jax.config.jax_enable_x64)
+
+    def _start(self, call: int) -> jax.Array:
+        """The networks of one call, being drawn, (block, network, number)."""
+        index = np.uint32(call * self._call) + np.arange(self._call, dtype=np.uint32).reshape(-1, self.block)
+        shard = NamedSharding(device_mesh(), PartitionSpec("device"))
+        with _plain_threefry():
+            return self._draw(self.key, jax.device_put(index, shard))
 
 
 def is_plain(model: Any) -> bool:
@@ -233,7 +242,7 @@ def _drawing(
     spec = PartitionSpec("device")
     # Unchecked: the checker would sum derivatives of a network over all devices (Sigma of `duality.py`).
     return jax.jit(
-        jax.shard_map(device, mesh=_mesh(), in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False)
+        jax.shard_map(device, mesh=device_mesh(), in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False)
     )
 
 
@@ -277,104 +286,6 @@ def _plain_threefry() -> AbstractContextManager[Any]:
     return nullcontext() if setting is None else setting(False)
 
 
-def _mesh() -> Mesh:
+def device_mesh() -> Mesh:
+    """All devices in a row."""
     return Mesh(np.array(jax.devices()), ("device",))
-
-
-def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool = False, what: str = "networks") -> Any:
-    """Sum a statistic over the networks of a source, in float64, one sum per group.
-
-    Args:
-        source: an `Ensemble` or `Samples`.
-        statistic: function (fields (network, point), weights (network,), *arguments) -> pytree of sums over networks;
-            weights are one for a network (or its weight) and zero for padding, whose fields are zero.
-        arguments: arrays passed on to it.
-        progress: a bar for anything longer than two seconds.
-        what: the bar's label.
-
-    Returns:
-        (sizes, pytree): number of networks per group (group,), or their total weight, and the sums with a leading group
-        axis, NumPy float64.
-
-    Raises:
-        ValueError: a field that is not finite, with the network's number.
-    """
-    pieces = -(-source.n // (GROUPS * _PIECE))
-    length = -(-source.n // (GROUPS * pieces))
-    size = pieces * length
-    groups = -(-source.n // size)
-    compiled = _compiled(statistic, len(jax.devices()))
-    shard = NamedSharding(_mesh(), PartitionSpec("device"))
-    parts: list[list[Any]] = []
-    totals: list[np.ndarray] = []
-    tree = None
-    bar = tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
-    with bar:
-        for first, fields, weights in _chunks(source, length):
-            _check_finite(fields, first)
-            with jax.enable_x64(True):
-                batch = jax.device_put((fields, weights), shard)
-                leaves, tree = jax.tree.flatten(compiled(*batch, *arguments))
-                if parts:  # only now: these sums are taken while the next networks are drawn
-                    parts[-1] = [np.asarray(leaf) for leaf in parts[-1]]
-                parts.append(leaves)
-            totals.append(weights.sum(axis=1))
-            bar.update(min(weights.size, source.n - first))
-    whole = [_by_group(np.concatenate(leaf), groups, pieces) for leaf in zip(*parts, strict=True)]
-    sizes = _by_group(np.concatenate(totals), groups, pieces)
-    return sizes, jax.tree.unflatten(tree, whole)
-
-
-def _by_group(leaf: np.ndarray, groups: int, pieces: int) -> np.ndarray:
-    """(piece, ...) -> (group, ...); the last group may have fewer pieces than the others, the last chunk more."""
-    whole = np.zeros((groups * pieces, *leaf.shape[1:]))
-    whole[: len(leaf)] = leaf[: groups * pieces]
-    return whole.reshape(groups, pieces, *leaf.shape[1:]).sum(axis=1)
-
-
-@lru_cache(maxsize=64)
-def _compiled(statistic: Statistic, devices: int) -> Callable[..., Any]:
-    """The statistic mapped over pieces (a scan: each piece stays in cache), pieces sharded over the devices."""
-
-    def device(fields: jax.Array, weights: jax.Array, *arguments: Any) -> Any:
-        def piece(both: tuple[jax.Array, jax.Array]) -> Any:
-            return statistic(both[0].astype(weights.dtype), both[1], *arguments)
-
-        return jax.lax.map(piece, (fields, weights))
-
-    spec = PartitionSpec("device")
-
-    def sharded(fields: jax.Array, weights: jax.Array, *arguments: Any) -> Any:
-        specs = (spec, spec, *[PartitionSpec()] * len(arguments))
-        return jax.shard_map(device, mesh=_mesh(), in_specs=specs, out_specs=spec)(fields, weights, *arguments)
-
-    return jax.jit(sharded)
-
-
-def _chunks(source: Source, length: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Consecutive pieces of `length` networks as arrays (piece, network, point) of one shape, padded with weight
-    zero.
-    """
-    devices = len(jax.devices())
-    rows = min(-(-source.n // length), max(1, _CHUNK // length))
-    rows = -(-rows // devices) * devices
-    for start in range(0, source.n, rows * length):
-        count = min(rows * length, source.n - start)
-        weights = (np.arange(rows * length) < count).astype(np.float64)
-        if isinstance(source, Ensemble) and source.weighted:
-            drawn, logs = source.read_weighted(start, count)
-            weights[:count] = np.exp(logs - source.level)
-        else:
-            drawn = source.read(start, count)
-        fields = np.zeros((rows * length, len(source.points)), dtype=drawn.dtype)
-        fields[:count] = drawn
-        yield start, fields.reshape(rows, length, -1), weights.reshape(rows, length)
-
-
-def _check_finite(fields: np.ndarray, first: int) -> None:
-    if not np.isfinite(fields).all():
-        network, point = np.argwhere(~np.isfinite(fields.reshape(-1, fields.shape[-1])))[0]
-        raise ValueError(
-            f"expected finite fields, got {fields.reshape(-1, fields.shape[-1])[network, point]} in network "
-            f"{first + network} at point {point}; try a smaller scale or removing that network"
-        )

@@ -27,7 +27,8 @@ from ..models.generating import readout_log_mean
 from ..models.networks import Network, Neuron, nearest
 from ..models.types import Points
 from .duality import allowed_spaces
-from .ensembles import Ensemble, Source, Statistic, sums
+from .ensembles import Ensemble, Source
+from .sums import Statistic, sums
 from .tails import DECISIVE, FLAG_ERROR, FLAG_KHAT, REFUSE_ERROR, REFUSE_KHAT, pareto_khat
 
 __all__ = ["Generating", "generating"]

@@ -7,6 +7,7 @@ can be compared by leaving networks out (PSIS-LOO), which no sandwich-calibrated
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +20,11 @@ from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 
 from ..models.types import Matrix, Vector
-from .ensembles import Source, sums
+from .ensembles import Source
 from .likelihood import Numbers, coupling_model
 from .reference import Reference, judge_reference, log_partition, log_ratio, parts_of, weights_at
+from .score import Frozen
+from .sums import Statistic, total
 from .tails import Tail
 from .terms import Terms
 
@@ -67,13 +70,13 @@ def mean_terms(source: Source, terms: Terms, *, progress: bool = False) -> tuple
         >>> mean_terms(two, terms_of(Local(), np.eye(1), np.ones(1)))
         (array([2.5, 8.5]), 2.0)
     """
+    weight, (values, square) = total(source, _term_sums(Frozen(terms)), progress=progress, what="terms")
+    return values / weight, float(weight**2 / square)
 
-    def statistic(fields: jax.Array, weights: jax.Array) -> Any:
-        return weights @ terms.values(fields), weights.sum(), weights @ weights
 
-    _, (total, weight, square) = sums(source, statistic, progress=progress, what="terms")
-    weight = weight.sum()
-    return total.sum(axis=0) / weight, float(weight**2 / square.sum())
+@lru_cache(maxsize=8)
+def _term_sums(frozen: Frozen[Terms]) -> Statistic:
+    return lambda fields, weights: (weights @ frozen.tree.values(fields), weights @ weights)
 
 
 def gold_model(names: Names, laws: Laws = ()) -> Callable[..., None]:

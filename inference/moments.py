@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..models.combinatorics import rank, sorted_tuples
-from .ensembles import Source, Statistic, sums
+from .ensembles import Source
+from .sums import Statistic, sums
 
 __all__ = ["MAX_COMPONENTS", "group_moments"]
 

@@ -7,7 +7,7 @@ in the moments of order 2, 4 and 6. The error is the Godambe sandwich A^-1 B A^-
 psi = grad T^t W grad S - lap_W T; the naive A^-1/n is too small.
 """
 
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,10 +18,11 @@ from ..models.combinatorics import rank, sorted_tuples
 from ..models.correlators import Correlators
 from ..models.types import Matrix, Vector
 from .basis import Basis, embed
-from .ensembles import Source, sums
+from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
+from .sums import Statistic, total
 
-__all__ = ["Equations", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
+__all__ = ["Equations", "Frozen", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
 _ROUND_OFF = 1e-10  # of a correlation matrix made of sums of products
 RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
@@ -213,37 +214,39 @@ def scatter(
 
     With weights w the covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
-    sizes, totals = sums(source, _scatter_sums(_Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
-    squares = float(totals[2].sum())  # of the weights, all one unless the model deforms its density
+    statistic = _scatter_sums(Frozen(basis))
+    weight, (of_psi, of_score, squares) = total(source, statistic, theta, rungs, progress=progress, what="sandwich")
+    squares = float(squares)  # of the weights, all one unless the model deforms its density
 
     def covariance(first: np.ndarray, second: np.ndarray, square: np.ndarray) -> Matrix:
-        mean = first.sum(axis=0) / sizes.sum()
-        cross = np.outer(mean, second.sum(axis=0))
-        central = square.sum(axis=0) - cross - cross.T + squares * np.outer(mean, mean)
+        mean = first / weight
+        cross = np.outer(mean, second)
+        central = square - cross - cross.T + squares * np.outer(mean, mean)
         return central / squares * source.n / (source.n - 1)
 
-    return covariance(*totals[0]), covariance(*totals[1])
+    return covariance(*of_psi), covariance(*of_score)
 
 
-class _Frozen:
-    """A basis compared by content, so that the compiled pass is reused for equal bases."""
+class Frozen[T]:
+    """A tree of arrays compared by content, so that a program compiled for it is reused for equal ones."""
 
-    def __init__(self, basis: Basis) -> None:
-        self.basis = basis
-        self.content = tuple(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(basis))
+    def __init__(self, tree: T) -> None:
+        self.tree = tree
+        leaves, shape = jax.tree.flatten(tree)
+        self.content = (shape, *((np.shape(leaf), np.asarray(leaf).tobytes()) for leaf in leaves))
 
     def __hash__(self) -> int:
         return hash(self.content)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and self.content == other.content
+        return isinstance(other, Frozen) and self.content == other.content
 
 
-@cache
-def _scatter_sums(frozen: _Frozen) -> Any:
+@lru_cache(maxsize=32)
+def _scatter_sums(frozen: Frozen[Basis]) -> Statistic:
     def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
-        psi = residuals(fields, frozen.basis, theta)
-        j = hyvarinen(fields, frozen.basis, rungs)
+        psi = residuals(fields, frozen.tree, theta)
+        j = hyvarinen(fields, frozen.tree, rungs)
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
         return (
             (psi.sum(axis=0), weights @ psi, psi.T @ psi),

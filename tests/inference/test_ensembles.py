@@ -12,7 +12,9 @@ import numpyro.distributions as dist
 import pytest
 
 import nnft.inference.ensembles as ensembles
-from nnft.inference.ensembles import Ensemble, sums
+import nnft.inference.sums as summing
+from nnft.inference.ensembles import Ensemble
+from nnft.inference.sums import sums, total
 from nnft.models.networks import READOUTS, Network
 from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
 from tests.statistics import agree, disagree
@@ -100,6 +102,7 @@ SCRIPT = """
 import hashlib, jax, numpy as np
 jax.config.update("jax_num_cpu_devices", {devices})
 import nnft.inference.ensembles as ensembles
+from nnft.inference.sums import sums, total
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
 assert len(jax.devices()) == {devices}
 ensembles._BLOCK_FLOATS = 2000
@@ -107,8 +110,9 @@ x = np.array([[-0.3, 0.5], [0.0, 0.25], [0.4, -0.125]])
 for neuron in (Cos(), Erf(), ReLU(), Gauss(bias_scale=0.3), Tanh()):
     ens = ensembles.Ensemble(Network(neuron, 5), points=x, n=3001, key=jax.random.key(3))
     print(hashlib.sha256(ens.read(0, 301).tobytes()).hexdigest())
-sizes, total = ensembles.sums(ens, lambda fields, weights: (fields.T * weights) @ fields)
-print(hashlib.sha256(total.tobytes()).hexdigest(), total.shape, sizes.sum(), sizes[-1])
+gram = lambda fields, weights: (fields.T * weights) @ fields
+sizes, kept = sums(ens, gram)
+print(hashlib.sha256(kept.tobytes() + total(ens, gram)[1].tobytes()).hexdigest(), kept.shape, sizes.sum(), sizes[-1])
 """
 
 
@@ -160,7 +164,7 @@ def test_sums_are_the_sums_of_their_groups(n, size):
 @pytest.mark.parametrize(("piece", "chunk"), [(2, 8), (3, 4)])
 def test_groups_longer_than_a_piece_or_a_chunk(n, piece, chunk, monkeypatch):
     for name, value in (("GROUPS", 3), ("_PIECE", piece), ("_CHUNK", chunk)):
-        monkeypatch.setattr(ensembles, name, value)
+        monkeypatch.setattr(summing, name, value)
     fields = np.random.default_rng(n).integers(-9, 9, size=(n, 2)).astype(np.float64)
     source = Table(fields)
     sizes, totals = sums(source, moments)
@@ -170,6 +174,21 @@ def test_groups_longer_than_a_piece_or_a_chunk(n, piece, chunk, monkeypatch):
     np.testing.assert_array_equal(sizes, totals["n"])
     assert sum(source.counts) == n  # every network once, a chunk at a time
     assert max(source.counts) <= chunk
+
+
+@pytest.mark.parametrize("held", [1, 200, 2**26])
+def test_the_total_is_the_sum_of_the_groups_in_their_order(held, monkeypatch):
+    monkeypatch.setattr(summing, "_HELD", held)
+    fields = np.random.default_rng(1).normal(size=(5000, 2))
+    sizes, groups = sums(Table(fields), moments)
+    weight, added = total(source := Table(fields), moments)
+    assert weight == sizes.sum() == 5000
+    for name, value in groups.items():
+        one_by_one = np.zeros(value.shape[1:])
+        for group in value:
+            one_by_one = one_by_one + group
+        np.testing.assert_array_equal(added[name], one_by_one)  # to the last bit, whatever is held at a time
+    assert sum(source.counts) == 5000
 
 
 def test_sums_of_an_ensemble_are_sums_of_its_fields():
@@ -191,7 +210,7 @@ def test_arguments_reach_the_statistic():
 
 
 def test_a_number_that_is_none_is_named(monkeypatch):
-    monkeypatch.setattr(ensembles, "_CHUNK", 8)
+    monkeypatch.setattr(summing, "_CHUNK", 8)
     fields = np.zeros((50, 2))
     fields[37, 1] = np.nan
     with pytest.raises(ValueError, match="expected finite fields, got nan in network 37 at point 1; try"):
@@ -209,12 +228,12 @@ def test_settings_of_the_session_stay(capsys):
 def test_progress_is_off_by_default(monkeypatch):
     seen = []
 
-    class Bar(ensembles.tqdm):
+    class Bar(summing.tqdm):
         def __init__(self, *arguments, **options):
             seen.append(options)
             super().__init__(*arguments, **{**options, "disable": True})
 
-    monkeypatch.setattr(ensembles, "tqdm", Bar)
+    monkeypatch.setattr(summing, "tqdm", Bar)
     sums(Table(np.ones((3, 1))), moments)
     sums(Table(np.ones((3, 1))), moments, progress=True, what="pilot")
     assert [options["disable"] for options in seen] == [True, False]
