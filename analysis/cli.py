@@ -292,7 +292,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
             "(default), full_quartic, full_sextic or modes",
         )
         sub.add_argument("--method", metavar="NAME", help="score (default), pseudo, gold or tree")
-        sub.add_argument("--sampler", metavar="NAME", help="nuts (default; closed beyond 1500 terms), closed or svi")
+        sub.add_argument("--sampler", metavar="NAME", help="nuts (default; closed beyond 100 terms), closed or svi")
         sub.add_argument("--seed", metavar="S", help="of all random numbers, default 0")
         sub.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any setting; may be repeated")
         sub.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the page, made for it")

@@ -5,6 +5,8 @@ ones, g, u(r), v(r) of a lattice by displacement r; the quadratic part and the h
 request. Intervals are equal-tailed and hold 89 %, ArviZ's default.
 """
 
+from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
 import arviz as az
@@ -180,17 +182,38 @@ def _site(fit: xr.DataTree, site: str, *, step: bool, bias: np.ndarray | None) -
     posterior, prior = group(fit, "posterior"), group(fit, "prior")
     if site not in posterior or not posterior[site].size:
         return []
-    tail = 0.5 * (1.0 - INTERVAL)
-    draws = posterior[[site]]
-    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
-        rhat, ess = az.rhat(draws)[site].values, az.ess(draws)[site].values
-    values = draws[site].transpose("chain", "draw", ...)
-    low, high = np.quantile(values.values, [tail, 1.0 - tail], axis=(0, 1))
-    mean, sd = values.mean(("chain", "draw")).values, values.std(("chain", "draw"), ddof=1).values
+    values = posterior[site].transpose("chain", "draw", ...)
     before = prior[site].transpose("chain", "draw", ...)
-    prior_mean, prior_sd = before.mean(("chain", "draw")).values, before.std(("chain", "draw"), ddof=1).values
+    columns = _columns(_Content(np.asarray(values.values), np.asarray(before.values)))
     single = values.dims[2] == "constant"
     labels = [""] if single else values[values.dims[2]].values.astype(str)
-    lost = np.full(len(mean), np.nan) if bias is None else bias
-    columns = (mean, sd, low, high, prior_mean, prior_sd, ess, rhat, lost)
-    return [Coupling(site, str(w), *map(float, row), step=step) for w, *row in zip(labels, *columns, strict=True)]
+    lost = np.full(values.shape[2], np.nan) if bias is None else bias
+    return [Coupling(site, str(w), *map(float, row), step=step) for w, *row in zip(labels, *columns, lost, strict=True)]
+
+
+class _Content:
+    """Arrays compared by a digest of their content: a page asks for the same draws two dozen times."""
+
+    def __init__(self, *arrays: np.ndarray) -> None:
+        self.arrays = arrays
+        digests = (blake2b(np.ascontiguousarray(array), digest_size=16).digest() for array in arrays)
+        self.key = tuple((array.shape, array.dtype.str, digest) for array, digest in zip(arrays, digests, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self.key == other.key
+
+
+@lru_cache(maxsize=32)
+def _columns(draws: _Content) -> tuple[np.ndarray, ...]:
+    """The numbers of `Coupling` for every entry of a site, from its draws after and before the data."""
+    after, before = draws.arrays
+    tail = 0.5 * (1.0 - INTERVAL)
+    posterior = az.dict_to_dataset({"value": after})
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
+        rhat, ess = az.rhat(posterior)["value"].values, az.ess(posterior)["value"].values
+    low, high = np.quantile(after, [tail, 1.0 - tail], axis=(0, 1))
+    mean, sd = np.mean(after, axis=(0, 1)), np.std(after, axis=(0, 1), ddof=1)
+    return mean, sd, low, high, np.mean(before, axis=(0, 1)), np.std(before, axis=(0, 1), ddof=1), ess, rhat

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from .checks import LIMITS, Check
-from .couplings import HYPER, group, interaction_names, markov, quadratic_names
+from .couplings import couplings, group, hyper_parameters, interaction_names, markov, quadratic_names
 
 __all__ = ["sampling_checks"]
 
@@ -46,17 +46,17 @@ def sampling_checks(fit: xr.DataTree) -> Iterator[Check]:
 
 def _chains(fit: xr.DataTree) -> Iterator[Check]:
     """R-hat, effective numbers, divergences, energies."""
-    posterior = group(fit, "posterior")
-    names = [*quadratic_names(fit), *interaction_names(fit), *HYPER]
-    sampled = posterior[[name for name in names if name in posterior and posterior[name].size]]
-    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no R-hat: that must fail
-        rhat = float(np.max(_each(az.rhat(sampled))))
+    found = [*couplings(fit, quadratic=True), *hyper_parameters(fit)]
+    rhat = float(np.max([c.rhat for c in found]))  # draws that do not move have none: that must fail
     verdict = "pass" if rhat <= LIMITS["rhat"] else "fail"
     yield Check(
         "R-hat", f"{rhat:.5f}", f"<= {LIMITS['rhat']}", verdict, "Largest ratio of between- to within-chain spread."
     )
-    for method in ("bulk", "tail"):
-        size = float(np.min(_each(az.ess(sampled, method=method))))
+    sampled = group(fit, "posterior")[list(dict.fromkeys(c.site for c in found))]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tails = np.concatenate([np.ravel(values) for values in az.ess(sampled, method="tail").data_vars.values()])
+    for method, sizes in (("bulk", [c.ess for c in found]), ("tail", tails)):
+        size = float(np.min(sizes))
         verdict = "pass" if size >= LIMITS["ess"] else "fail"
         what = "a mean is sd over its square root" if method == "bulk" else "the 5 % and 95 % quantiles comes from it"
         why = f"Smallest effective number of draws ({method}): the Monte Carlo error of {what}."
@@ -105,8 +105,3 @@ def _closed(fit: xr.DataTree, sampler: str) -> Check:
     why = "Largest distance of the sampled mean from the closed Gaussian posterior, in posterior sd."
     name = {"nuts": "NUTS", "svi": "guide"}.get(sampler, sampler)
     return Check(f"{name} against closed form", f"{z:.3f} sd", limit, "pass" if near else "fail", why)
-
-
-def _each(found: xr.Dataset) -> np.ndarray:
-    """The numbers of all couplings in one row."""
-    return np.concatenate([np.ravel(values) for values in found.data_vars.values()])

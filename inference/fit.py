@@ -47,7 +47,7 @@ __all__ = ["fit", "model"]
 
 
 SAMPLERS = ("nuts", "closed", "svi")
-_NUTS_TERMS = 1500  # beyond it a draw costs more than a closed posterior
+_NUTS_TERMS = 100  # up to here chains of 1500 steps take less than a second once compiled, beyond it many
 _PREDICT_POINTS = 10  # four-point diagrams of hundreds of draws take M^4 numbers each
 
 
@@ -79,7 +79,8 @@ def fit(
         key: `jax.random.key(seed)`.
         method: "score" (any action), "pseudo" or "gold" (actions with a density, from fields) or "tree" (baseline).
         sampler: "nuts"; "closed", independent draws where the prior is Gaussian; "svi", a variational guide with its
-            k-hat. Default "nuts", beyond 1500 terms "closed".
+            k-hat. Default "nuts"; beyond 100 terms "closed" wherever the posterior is Gaussian, that is with the
+            default prior and any method but "gold".
         metric: W of score matching, (point, point), fixed before the data; default the exact kernel of the model, else
             the two-point function of held-out networks; beyond 24 points, and on lattices, its diagonal.
         weights: quadrature weights of a continuum grid, (point,); default one each.
@@ -111,9 +112,10 @@ def fit(
     problem = prepare(data, action, as_if_n=as_if_n, key=jax.random.fold_in(key, 1), **options)
     if np.isinf(problem.equations.networks):
         return label_point(problem, _provenance(problem, key))
-    if sampler is None and len(problem.factors) > _NUTS_TERMS:
-        chosen = "closed"
     found = estimate(method, problem, key=jax.random.fold_in(key, 2), progress=progress)
+    gaussian = found.reference is None and not prior and not is_structured(action)
+    if sampler is None and gaussian and len(problem.factors) > _NUTS_TERMS:
+        chosen = "closed"
     attrs: dict[str, Any] = {"method": method, "sampler": chosen, "warmup": warmup, "prior_scale": prior_scale}
     attrs |= dict(found.attrs) | ({} if as_if_n is None else {"as_if_n": int(as_if_n)})
     laws = dict(prior or {})

@@ -32,6 +32,8 @@ __all__ = [
     "wick_contraction",
 ]
 
+_DENSE = 2**18  # numbers of dense tensors held at a time, 2 MB
+
 
 def vertex(couplings: np.ndarray, points: int, *, order: int = 4) -> np.ndarray:
     """V_abcd = 4! g_abcd / multiplicity from coefficients of sorted monomials, (..., quad) -> (..., M, M, M, M).
@@ -237,11 +239,15 @@ def whitened(connected: np.ndarray, two_point: Matrix) -> np.ndarray:
             f"{np.linalg.eigvalsh(two_point)[0]:.3g}; try fewer points or points further apart"
         ) from None
     quads = sorted_tuples(points, 4)
-    index = np.stack(np.meshgrid(*[np.arange(points)] * 4, indexing="ij"), axis=-1)
-    dense = np.einsum(
-        "...abcd,ia,jb,kc,ld->...ijkl", np.asarray(connected)[..., rank(index, points)], *[whitener] * 4, optimize=True
-    )
-    return np.sqrt(multiplicities(quads)) * dense[(..., *quads.T)]
+    index = rank(np.stack(np.meshgrid(*[np.arange(points)] * 4, indexing="ij"), axis=-1), points).ravel()
+    flat = np.asarray(connected).reshape(-1, len(quads))
+    out, step = np.empty(flat.shape), max(1, _DENSE // points**4)
+    for start in range(0, len(flat), step):  # a few rows at a time: dense tensors stay in the processor's cache
+        full = flat[start : start + step, index]
+        for _ in range(4):  # the first leg is whitened and becomes the last
+            full = np.swapaxes(whitener @ full.reshape(-1, points, points**3), 1, 2)
+        out[start : start + step] = full.reshape(-1, points**4)[:, np.ravel_multi_index(tuple(quads.T), [points] * 4)]
+    return np.sqrt(multiplicities(quads)) * out.reshape(np.shape(connected))
 
 
 def non_gaussianity(connected: np.ndarray, rows: np.ndarray | None, two_point: Matrix) -> tuple[float, float]:
@@ -262,7 +268,7 @@ def non_gaussianity(connected: np.ndarray, rows: np.ndarray | None, two_point: M
     square = float(signal @ signal - np.sum(noise**2)) / 24.0
     value = np.sqrt(max(square, 0.0))
     # Var |x|^2 = 4 mu.C.mu + 2 tr C^2 for Gaussian x of mean mu and covariance C, and E x.C.x = mu.C.mu + tr C^2.
-    pure = 2.0 * np.sum((noise.T @ noise) ** 2)
+    pure = 2.0 * np.sum((noise @ noise.T if len(noise) < noise.shape[1] else noise.T @ noise) ** 2)
     spread = np.sqrt(max(4.0 * np.sum((noise @ signal) ** 2) - pure, pure)) / 24.0
     return float(value), float(min(spread / (2.0 * value), np.sqrt(spread))) if value > 0 else float(np.sqrt(spread))
 

@@ -1,5 +1,6 @@
 """The fit end to end: NUTS against the closed form, planted couplings, what is saved, and what is refused."""
 
+import sys
 from dataclasses import replace
 
 import arviz as az
@@ -136,10 +137,18 @@ def test_quadrature_weights_only_rename_the_couplings(data):
     np.testing.assert_allclose(np.diagonal(lam, axis1=-2, axis2=-1), g / w**2, rtol=1e-12)
 
 
-def test_prior_can_be_replaced_by_a_distribution(data):
-    """A prior a hundred times tighter than the data pins the couplings to itself, and is drawn in the prior group."""
+def test_prior_can_be_replaced_by_a_distribution(data, monkeypatch):
+    """A prior a hundred times tighter than the data pins the couplings to itself, and is drawn in the prior group.
+
+    Also at sizes where the default prior would be drawn from its closed form, which knows no other prior.
+    """
     tight = dist.Normal(0.0, 1e-5)
+    monkeypatch.setattr(sys.modules["nnft.inference.fit"], "_NUTS_TERMS", 1)
+    plain = inf.fit(data, m.Local(), key=jax.random.key(0), draws=20)
+    assert plain.attrs["sampler"] == "closed"
+    assert "diverging" not in plain["sample_stats"]
     fit = inf.fit(data, m.Local(), key=jax.random.key(0), prior={"quartic": tight}, warmup=200, draws=400)
+    assert fit.attrs["sampler"] == "nuts"
     scale = data.tensor(2)[[0, 1, 2], [0, 1, 2]] ** 2
     sd = (fit["posterior"]["g"] * scale).std(("chain", "draw")).values
     agree(sd / 1e-5, 1.0, np.full(3, 3.0 / np.sqrt(2 * 800)) + 0.05)  # metric of the held-out networks: scale to 5 %
