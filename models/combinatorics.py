@@ -60,9 +60,17 @@ def rank(tuples: Int[np.ndarray, "*many order"], points: int) -> Int[np.ndarray,
     # Strictly increasing b_k = a_k + k chosen out of points + order - 1 values; count the combinations before it.
     values = points + order - 1
     chosen = ordered + np.arange(order)
-    binomial = np.array([[comb(i, j) for j in range(order + 1)] for i in range(values + 1)], dtype=np.int64)
+    binomial = _binomials(values, order)
     after = sum(binomial[values - 1 - chosen[..., k], order - k] for k in range(order))
     return binomial[values, order] - 1 - np.asarray(after)
+
+
+@cache
+def _binomials(most: int, order: int) -> np.ndarray:
+    """Binomial coefficients n over k, n = 0..most, k = 0..order, (n, k)."""
+    table = np.array([[comb(i, j) for j in range(order + 1)] for i in range(most + 1)], dtype=np.int64)
+    table.setflags(write=False)
+    return table
 
 
 def multiplicities(tuples: Tuples) -> Vector:
@@ -71,9 +79,11 @@ def multiplicities(tuples: Tuples) -> Vector:
     >>> multiplicities(sorted_tuples(2, 3)).tolist()
     [1.0, 3.0, 3.0, 1.0]
     """
-    order = tuples.shape[1]
-    counts = [prod(factorial(int(m)) for m in np.unique(row, return_counts=True)[1]) for row in tuples]
-    return factorial(order) / np.array(counts, dtype=float)
+    ordered, order = np.sort(tuples, axis=1), tuples.shape[1]
+    place = np.ones(ordered.shape)  # of an entry among its equals: the product over them is m!
+    for k in range(1, order):
+        place[:, k] = np.where(ordered[:, k] == ordered[:, k - 1], place[:, k - 1] + 1.0, 1.0)
+    return factorial(order) / np.prod(place, axis=1)
 
 
 def _partitions(items: tuple[int, ...]) -> Iterator[Partition]:

@@ -73,15 +73,19 @@ def four_point(quartic: np.ndarray, two_point: Matrix) -> tuple[np.ndarray, np.n
         (-0.024, 0.000864)
     """
     points = len(two_point)
-    v = vertex(quartic, points)
-    # Lines attached to the vertex on two legs: (..., a, b, i, j), the building block of tree and channels.
-    half = np.einsum("...abkl,ki,lj->...abij", v, two_point, two_point, optimize=True)
-    tree = -np.einsum("ai,bj,...ijcd->...abcd", two_point, two_point, half, optimize=True)
-    bubble = np.einsum("...abij,...ijcd->...abcd", half, v, optimize=True)
-    bubble = np.einsum("ai,bj,ck,dl,...ijkl->...abcd", *[two_point] * 4, bubble, optimize=True)
-    channels = bubble + np.einsum("...abcd->...acbd", bubble) + np.einsum("...abcd->...adcb", bubble)
-    where = (..., *sorted_tuples(points, 4).T)
-    return tree[where], 0.5 * channels[where]
+    a, b, c, d = sorted_tuples(points, 4).T
+    flat = np.asarray(quartic, dtype=float).reshape(-1, np.shape(quartic)[-1])
+    tree, loop = np.empty(flat.shape), np.empty(flat.shape)
+    lines = np.kron(two_point, two_point)  # two lines, from a pair of points to a pair of points
+    step = max(1, _DENSE // points**4)
+    for start in range(0, len(flat), step):  # a few draws at a time
+        here = slice(start, start + step)
+        right = vertex(flat[here], points).reshape(-1, points**2, points**2) @ lines
+        whole = lines @ right
+        bubble = (whole @ right).reshape(-1, *[points] * 4)  # lines V lines V lines: the channel (ab)(cd)
+        tree[here] = -whole.reshape(-1, *[points] * 4)[:, a, b, c, d]
+        loop[here] = 0.5 * (bubble[:, a, b, c, d] + bubble[:, a, c, b, d] + bubble[:, a, d, c, b])
+    return tree.reshape(np.shape(quartic)), loop.reshape(np.shape(quartic))
 
 
 def predicted(
@@ -238,15 +242,17 @@ def whitened(connected: np.ndarray, two_point: Matrix) -> np.ndarray:
             f"expected a positive definite two-point function to whiten with, got eigenvalue "
             f"{np.linalg.eigvalsh(two_point)[0]:.3g}; try fewer points or points further apart"
         ) from None
-    quads = sorted_tuples(points, 4)
-    index = rank(np.stack(np.meshgrid(*[np.arange(points)] * 4, indexing="ij"), axis=-1), points).ravel()
+    quads, (a, b) = sorted_tuples(points, 4), sorted_tuples(points, 2).T
+    pairs = len(a)
+    both = whitener[a][:, a] * whitener[b][:, b]  # two legs at once, from sorted pairs to sorted pairs
+    both = np.where(a == b, both, both + whitener[a][:, b] * whitener[b][:, a])
+    index = rank(np.stack(np.broadcast_arrays(a[:, None], b[:, None], a, b), axis=-1), points).ravel()
+    where = pairs * rank(quads[:, :2], points) + rank(quads[:, 2:], points)
     flat = np.asarray(connected).reshape(-1, len(quads))
-    out, step = np.empty(flat.shape), max(1, _DENSE // points**4)
-    for start in range(0, len(flat), step):  # a few rows at a time: dense tensors stay in the processor's cache
-        full = flat[start : start + step, index]
-        for _ in range(4):  # the first leg is whitened and becomes the last
-            full = np.swapaxes(whitener @ full.reshape(-1, points, points**3), 1, 2)
-        out[start : start + step] = full.reshape(-1, points**4)[:, np.ravel_multi_index(tuple(quads.T), [points] * 4)]
+    out, step = np.empty(flat.shape), max(1, _DENSE // pairs**2)
+    for start in range(0, len(flat), step):  # a few rows at a time: they stay in the processor's cache
+        table = flat[start : start + step, index].reshape(-1, pairs, pairs)
+        out[start : start + step] = (both @ table @ both.T).reshape(-1, pairs**2)[:, where]
     return np.sqrt(multiplicities(quads)) * out.reshape(np.shape(connected))
 
 
