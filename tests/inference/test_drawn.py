@@ -124,3 +124,9 @@ def test_double_precision_is_another_call():
     assert double.dtype == np.float64
     np.testing.assert_array_equal(ens.read(0, 10), single)
     assert again.shape == single.shape
+
+
+def test_long_calls_of_large_ensembles_draw_the_same_bits():
+    large, small = ensemble(n=2_000_000), ensemble(n=10)
+    assert large._call == 8 * small._call
+    np.testing.assert_array_equal(large.read(70_000, 20_000), small.read(70_000, 20_000))
