@@ -128,7 +128,7 @@ def loaded(code: str) -> set[str]:
     """What a fresh process has imported of the heavy libraries after this code."""
     said = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", said], cwd=ROOT.parent, capture_output=True, text=True, check=True)
-    return set(HEAVY) & set(done.stderr.split())
+    return set(done.stderr.split()) & set(HEAVY)
 
 
 @pytest.mark.parametrize("words", [["models"], ["--help"], ["run", "--help"], ["--version"]], ids=" ".join)
