@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from ..models.theories import table
+    from .suite import table
 
     print(table())
     return 0

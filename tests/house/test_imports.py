@@ -121,6 +121,27 @@ def test_the_package_itself_does_not_wait_for_jax():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, check=False).returncode == 0
 
 
+HEAVY = ("arviz", "equinox", "jax", "matplotlib", "numpy", "numpyro", "scipy", "xarray")
+
+
+def loaded(code: str) -> set[str]:
+    """What a fresh process has imported of the heavy libraries after this code."""
+    said = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", said], cwd=ROOT.parent, capture_output=True, text=True, check=True)
+    return set(done.stderr.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("words", [["models"], ["--help"], ["run", "--help"], ["--version"]], ids=" ".join)
+def test_what_is_only_read_does_not_wait_for_jax(words):
+    assert loaded(f"from nnft.analysis.cli import main\nassert main({words}) == 0") == set()
+
+
+def test_models_do_not_wait_for_arviz():
+    found = loaded("from nnft import models as m\nm.Network(m.Cos(), 20)")
+    assert "arviz" not in found
+    assert "jax" in found  # the twin: what is loaded is seen
+
+
 def test_factors_work_whatever_was_imported_first():
     """In this order ArviZ's lazy import leaves NumPyro without the attribute that `numpyro.factor` looks up."""
     code = """

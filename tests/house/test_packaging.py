@@ -26,7 +26,14 @@ def run(*command, **options):
 
 def shipped() -> set[str]:
     """Files of an installed nnft: the Python files of the root and the rooms, and their data."""
-    patterns = ["*.py", "py.typed", *(f"{room}/*.py" for room in ROOMS), "analysis/*.html", "analysis/*.css"]
+    patterns = [
+        "*.py",
+        "py.typed",
+        *(f"{room}/*.py" for room in ROOMS),
+        "models/*.toml",
+        "analysis/*.html",
+        "analysis/*.css",
+    ]
     tracked = {path.relative_to(ROOT).as_posix() for path in files()}
     found = {path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)}
     return {f"nnft/{name}" for name in found & tracked}
