@@ -7,11 +7,12 @@ homogeneous with kinks, uses the cone on which all its arguments are positive.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
-from math import gamma, pi, prod
+from math import gamma, pi
 
 import numpy as np
-from scipy.special import gammaincc, gammainccinv, roots_jacobi
+from scipy.special import gammaincc, gammainccinv
+
+from .cones import integrate_monomials, list_monomials, multiply_forms, tile
 
 Activation = Callable[[np.ndarray], np.ndarray]
 
@@ -20,8 +21,6 @@ ONE_RULE_RANK = 4  # up to this rank one lattice serves all tuples, above it eac
 MOST_NODES = 50_000_000  # of one lattice; about five seconds for four points
 CHUNK = 1 << 16  # nodes in memory at a time
 REFINEMENT = 1.25  # ratio of the steps of two successive lattices
-WIDEST_COSINE = 0.5  # cones are bisected until no two edges are more than 60 degrees apart
-CONE_NODES = {5: 12, 6: 9}  # Gauss points per direction in one narrow cone of that rank; 18 (rounding) up to rank 4
 
 
 def gaussian_moments(
@@ -62,35 +61,34 @@ def gaussian_moments(
 def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:
     """Average products of ReLUs over jointly Gaussian pre-activations, kinks treated exactly.
 
-    `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand lives on the polyhedral
-    cone {L xi > 0}, which is cut into narrow simplicial cones. On one with unit edges E (rows), xi = rho u.E with u on
-    the simplex sum u = 1, the radial integral is done by hand:
-    `|det E| (2 pi)^(-R/2) (1/2) Gamma(s) 2^s  int du prod_a (l_a.uE)^(p_a) / |uE|^(2s)`, s = (r+R)/2,
-    a smooth integrand, for which product Gauss rules converge geometrically. Two distinct points give the
-    arc-cosine kernels (Cho and Saul 2009).
+    `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand is a polynomial on the
+    polyhedral cone {L xi > 0}, which is cut into simplicial ones (`cones.py`): those of each set of distinct points, or,
+    where they are fewer, the cells that the planes of all points cut space into, which all tuples share. Two distinct
+    points give the arc-cosine kernels (Cho and Saul 2009).
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M; values (K,). The error is the
-    largest change of any value from a rule with four nodes fewer per direction, plus rounding.
+    largest change of any value from a coarser rule, plus rounding.
 
     Raises ValueError for a covariance that is not symmetric positive semi-definite, for bad tuples, and for a tuple
     whose distinct points have rank above 6.
+
+    >>> values, error = relu_moments(np.eye(2), np.array([[0, 0], [0, 1]]))  # 1/2 and 1/(2 pi)
+    >>> bool(np.max(np.abs(values - [0.5, 0.5 / np.pi])) < error < 1e-13)
+    True
     """
     covariance, tuples = _checked(covariance, tuples)
-    scale = np.sqrt(np.diag(covariance))
-    values, error = np.zeros(len(tuples)), 0.0
-    for points, rows in _by_distinct_points(tuples).items():
-        local, size = np.searchsorted(points, tuples[rows]), scale[list(points)]
-        if np.any(size == 0):  # max(0, 0) = 0
-            continue
-        factor = _factor(covariance[np.ix_(points, points)] / np.outer(size, size))
-        if factor.shape[1] > 6:
-            raise ValueError(f"expected rank at most 6 within a tuple, got {factor.shape[1]}; try tuples of order 6")
-        cones = _narrow_cones(factor)
-        units, nodes = np.prod(size[local], axis=1), CONE_NODES.get(factor.shape[1], 18)
-        values[rows] = units * _cone_integrals(factor, cones, local, nodes)
-        fewer = units * _cone_integrals(factor, cones, local, nodes - 4)
-        error = max(error, float(np.max(np.abs(values[rows] - fewer) + 1e-14 * units)))
-    return values, error
+    scale, values = np.sqrt(np.diag(covariance)), np.zeros(len(tuples))
+    alive = np.all(scale[tuples] > 0, axis=1)  # max(0, 0) = 0
+    if not np.any(alive):
+        return values, 0.0
+    points, rows = np.unique(np.sort(tuples[alive], axis=1), return_inverse=True)
+    rows, size = rows.reshape(-1, tuples.shape[1]), scale[points]
+    correlation = covariance[np.ix_(points, points)] / np.outer(size, size)
+    moments = _cell_moments if _share_cells(correlation, rows) else _cone_moments
+    found, change = moments(correlation, rows)
+    units = np.prod(size[rows], axis=1)
+    values[alive] = units * found
+    return values, float(np.max(units * (np.abs(change) + 1e-14)))
 
 
 def _checked(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,66 +183,71 @@ def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         yield np.column_stack([base[start + row], last[column]])
 
 
-def _narrow_cones(factor: np.ndarray) -> list[np.ndarray]:
-    """Simplicial cones, rows = unit edges (R, R), that tile {xi: factor @ xi > 0}; none where the signs exclude it."""
+def _share_cells(correlation: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether the cells that all points cut are less work than the cones of each set of distinct points."""
+    return False
+
+
+def _distinct(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """By the number p of distinct points: rows, their sets (set, p), which set, and the place of each index in it."""
+    new = np.column_stack([np.ones(len(rows), dtype=bool), np.diff(rows, axis=1) > 0])
+    place = np.cumsum(new, axis=1) - 1
+    for last in np.unique(place[:, -1]):
+        here = np.flatnonzero(place[:, -1] == last)
+        sets, which = np.unique(rows[here][new[here]].reshape(len(here), -1), axis=0, return_inverse=True)
+        yield here, sets, which.ravel(), place[here]
+
+
+def _cone_moments(correlation: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Moments of sorted tuples and their change from a coarser rule, each set of distinct points on its own cone."""
+    values, change = np.zeros((2, len(rows)))
+    for here, sets, which, place in _distinct(rows):
+        patterns, pattern = np.unique(place, axis=0, return_inverse=True)
+        spectrum, axes = np.linalg.eigh(correlation[sets[:, :, None], sets[:, None, :]])
+        ranks = np.sum(spectrum > RANK_CUTOFF * spectrum[:, -1:], axis=1)
+        if np.max(ranks) > 6:
+            raise ValueError(f"expected rank at most 6 within a tuple, got {np.max(ranks)}; try tuples of order 6")
+        total = np.zeros((2, len(sets), len(patterns)))
+        for rank in np.unique(ranks).tolist():
+            some = np.flatnonzero(ranks == rank)
+            factor = axes[some, :, -rank:] * np.sqrt(spectrum[some, None, -rank:])
+            for cones, owner in tile(factor / np.linalg.norm(factor, axis=2, keepdims=True), inside=True):
+                heights = np.maximum(np.einsum("npr,nir->npi", factor[owner], cones), 0.0)
+                integrals = integrate_monomials(cones, rows.shape[1])
+                for k, row in enumerate(patterns):
+                    form = multiply_forms(heights, row[None])[:, 0]
+                    for out, integral in zip(total, integrals, strict=True):
+                        weight = np.einsum("na,na->n", form, integral)
+                        out[some, k] += np.bincount(owner, weight, minlength=len(some))
+        values[here], change[here] = total[:, which, pattern.ravel()]
+    return values, change
+
+
+def _cell_moments(correlation: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, every tuple summed over the cells that the planes of all points cut space into."""
+    factor, half = _factor(correlation), rows.shape[1] // 2
+    sides = [np.unique(part, axis=0, return_inverse=True) for part in (rows[:, :half], rows[:, half:])]
+    (first, left), (second, right) = ((products, which.ravel()) for products, which in sides)
+    rank, table = factor.shape[1], np.zeros((2, len(first), len(second)))
+    target = list_monomials(rank, rows.shape[1])
+    joint = [
+        [target[tuple(sorted(a + b))] for b in list_monomials(rank, rows.shape[1] - half)]
+        for a in list_monomials(rank, half)
+    ]
     facets = factor / np.linalg.norm(factor, axis=1, keepdims=True)
-    rank = facets.shape[1]
-    first = max(combinations(range(len(facets)), rank), key=lambda rows: abs(np.linalg.det(facets[list(rows)])))
-    edges = np.linalg.inv(facets[list(first)]).T
-    cones = [edges / np.linalg.norm(edges, axis=1, keepdims=True)]
-    for facet in np.delete(facets, first, axis=0):
-        cones = [piece for cone in cones for piece in _cut(cone, facet)]
-    return [piece for cone in cones for piece in _bisected(cone)]
-
-
-def _split(cone: np.ndarray, i: int, j: int, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two cones left when a new edge between edges i and j takes the place of either."""
-    left, right = cone.copy(), cone.copy()
-    left[j] = right[i] = edge / np.linalg.norm(edge)
-    return left, right
-
-
-def _cut(cone: np.ndarray, facet: np.ndarray) -> list[np.ndarray]:
-    """The part of a simplicial cone with facet.xi > 0; each split leaves one sign-changing edge pair fewer."""
-    height = cone @ facet
-    above, below = int(np.argmax(height)), int(np.argmin(height))
-    if height[above] <= 1e-14:
-        return []
-    if height[below] >= -1e-14:
-        return [cone]
-    crossing = height[above] * cone[below] - height[below] * cone[above]
-    return [piece for half in _split(cone, above, below, crossing) for piece in _cut(half, facet)]
-
-
-def _bisected(cone: np.ndarray) -> list[np.ndarray]:
-    cosines = cone @ cone.T
-    i, j = np.unravel_index(np.argmin(cosines), cosines.shape)
-    if cosines[i, j] >= WIDEST_COSINE:
-        return [cone]
-    return [piece for half in _split(cone, int(i), int(j), cone[i] + cone[j]) for piece in _bisected(half)]
-
-
-def _cone_integrals(factor: np.ndarray, cones: list[np.ndarray], tuples: np.ndarray, nodes: int) -> np.ndarray:
-    rank, order = factor.shape[1], tuples.shape[1]
-    power = (rank + order) / 2
-    u, weight = _simplex_rule(rank, nodes)
-    total = np.zeros(len(tuples))
-    for cone in cones:
-        xi = u @ cone
-        z = factor @ xi.T
-        radial = weight * np.sum(xi**2, axis=1) ** -power
-        volume = abs(np.linalg.det(cone))
-        total += [volume * np.dot(radial, prod(z[point] for point in row)) for row in tuples.tolist()]
-    return total * (2 * pi) ** (-rank / 2) * 0.5 * gamma(power) * 2**power
-
-
-def _simplex_rule(rank: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Conical product Gauss rule: points u (n, R) with u >= 0, sum u = 1, and weights of du_1 .. du_(R-1)."""
-    u, weight, rest = np.zeros((1, 0)), np.ones(1), np.ones(1)
-    for left in range(rank - 2, -1, -1):  # Gauss-Jacobi absorbs the (1 - x)^left of the shrinking simplex
-        y, w = roots_jacobi(nodes, left, 0)
-        x = np.tile((1 + y) / 2, len(u))
-        u = np.column_stack([np.repeat(u, nodes, axis=0), np.repeat(rest, nodes) * x])
-        weight = np.repeat(weight, nodes) * np.tile(w / 2 ** (left + 1), len(weight))
-        rest = 1 - np.sum(u, axis=1)
-    return np.column_stack([u, rest]), weight
+    for cones, _ in tile(facets[None], inside=False):
+        heights = np.einsum("pr,nir->npi", factor, cones)
+        positive = np.max(heights, axis=2) > -np.min(heights, axis=2)
+        integrals = np.stack(integrate_monomials(cones, rows.shape[1]))[:, :, joint]
+        cells, cell = np.unique(np.packbits(positive, axis=1), axis=0, return_inverse=True)
+        order = np.argsort(cell.ravel(), kind="stable")
+        for inside in np.split(order, np.cumsum(np.bincount(cell.ravel()))[:-1]):
+            above = positive[inside[0]]
+            a, b = (np.flatnonzero(np.all(above[products], axis=1)) for products in (first, second))
+            if not len(a) or not len(b):
+                continue
+            height = np.maximum(heights[inside], 0.0)
+            forms = multiply_forms(height, second[b]).transpose(0, 2, 1)
+            products = multiply_forms(height, first[a]) @ integrals[:, inside] @ forms
+            table[np.ix_((0, 1), a, b)] += np.sum(products, axis=1)
+    return tuple(table[:, left, right])
