@@ -5,7 +5,7 @@ every max(z_a, 0) is linear or zero. A cell is cut into simplicial cones. On one
 xi = rho u.E with u >= 0, sum u = 1, where z_a = rho sum_i h_ai u_i, h = L E^T >= 0. The radial integral is done by
 hand, and a product of r pre-activations is a polynomial with positive coefficients in the integrals
 
-    I_n = |det E| (2 pi)^(-R/2) (1/2) Gamma(s) 2^s  int du u_1^n1 .. u_R^nR / |uE|^(2s),   n1 + .. + nR = r, s = (r+R)/2,
+    I_n = |det E| (2 pi)^(-R/2) (1/2) Gamma(s) 2^s  int du u_1^n1 .. u_R^nR / |uE|^(2s),  n1+..+nR = r, s = (r+R)/2,
 
 of smooth functions, for which product Gauss rules converge geometrically.
 """
@@ -21,13 +21,13 @@ from scipy.special import roots_jacobi
 __all__ = ["integrate_monomials", "list_monomials", "multiply_forms", "tile"]
 
 ON_THE_PLANE = 1e-14  # an edge this near to a plane lies on it
-WIDEST_COSINE = 0.0  # cones are bisected until no two edges are more than 90 degrees apart
+WIDEST_COSINE = 0.4  # cones are bisected until no two edges are more than 66 degrees apart
 BATCH = 1 << 12  # cones in memory at a time
 CHUNK = 1 << 16  # integrand values in memory at a time
 BLOCK = 1 << 11  # nodes in memory at a time
 FLAT_RANK, INNERMOST = 4, 3  # one product rule up to this rank, above it so many variables innermost
 # Relative errors aimed at, of the rule and of the coarser one it is compared with: rounding up to rank 4
-AIMS = {5: (1e-13, 1e-11), 6: (1e-9, 1e-7)}
+AIMS = {5: (1e-13, 1e-11), 6: (1e-8, 1e-6)}
 ROUNDING = (1e-15, 2e-14)
 
 
@@ -139,7 +139,7 @@ def multiply_forms(heights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     rank, form = heights.shape[2], np.ones((len(heights), len(rows), 1))
     for degree, point in enumerate(rows.T):
         outer = form[..., None] * heights[:, point, None, :]
-        form = outer.reshape(len(heights), len(rows), -1) @ _raising(rank, degree)
+        form = outer.reshape(len(heights), len(rows), form.shape[2] * rank) @ _raising(rank, degree)
     return form
 
 
@@ -175,15 +175,15 @@ def _product_rule(cones: np.ndarray, order: int, nodes: int) -> np.ndarray:
 
 
 def _simplex_sums(edges: np.ndarray, degrees: list[int], power: int, nodes: int) -> list[np.ndarray]:
-    """int du u_1^n1 .. u_k^nk / |uE|^power, an array (cone, monomial) for each degree; edges (cone, k, R)."""
+    """The integral of u_1^n1 .. u_k^nk / |uE|^power for each degree n1+..+nk, (cone, monomial); edges (cone, k, R)."""
     count, size = edges.shape[:2]
     gram = np.einsum("nik,njk->nij", edges, edges).reshape(count, size**2) @ _raising(size, 1)  # of the form |uE|^2
     ends = np.cumsum([len(list_monomials(size, degree)) for degree in degrees])
     total = np.zeros((count, ends[-1]))
     for u, weight in _simplex_rule(size, nodes):
-        square = _evaluate_monomials(u, 2).T
-        table = np.concatenate([_evaluate_monomials(u, degree) for degree in degrees], axis=1) * weight[:, None]
-        step = max(1, CHUNK // len(u))
+        square = _evaluate_monomials(u, 2)
+        table = (weight * np.concatenate([_evaluate_monomials(u, degree) for degree in degrees])).T
+        step = max(1, CHUNK // len(weight))
         for start in range(0, count, step):
             total[start : start + step] += _inverse_power(gram[start : start + step] @ square, power) @ table
     return np.split(total, ends[:-1], axis=1)
@@ -219,26 +219,26 @@ def _inverse_power(square: np.ndarray, power: int) -> np.ndarray:
 
 
 def _evaluate_monomials(u: np.ndarray, degree: int) -> np.ndarray:
-    """All monomials of one degree at points u (n, R), (n, monomial)."""
-    out = np.ones((len(u), 1))
+    """All monomials of one degree at points u (R, n), (monomial, n)."""
+    out = np.ones((1, u.shape[1]))
     for lower in range(degree):
-        before, rows = list_monomials(u.shape[1], lower), list_monomials(u.shape[1], lower + 1)
-        out = out[:, [before[row[:-1]] for row in rows]] * u[:, [row[-1] for row in rows]]
+        before, rows = list_monomials(len(u), lower), list_monomials(len(u), lower + 1)
+        out = out[[before[row[:-1]] for row in rows]] * u[[row[-1] for row in rows]]
     return out
 
 
 def _simplex_rule(rank: int, nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of a conical product Gauss rule: points u (n, R) with u >= 0, sum u = 1, and weights of du_1 .. du_(R-1)."""
+    """Blocks of a conical product Gauss rule: points u (R, n), u >= 0, sum u = 1, and weights of du_1 .. du_(R-1)."""
     lines = [_line_rule(nodes, left) for left in range(rank - 2, -1, -1)]
     for start in range(0, nodes ** (rank - 1), BLOCK):
         number = np.arange(start, min(start + BLOCK, nodes ** (rank - 1)))
-        u, weight, rest = np.empty((len(number), rank)), np.ones(len(number)), np.ones(len(number))
+        u, weight, rest = np.empty((rank, len(number))), np.ones(len(number)), np.ones(len(number))
         for axis, (x, w) in enumerate(lines):
             number, digit = np.divmod(number, nodes)
-            u[:, axis] = rest * x[digit]
+            u[axis] = rest * x[digit]
             weight *= w[digit]
             rest *= 1 - x[digit]
-        u[:, -1] = rest
+        u[-1] = rest
         yield u, weight
 
 

@@ -7,7 +7,7 @@ homogeneous with kinks, uses the cone on which all its arguments are positive.
 """
 
 from collections.abc import Callable, Iterator
-from math import gamma, pi
+from math import comb, gamma, pi
 
 import numpy as np
 from scipy.special import gammaincc, gammainccinv
@@ -15,12 +15,15 @@ from scipy.special import gammaincc, gammainccinv
 from .cones import integrate_monomials, list_monomials, multiply_forms, tile
 
 Activation = Callable[[np.ndarray], np.ndarray]
+Group = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_distinct`
 
 RANK_CUTOFF = 1e-13  # eigenvalues below this share of the largest are rounding; dropping one moves a moment by O(it)
 ONE_RULE_RANK = 4  # up to this rank one lattice serves all tuples, above it each set of distinct points has its own
 MOST_NODES = 50_000_000  # of one lattice; about five seconds for four points
 CHUNK = 1 << 16  # nodes in memory at a time
 REFINEMENT = 1.25  # ratio of the steps of two successive lattices
+CELL_COST = (1.0, 4.0, 1.0, 0.1)  # all cells of M points in rank 1 to 4, over M^(rank-1) sets of distinct points
+LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 
 
 def gaussian_moments(
@@ -62,9 +65,9 @@ def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray
     """Average products of ReLUs over jointly Gaussian pre-activations, kinks treated exactly.
 
     `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand is a polynomial on the
-    polyhedral cone {L xi > 0}, which is cut into simplicial ones (`cones.py`): those of each set of distinct points, or,
-    where they are fewer, the cells that the planes of all points cut space into, which all tuples share. Two distinct
-    points give the arc-cosine kernels (Cho and Saul 2009).
+    polyhedral cone {L xi > 0}, which is cut into simplicial ones (`cones.py`). Each set of distinct points has a cone
+    of its own; or the planes of all points cut space into cells that all tuples share, where that is less work. Two
+    distinct points give the arc-cosine kernels (Cho and Saul 2009).
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M; values (K,). The error is the
     largest change of any value from a coarser rule, plus rounding.
@@ -84,8 +87,11 @@ def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray
     points, rows = np.unique(np.sort(tuples[alive], axis=1), return_inverse=True)
     rows, size = rows.reshape(-1, tuples.shape[1]), scale[points]
     correlation = covariance[np.ix_(points, points)] / np.outer(size, size)
-    moments = _cell_moments if _share_cells(correlation, rows) else _cone_moments
-    found, change = moments(correlation, rows)
+    groups, factor = list(_distinct(rows)), _factor(correlation, RANK_CUTOFF / len(points))
+    if _cells_are_fewer(factor, groups, rows.shape[1]):
+        found, change = _cell_moments(factor, rows)
+    else:
+        found, change = _cone_moments(correlation, rows, groups)
     units = np.prod(size[rows], axis=1)
     values[alive] = units * found
     return values, float(np.max(units * (np.abs(change) + 1e-14)))
@@ -115,10 +121,10 @@ def _by_distinct_points(tuples: np.ndarray) -> dict[tuple[int, ...], list[int]]:
     return rows
 
 
-def _factor(covariance: np.ndarray) -> np.ndarray:
+def _factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
     """L (M, R) with C = L L^T, R the numerical rank (one null column for C = 0), the widest axis last."""
     spectrum, axes = np.linalg.eigh(covariance)
-    kept = spectrum > RANK_CUTOFF * spectrum[-1]
+    kept = spectrum > cutoff * spectrum[-1]
     kept[-1] = True
     return axes[:, kept] * np.sqrt(np.maximum(spectrum[kept], 0.0))
 
@@ -183,12 +189,16 @@ def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         yield np.column_stack([base[start + row], last[column]])
 
 
-def _share_cells(correlation: np.ndarray, rows: np.ndarray) -> bool:
-    """Whether the cells that all points cut are less work than the cones of each set of distinct points."""
-    return False
+def _cells_are_fewer(factor: np.ndarray, groups: list[Group], order: int) -> bool:
+    """Whether the cells that all points cut are less work than the cones of the sets of distinct points."""
+    (count, rank), half = factor.shape, (order + 1) // 2
+    if rank > len(CELL_COST) or order == 1 or comb(count + half - 1, half) ** 2 > LARGEST_TABLE:
+        return False
+    full = sum(len(sets) for _, sets, _, _ in groups if sets.shape[1] >= rank)  # the others are cheap
+    return full >= CELL_COST[rank - 1] * count ** (rank - 1)
 
 
-def _distinct(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def _distinct(rows: np.ndarray) -> Iterator[Group]:
     """By the number p of distinct points: rows, their sets (set, p), which set, and the place of each index in it."""
     new = np.column_stack([np.ones(len(rows), dtype=bool), np.diff(rows, axis=1) > 0])
     place = np.cumsum(new, axis=1) - 1
@@ -198,10 +208,10 @@ def _distinct(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
         yield here, sets, which.ravel(), place[here]
 
 
-def _cone_moments(correlation: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moments of sorted tuples and their change from a coarser rule, each set of distinct points on its own cone."""
-    values, change = np.zeros((2, len(rows)))
-    for here, sets, which, place in _distinct(rows):
+def _cone_moments(correlation: np.ndarray, rows: np.ndarray, groups: list[Group]) -> np.ndarray:
+    """Moments of sorted tuples and their change from a coarser rule, (2, row): each set of points on its own cone."""
+    values = np.zeros((2, len(rows)))
+    for here, sets, which, place in groups:
         patterns, pattern = np.unique(place, axis=0, return_inverse=True)
         spectrum, axes = np.linalg.eigh(correlation[sets[:, :, None], sets[:, None, :]])
         ranks = np.sum(spectrum > RANK_CUTOFF * spectrum[:, -1:], axis=1)
@@ -219,35 +229,32 @@ def _cone_moments(correlation: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray
                     for out, integral in zip(total, integrals, strict=True):
                         weight = np.einsum("na,na->n", form, integral)
                         out[some, k] += np.bincount(owner, weight, minlength=len(some))
-        values[here], change[here] = total[:, which, pattern.ravel()]
-    return values, change
+        values[:, here] = total[:, which, pattern.ravel()]
+    return values
 
 
-def _cell_moments(correlation: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same, every tuple summed over the cells that the planes of all points cut space into."""
-    factor, half = _factor(correlation), rows.shape[1] // 2
-    sides = [np.unique(part, axis=0, return_inverse=True) for part in (rows[:, :half], rows[:, half:])]
-    (first, left), (second, right) = ((products, which.ravel()) for products, which in sides)
-    rank, table = factor.shape[1], np.zeros((2, len(first), len(second)))
-    target = list_monomials(rank, rows.shape[1])
-    joint = [
-        [target[tuple(sorted(a + b))] for b in list_monomials(rank, rows.shape[1] - half)]
-        for a in list_monomials(rank, half)
-    ]
+def _cell_moments(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The same, each tuple summed over the cells that the planes of all points cut space into.
+
+    In a cell a product of r pre-activations is that of its first and its second half, as in `_lattice_sum`.
+    """
+    order, rank = rows.shape[1], factor.shape[1]
+    first, left = np.unique(rows[:, : order // 2], axis=0, return_inverse=True)
+    second, right = np.unique(rows[:, order // 2 :], axis=0, return_inverse=True)
+    number, lower, upper = (list_monomials(rank, k) for k in (order, first.shape[1], second.shape[1]))
+    joint = [[number[tuple(sorted(a + b))] for b in upper] for a in lower]
+    table = np.zeros((2, len(first), len(second)))
     facets = factor / np.linalg.norm(factor, axis=1, keepdims=True)
     for cones, _ in tile(facets[None], inside=False):
         heights = np.einsum("pr,nir->npi", factor, cones)
         positive = np.max(heights, axis=2) > -np.min(heights, axis=2)
-        integrals = np.stack(integrate_monomials(cones, rows.shape[1]))[:, :, joint]
-        cells, cell = np.unique(np.packbits(positive, axis=1), axis=0, return_inverse=True)
-        order = np.argsort(cell.ravel(), kind="stable")
-        for inside in np.split(order, np.cumsum(np.bincount(cell.ravel()))[:-1]):
-            above = positive[inside[0]]
-            a, b = (np.flatnonzero(np.all(above[products], axis=1)) for products in (first, second))
-            if not len(a) or not len(b):
-                continue
-            height = np.maximum(heights[inside], 0.0)
-            forms = multiply_forms(height, second[b]).transpose(0, 2, 1)
-            products = multiply_forms(height, first[a]) @ integrals[:, inside] @ forms
-            table[np.ix_((0, 1), a, b)] += np.sum(products, axis=1)
-    return tuple(table[:, left, right])
+        integrals = np.stack(integrate_monomials(cones, order))[:, :, joint]
+        cell = np.unique(np.packbits(positive, axis=1), axis=0, return_inverse=True)[1].ravel()
+        by_cell = np.split(np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell))[:-1])
+        for members in by_cell:
+            above = positive[members[0]]
+            a, b = (np.flatnonzero(np.all(above[half], axis=1)) for half in (first, second))
+            height = np.maximum(heights[members], 0.0)
+            head, tail = multiply_forms(height, first[a]), multiply_forms(height, second[b]).transpose(0, 2, 1)
+            table[np.ix_((0, 1), a, b)] += np.sum(head @ integrals[:, members] @ tail, axis=1)
+    return table[:, left.ravel(), right.ravel()]
