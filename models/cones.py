@@ -21,11 +21,12 @@ from scipy.special import roots_jacobi
 __all__ = ["integrate_monomials", "list_monomials", "multiply_forms", "tile"]
 
 ON_THE_PLANE = 1e-14  # an edge this near to a plane lies on it
-WIDEST_COSINE = 0.4  # cones are bisected until no two edges are more than 66 degrees apart
+WIDEST_COSINES = 0.4, 0.0  # cones are bisected until no two edges are more than 66 degrees apart, 90 above rank 4
 BATCH = 1 << 12  # cones in memory at a time
 CHUNK = 1 << 16  # integrand values in memory at a time
-BLOCK = 1 << 11  # nodes in memory at a time
-FLAT_RANK, INNERMOST = 4, 3  # one product rule up to this rank, above it so many variables innermost
+BLOCK = 1 << 9  # nodes in memory at a time
+SMALL_PRODUCT = 1 << 18  # multiplications in one matrix product: beyond, BLAS starts threads that mostly wait
+FLAT_RANK, INNERMOST = 4, 3  # one table of nodes up to this rank, above it one for so many variables at a time
 # Relative errors aimed at, of the rule and of the coarser one it is compared with: rounding up to rank 4
 AIMS = {5: (1e-13, 1e-11), 6: (1e-8, 1e-6)}
 ROUNDING = (1e-15, 2e-14)
@@ -44,6 +45,7 @@ def tile(facets: np.ndarray, *, inside: bool) -> Iterator[tuple[np.ndarray, np.n
     [(4, 2, 2)]
     """
     waiting, ready = [(*_first_cones(facets, inside), 0)], []
+    widest = WIDEST_COSINES[facets.shape[2] > FLAT_RANK]
     while waiting:  # the last in is the first out, so that few wait
         cones, owner, plane = waiting.pop()
         if len(cones) > BATCH:
@@ -54,7 +56,7 @@ def tile(facets: np.ndarray, *, inside: bool) -> Iterator[tuple[np.ndarray, np.n
         else:
             cosines = np.einsum("nik,njk->nij", cones, cones).reshape(len(cones), cones.shape[1] ** 2)
             pair = np.argmin(cosines, axis=1)
-            wide = cosines[np.arange(len(cones)), pair] < WIDEST_COSINE - ON_THE_PLANE
+            wide = cosines[np.arange(len(cones)), pair] < widest - ON_THE_PLANE
             ready.append((cones[~wide], owner[~wide]))
             if np.any(wide):
                 cones, owner, (i, j) = cones[wide], owner[wide], np.divmod(pair[wide], cones.shape[1])
@@ -179,14 +181,16 @@ def _simplex_sums(edges: np.ndarray, degrees: list[int], power: int, nodes: int)
     count, size = edges.shape[:2]
     gram = np.einsum("nik,njk->nij", edges, edges).reshape(count, size**2) @ _raising(size, 1)  # of the form |uE|^2
     ends = np.cumsum([len(list_monomials(size, degree)) for degree in degrees])
-    total = np.zeros((count, ends[-1]))
+    few = max(2, SMALL_PRODUCT // (BLOCK * int(ends[-1])))
+    gram = np.concatenate([gram, np.ones((-count % few, gram.shape[1]))]).reshape(-1, few, gram.shape[1])
+    total = np.zeros((*gram.shape[:2], ends[-1]))
     for u, weight in _simplex_rule(size, nodes):
         square = _evaluate_monomials(u, 2)
         table = (weight * np.concatenate([_evaluate_monomials(u, degree) for degree in degrees])).T
-        step = max(1, CHUNK // len(weight))
-        for start in range(0, count, step):
+        step = max(1, CHUNK // (few * len(weight)))
+        for start in range(0, len(gram), step):
             total[start : start + step] += _inverse_power(gram[start : start + step] @ square, power) @ table
-    return np.split(total, ends[:-1], axis=1)
+    return np.split(total.reshape(-1, ends[-1])[:count], ends[:-1], axis=1)
 
 
 def _nested_sums(edges: np.ndarray, order: int, power: int, nodes: int) -> list[np.ndarray]:
