@@ -12,9 +12,11 @@ from math import comb, gamma, pi
 import numpy as np
 from scipy.special import gammaincc, gammainccinv
 
-from .cones import integrate_monomials, list_monomials, multiply_forms, tile
+from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
 
 Activation = Callable[[np.ndarray], np.ndarray]
+# rows, the first halves they use, the range of second halves, and the entry of each row in the table of both
+Halves = tuple[np.ndarray, np.ndarray, int, int, tuple[np.ndarray, np.ndarray]]
 Group = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_distinct`
 
 RANK_CUTOFF = 1e-13  # eigenvalues below this share of the largest are rounding; dropping one moves a moment by O(it)
@@ -155,23 +157,47 @@ def _lattice_moments(
 def _lattice_sum(
     activation: Activation, factor: np.ndarray, tuples: np.ndarray, steps: np.ndarray, radius: float
 ) -> np.ndarray:
-    half = tuples.shape[1] // 2
-    products, which = np.unique(tuples.reshape(-1, half), axis=0, return_inverse=True)
-    which = which.reshape(-1, 2)
+    products, groups = _in_halves(tuples)
     probe = np.linspace(0.1, 4.0, 9)
     mirrored, straight = activation(-probe), activation(probe)
     definite = np.array_equal(mirrored, straight) or np.array_equal(mirrored, -straight)  # even order: even product
-    total = np.zeros((len(products), len(products)))
+    tables = [np.zeros((len(first), last - start)) for _, first, start, last, _ in groups]
+    largest = max((table.size for table in tables), default=1)
+    block = max(64, min(SMALL_PRODUCT // largest, CHUNK // max(len(products), 1)))
     for xi in _half_ball(steps, radius):
         weight = np.exp(-0.5 * np.sum(xi**2, axis=1)) * ((2.0 if definite else 1.0) * np.prod(steps / np.sqrt(2 * pi)))
-        z = factor @ xi.T
-        for sign in (1,) if definite else (1, -1):
-            s = activation(sign * z)
-            halves = s[products[:, 0]]
-            for column in range(1, half):
-                halves *= s[products[:, column]]
-            total += (halves * weight) @ halves.T
-    return total[which[:, 0], which[:, 1]]
+        for k in range(0, len(weight), block):
+            z, share = factor @ xi[k : k + block].T, weight[k : k + block]
+            for sign in (1,) if definite else (1, -1):
+                s = activation(sign * z)
+                halves = s[products[:, 0]]
+                for column in products.T[1:]:
+                    halves *= s[column]
+                for table, (_, first, start, last, _) in zip(tables, groups, strict=True):
+                    table += (halves[first] * share) @ halves[start:last].T
+    values = np.empty(len(tuples))
+    for table, (rows, _, _, _, entry) in zip(tables, groups, strict=True):
+        values[rows] = table[entry]
+    return values
+
+
+def _in_halves(tuples: np.ndarray) -> tuple[np.ndarray, list[Halves]]:
+    """All first and second halves of the sorted tuples, and which of them meet.
+
+    A second half begins where the first one ends or later. So the rows are grouped by the last index of the first half:
+    with all sorted tuples asked for, every product in a group's table is then one of them.
+    """
+    rows, half = np.sort(tuples, axis=1), tuples.shape[1] // 2
+    products, which = np.unique(rows.reshape(-1, half), axis=0, return_inverse=True)
+    which = which.reshape(-1, 2)
+    ending = rows[:, half - 1] if half > 1 else np.zeros(len(rows), dtype=np.intp)  # one table serves order 2
+    groups = []
+    for index in np.unique(ending):
+        here = np.flatnonzero(ending == index)
+        first, left = np.unique(which[here, 0], return_inverse=True)
+        right = which[here, 1]
+        groups.append((here, first, int(right.min()), int(right.max()) + 1, (left.ravel(), right - right.min())))
+    return products, groups
 
 
 def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
@@ -236,7 +262,7 @@ def _cone_moments(correlation: np.ndarray, rows: np.ndarray, groups: list[Group]
 def _cell_moments(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The same, each tuple summed over the cells that the planes of all points cut space into.
 
-    In a cell a product of r pre-activations is that of its first and its second half, as in `_lattice_sum`.
+    In a cell a product of r pre-activations is that of its first and its second half.
     """
     order, rank = rows.shape[1], factor.shape[1]
     first, left = np.unique(rows[:, : order // 2], axis=0, return_inverse=True)
