@@ -39,10 +39,10 @@ def tile(facets: np.ndarray, *, inside: bool) -> Iterator[tuple[np.ndarray, np.n
     edges (cone, edge, R) and the number of the set a cone belongs to, (cone,). With `inside` only the common positive
     side is kept (no cone where the signs exclude it), without it both sides of every plane.
 
-    >>> for inside in (True, False):
+    >>> for inside in (True, False):  # one quadrant or all four, bisected
     ...     print([cones.shape for cones, _ in tile(np.eye(2)[None], inside=inside)])
-    [(1, 2, 2)]
-    [(4, 2, 2)]
+    [(2, 2, 2)]
+    [(8, 2, 2)]
     """
     waiting, ready = [(*_first_cones(facets, inside), 0)], []
     widest = WIDEST_COSINES[facets.shape[2] > FLAT_RANK]
