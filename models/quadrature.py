@@ -7,21 +7,25 @@ homogeneous with kinks, uses the cone on which all its arguments are positive.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
-from math import gamma, pi, prod
+from math import comb, gamma, pi
 
 import numpy as np
-from scipy.special import gammaincc, gammainccinv, roots_jacobi
+from scipy.special import gammaincc, gammainccinv
+
+from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
 
 Activation = Callable[[np.ndarray], np.ndarray]
+# rows, the first halves they use, the range of second halves, and the entry of each row in the table of both
+Halves = tuple[np.ndarray, np.ndarray, int, int, tuple[np.ndarray, np.ndarray]]
+Group = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_distinct`
 
 RANK_CUTOFF = 1e-13  # eigenvalues below this share of the largest are rounding; dropping one moves a moment by O(it)
 ONE_RULE_RANK = 4  # up to this rank one lattice serves all tuples, above it each set of distinct points has its own
 MOST_NODES = 50_000_000  # of one lattice; about five seconds for four points
 CHUNK = 1 << 16  # nodes in memory at a time
 REFINEMENT = 1.25  # ratio of the steps of two successive lattices
-WIDEST_COSINE = 0.5  # cones are bisected until no two edges are more than 60 degrees apart
-CONE_NODES = {5: 12, 6: 9}  # Gauss points per direction in one narrow cone of that rank; 18 (rounding) up to rank 4
+CELL_COST = (1.0, 4.0, 1.0, 0.1)  # all cells of M points in rank 1 to 4, over M^(rank-1) sets of distinct points
+LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 
 
 def gaussian_moments(
@@ -62,35 +66,37 @@ def gaussian_moments(
 def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:
     """Average products of ReLUs over jointly Gaussian pre-activations, kinks treated exactly.
 
-    `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand lives on the polyhedral
-    cone {L xi > 0}, which is cut into narrow simplicial cones. On one with unit edges E (rows), xi = rho u.E with u on
-    the simplex sum u = 1, the radial integral is done by hand:
-    `|det E| (2 pi)^(-R/2) (1/2) Gamma(s) 2^s  int du prod_a (l_a.uE)^(p_a) / |uE|^(2s)`, s = (r+R)/2,
-    a smooth integrand, for which product Gauss rules converge geometrically. Two distinct points give the
-    arc-cosine kernels (Cho and Saul 2009).
+    `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand is a polynomial on the
+    polyhedral cone {L xi > 0}, which is cut into simplicial ones (`cones.py`). Each set of distinct points has a cone
+    of its own; or the planes of all points cut space into cells that all tuples share, where that is less work. Two
+    distinct points give the arc-cosine kernels (Cho and Saul 2009).
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M; values (K,). The error is the
-    largest change of any value from a rule with four nodes fewer per direction, plus rounding.
+    largest change of any value from a coarser rule, plus rounding.
 
     Raises ValueError for a covariance that is not symmetric positive semi-definite, for bad tuples, and for a tuple
     whose distinct points have rank above 6.
+
+    >>> values, error = relu_moments(np.eye(2), np.array([[0, 0], [0, 1]]))  # 1/2 and 1/(2 pi)
+    >>> bool(np.max(np.abs(values - [0.5, 0.5 / np.pi])) < error < 1e-13)
+    True
     """
     covariance, tuples = _checked(covariance, tuples)
-    scale = np.sqrt(np.diag(covariance))
-    values, error = np.zeros(len(tuples)), 0.0
-    for points, rows in _by_distinct_points(tuples).items():
-        local, size = np.searchsorted(points, tuples[rows]), scale[list(points)]
-        if np.any(size == 0):  # max(0, 0) = 0
-            continue
-        factor = _factor(covariance[np.ix_(points, points)] / np.outer(size, size))
-        if factor.shape[1] > 6:
-            raise ValueError(f"expected rank at most 6 within a tuple, got {factor.shape[1]}; try tuples of order 6")
-        cones = _narrow_cones(factor)
-        units, nodes = np.prod(size[local], axis=1), CONE_NODES.get(factor.shape[1], 18)
-        values[rows] = units * _cone_integrals(factor, cones, local, nodes)
-        fewer = units * _cone_integrals(factor, cones, local, nodes - 4)
-        error = max(error, float(np.max(np.abs(values[rows] - fewer) + 1e-14 * units)))
-    return values, error
+    scale, values = np.sqrt(np.diag(covariance)), np.zeros(len(tuples))
+    alive = np.all(scale[tuples] > 0, axis=1)  # max(0, 0) = 0
+    if not np.any(alive):
+        return values, 0.0
+    points, rows = np.unique(np.sort(tuples[alive], axis=1), return_inverse=True)
+    rows, size = rows.reshape(-1, tuples.shape[1]), scale[points]
+    correlation = covariance[np.ix_(points, points)] / np.outer(size, size)
+    groups, factor = list(_distinct(rows)), _factor(correlation, RANK_CUTOFF / len(points))
+    if _cells_are_fewer(factor, groups, rows.shape[1]):
+        found, change = _cell_moments(factor, rows)
+    else:
+        found, change = _cone_moments(correlation, rows, groups)
+    units = np.prod(size[rows], axis=1)
+    values[alive] = units * found
+    return values, float(np.max(units * (np.abs(change) + 1e-14)))
 
 
 def _checked(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,10 +123,10 @@ def _by_distinct_points(tuples: np.ndarray) -> dict[tuple[int, ...], list[int]]:
     return rows
 
 
-def _factor(covariance: np.ndarray) -> np.ndarray:
+def _factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
     """L (M, R) with C = L L^T, R the numerical rank (one null column for C = 0), the widest axis last."""
     spectrum, axes = np.linalg.eigh(covariance)
-    kept = spectrum > RANK_CUTOFF * spectrum[-1]
+    kept = spectrum > cutoff * spectrum[-1]
     kept[-1] = True
     return axes[:, kept] * np.sqrt(np.maximum(spectrum[kept], 0.0))
 
@@ -151,23 +157,47 @@ def _lattice_moments(
 def _lattice_sum(
     activation: Activation, factor: np.ndarray, tuples: np.ndarray, steps: np.ndarray, radius: float
 ) -> np.ndarray:
-    half = tuples.shape[1] // 2
-    products, which = np.unique(tuples.reshape(-1, half), axis=0, return_inverse=True)
-    which = which.reshape(-1, 2)
+    products, groups = _in_halves(tuples)
     probe = np.linspace(0.1, 4.0, 9)
     mirrored, straight = activation(-probe), activation(probe)
     definite = np.array_equal(mirrored, straight) or np.array_equal(mirrored, -straight)  # even order: even product
-    total = np.zeros((len(products), len(products)))
+    tables = [np.zeros((len(first), last - start)) for _, first, start, last, _ in groups]
+    largest = max((table.size for table in tables), default=1)
+    block = max(64, min(SMALL_PRODUCT // largest, CHUNK // max(len(products), 1)))
     for xi in _half_ball(steps, radius):
         weight = np.exp(-0.5 * np.sum(xi**2, axis=1)) * ((2.0 if definite else 1.0) * np.prod(steps / np.sqrt(2 * pi)))
-        z = factor @ xi.T
-        for sign in (1,) if definite else (1, -1):
-            s = activation(sign * z)
-            halves = s[products[:, 0]]
-            for column in range(1, half):
-                halves *= s[products[:, column]]
-            total += (halves * weight) @ halves.T
-    return total[which[:, 0], which[:, 1]]
+        for k in range(0, len(weight), block):
+            z, share = factor @ xi[k : k + block].T, weight[k : k + block]
+            for sign in (1,) if definite else (1, -1):
+                s = activation(sign * z)
+                halves = s[products[:, 0]]
+                for column in products.T[1:]:
+                    halves *= s[column]
+                for table, (_, first, start, last, _) in zip(tables, groups, strict=True):
+                    table += (halves[first] * share) @ halves[start:last].T
+    values = np.empty(len(tuples))
+    for table, (rows, _, _, _, entry) in zip(tables, groups, strict=True):
+        values[rows] = table[entry]
+    return values
+
+
+def _in_halves(tuples: np.ndarray) -> tuple[np.ndarray, list[Halves]]:
+    """All first and second halves of the sorted tuples, and which of them meet.
+
+    A second half begins where the first one ends or later. So the rows are grouped by the last index of the first half:
+    with all sorted tuples asked for, every product in a group's table is then one of them.
+    """
+    rows, half = np.sort(tuples, axis=1), tuples.shape[1] // 2
+    products, which = np.unique(rows.reshape(-1, half), axis=0, return_inverse=True)
+    which = which.reshape(-1, 2)
+    ending = rows[:, half - 1] if half > 1 else np.zeros(len(rows), dtype=np.intp)  # one table serves order 2
+    groups = []
+    for index in np.unique(ending):
+        here = np.flatnonzero(ending == index)
+        first, left = np.unique(which[here, 0], return_inverse=True)
+        right = which[here, 1]
+        groups.append((here, first, int(right.min()), int(right.max()) + 1, (left.ravel(), right - right.min())))
+    return products, groups
 
 
 def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
@@ -185,66 +215,72 @@ def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         yield np.column_stack([base[start + row], last[column]])
 
 
-def _narrow_cones(factor: np.ndarray) -> list[np.ndarray]:
-    """Simplicial cones, rows = unit edges (R, R), that tile {xi: factor @ xi > 0}; none where the signs exclude it."""
+def _cells_are_fewer(factor: np.ndarray, groups: list[Group], order: int) -> bool:
+    """Whether the cells that all points cut are less work than the cones of the sets of distinct points."""
+    (count, rank), half = factor.shape, (order + 1) // 2
+    if rank > len(CELL_COST) or order == 1 or comb(count + half - 1, half) ** 2 > LARGEST_TABLE:
+        return False
+    full = sum(len(sets) for _, sets, _, _ in groups if sets.shape[1] >= rank)  # the others are cheap
+    return full >= CELL_COST[rank - 1] * count ** (rank - 1)
+
+
+def _distinct(rows: np.ndarray) -> Iterator[Group]:
+    """By the number p of distinct points: rows, their sets (set, p), which set, and the place of each index in it."""
+    new = np.column_stack([np.ones(len(rows), dtype=bool), np.diff(rows, axis=1) > 0])
+    place = np.cumsum(new, axis=1) - 1
+    for last in np.unique(place[:, -1]):
+        here = np.flatnonzero(place[:, -1] == last)
+        sets, which = np.unique(rows[here][new[here]].reshape(len(here), -1), axis=0, return_inverse=True)
+        yield here, sets, which.ravel(), place[here]
+
+
+def _cone_moments(correlation: np.ndarray, rows: np.ndarray, groups: list[Group]) -> np.ndarray:
+    """Moments of sorted tuples and their change from a coarser rule, (2, row): each set of points on its own cone."""
+    values = np.zeros((2, len(rows)))
+    for here, sets, which, place in groups:
+        patterns, pattern = np.unique(place, axis=0, return_inverse=True)
+        spectrum, axes = np.linalg.eigh(correlation[sets[:, :, None], sets[:, None, :]])
+        ranks = np.sum(spectrum > RANK_CUTOFF * spectrum[:, -1:], axis=1)
+        if np.max(ranks) > 6:
+            raise ValueError(f"expected rank at most 6 within a tuple, got {np.max(ranks)}; try tuples of order 6")
+        total = np.zeros((2, len(sets), len(patterns)))
+        for rank in np.unique(ranks).tolist():
+            some = np.flatnonzero(ranks == rank)
+            factor = axes[some, :, -rank:] * np.sqrt(spectrum[some, None, -rank:])
+            for cones, owner in tile(factor / np.linalg.norm(factor, axis=2, keepdims=True), inside=True):
+                heights = np.maximum(np.einsum("npr,nir->npi", factor[owner], cones), 0.0)
+                integrals = integrate_monomials(cones, rows.shape[1])
+                for k, row in enumerate(patterns):
+                    form = multiply_forms(heights, row[None])[:, 0]
+                    for out, integral in zip(total, integrals, strict=True):
+                        weight = np.einsum("na,na->n", form, integral)
+                        out[some, k] += np.bincount(owner, weight, minlength=len(some))
+        values[:, here] = total[:, which, pattern.ravel()]
+    return values
+
+
+def _cell_moments(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The same, each tuple summed over the cells that the planes of all points cut space into.
+
+    In a cell a product of r pre-activations is that of its first and its second half.
+    """
+    order, rank = rows.shape[1], factor.shape[1]
+    first, left = np.unique(rows[:, : order // 2], axis=0, return_inverse=True)
+    second, right = np.unique(rows[:, order // 2 :], axis=0, return_inverse=True)
+    number, lower, upper = (list_monomials(rank, k) for k in (order, first.shape[1], second.shape[1]))
+    joint = [[number[tuple(sorted(a + b))] for b in upper] for a in lower]
+    table = np.zeros((2, len(first), len(second)))
     facets = factor / np.linalg.norm(factor, axis=1, keepdims=True)
-    rank = facets.shape[1]
-    first = max(combinations(range(len(facets)), rank), key=lambda rows: abs(np.linalg.det(facets[list(rows)])))
-    edges = np.linalg.inv(facets[list(first)]).T
-    cones = [edges / np.linalg.norm(edges, axis=1, keepdims=True)]
-    for facet in np.delete(facets, first, axis=0):
-        cones = [piece for cone in cones for piece in _cut(cone, facet)]
-    return [piece for cone in cones for piece in _bisected(cone)]
-
-
-def _split(cone: np.ndarray, i: int, j: int, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two cones left when a new edge between edges i and j takes the place of either."""
-    left, right = cone.copy(), cone.copy()
-    left[j] = right[i] = edge / np.linalg.norm(edge)
-    return left, right
-
-
-def _cut(cone: np.ndarray, facet: np.ndarray) -> list[np.ndarray]:
-    """The part of a simplicial cone with facet.xi > 0; each split leaves one sign-changing edge pair fewer."""
-    height = cone @ facet
-    above, below = int(np.argmax(height)), int(np.argmin(height))
-    if height[above] <= 1e-14:
-        return []
-    if height[below] >= -1e-14:
-        return [cone]
-    crossing = height[above] * cone[below] - height[below] * cone[above]
-    return [piece for half in _split(cone, above, below, crossing) for piece in _cut(half, facet)]
-
-
-def _bisected(cone: np.ndarray) -> list[np.ndarray]:
-    cosines = cone @ cone.T
-    i, j = np.unravel_index(np.argmin(cosines), cosines.shape)
-    if cosines[i, j] >= WIDEST_COSINE:
-        return [cone]
-    return [piece for half in _split(cone, int(i), int(j), cone[i] + cone[j]) for piece in _bisected(half)]
-
-
-def _cone_integrals(factor: np.ndarray, cones: list[np.ndarray], tuples: np.ndarray, nodes: int) -> np.ndarray:
-    rank, order = factor.shape[1], tuples.shape[1]
-    power = (rank + order) / 2
-    u, weight = _simplex_rule(rank, nodes)
-    total = np.zeros(len(tuples))
-    for cone in cones:
-        xi = u @ cone
-        z = factor @ xi.T
-        radial = weight * np.sum(xi**2, axis=1) ** -power
-        volume = abs(np.linalg.det(cone))
-        total += [volume * np.dot(radial, prod(z[point] for point in row)) for row in tuples.tolist()]
-    return total * (2 * pi) ** (-rank / 2) * 0.5 * gamma(power) * 2**power
-
-
-def _simplex_rule(rank: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Conical product Gauss rule: points u (n, R) with u >= 0, sum u = 1, and weights of du_1 .. du_(R-1)."""
-    u, weight, rest = np.zeros((1, 0)), np.ones(1), np.ones(1)
-    for left in range(rank - 2, -1, -1):  # Gauss-Jacobi absorbs the (1 - x)^left of the shrinking simplex
-        y, w = roots_jacobi(nodes, left, 0)
-        x = np.tile((1 + y) / 2, len(u))
-        u = np.column_stack([np.repeat(u, nodes, axis=0), np.repeat(rest, nodes) * x])
-        weight = np.repeat(weight, nodes) * np.tile(w / 2 ** (left + 1), len(weight))
-        rest = 1 - np.sum(u, axis=1)
-    return np.column_stack([u, rest]), weight
+    for cones, _ in tile(facets[None], inside=False):
+        heights = np.einsum("pr,nir->npi", factor, cones)
+        positive = np.max(heights, axis=2) > -np.min(heights, axis=2)
+        integrals = np.stack(integrate_monomials(cones, order))[:, :, joint]
+        cell = np.unique(np.packbits(positive, axis=1), axis=0, return_inverse=True)[1].ravel()
+        by_cell = np.split(np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell))[:-1])
+        for members in by_cell:
+            above = positive[members[0]]
+            a, b = (np.flatnonzero(np.all(above[half], axis=1)) for half in (first, second))
+            height = np.maximum(heights[members], 0.0)
+            head, tail = multiply_forms(height, first[a]), multiply_forms(height, second[b]).transpose(0, 2, 1)
+            table[np.ix_((0, 1), a, b)] += np.sum(head @ integrals[:, members] @ tail, axis=1)
+    return table[:, left.ravel(), right.ravel()]

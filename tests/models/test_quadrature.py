@@ -98,6 +98,18 @@ def test_tanh_quartic_against_nested_adaptive_quadrature(scale):
     assert np.max(np.abs(values - truth)) < 1e-10
 
 
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_some_tuples_in_any_order_of_their_indices(order):
+    c, index = preactivations([-0.6, 0.2, 0.5, 1.0]), tuples_of(4, order)
+    values, _ = gaussian_moments(np.tanh, c, index)
+    draw = np.random.default_rng(order)
+    rows = draw.permutation(len(index))[: len(index) // 2]
+    some, _ = gaussian_moments(np.tanh, c, draw.permuted(index[rows], axis=1), nodes=200)
+    both, _ = gaussian_moments(np.tanh, c, index, nodes=200)
+    assert np.max(np.abs(some - both[rows])) < 1e-15  # the same nodes, only added up in another order
+    assert np.max(np.abs(some - values[rows])) < 1e-10
+
+
 def test_constant_pre_activation():
     values, error = gaussian_moments(np.cos, np.zeros((2, 2)), np.array([[0, 1], [1, 1]]))
     assert np.max(np.abs(values - 1.0)) < error < 1e-10
