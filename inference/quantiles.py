@@ -1,9 +1,9 @@
 """The inverse distribution function of a law: a uniform number in (0, 1) becomes a draw, smoothly.
 
-x = F^-1(u) with u uniform has the law F (L. Devroye, Non-Uniform Random Variate Generation, 1986, II.2): a set of
-points in the cube that fills it more evenly than chance becomes a set of draws that does. A law made of another by transforms
-takes the quantile of the other through them; one of independent parts takes a number for each; a multivariate normal
-one for each axis of its Cholesky factor. StudentT, Gamma and Beta call SciPy, since JAX has no inverse of theirs.
+x = F^-1(u) with u uniform has the law F (L. Devroye, Non-Uniform Random Variate Generation, 1986, II.2): points that
+fill the cube more evenly than chance become draws that do. A law made of another by transforms takes the quantile of
+the other through them, one of independent parts a number for each, a multivariate normal one for each axis of its
+Cholesky factor. StudentT, Gamma and Beta call SciPy, since JAX has no inverse of theirs.
 """
 
 from functools import singledispatch
