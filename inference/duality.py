@@ -111,15 +111,16 @@ def measure_neurons(
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
         singles.append(Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key))
         amplitudes.append(amplitude)
+    neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
+    dimensions = _dimensions(sampling, neurons, ensemble)
     judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
     chosen = tuple(r for r in judged[0][0] if all(r in part[0] for part in judged))
     refused, flags = ({r: why for part in judged for r, why in part[i].items()} for i in (1, 2))
     needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
-    neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
-    plan = _planned(sampling, neurons, ensemble, chosen)
+    plan = _planned(sampling, dimensions, ensemble, chosen)
     parts = [
-        _neuron_cumulants(_averages(single, neuron, needed, plan, progress), points, model.width, amplitude)
-        for single, neuron, amplitude in zip(singles, neurons, amplitudes, strict=True)
+        _neuron_cumulants(_averages(single, neuron, needed, plan, count, progress), points, model.width, amplitude)
+        for single, neuron, amplitude, count in zip(singles, neurons, amplitudes, dimensions, strict=True)
     ]
     kinds, groups = len(parts), parts[0][2]
     cumulants = {r: np.mean([part[0][r] for part in parts], axis=0) for r in needed}
@@ -132,32 +133,42 @@ def measure_neurons(
     return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, plan=plan)
 
 
-def _planned(sampling: Sampling, neurons: list[Neuron], ensemble: Ensemble, orders: tuple[int, ...]) -> Plan | None:
-    """How many scrambles of how many points, or None for independent draws."""
+def _dimensions(sampling: Sampling, neurons: list[Neuron], ensemble: Ensemble) -> list[int]:
+    """Numbers that make a neuron of each kind; 0 where independent draws are taken anyway."""
     if sampling == "random":
-        return None
+        return [0] * len(neurons)
     read = [read_dimensions(neuron, ensemble.points) for neuron in neurons]
     why = next((why for _, why in read if why), "")
-    dimensions = max(count for count, _ in read)
-    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
-    if sampling == "choose":
-        least = enough_scrambles(components) << LEAST_POINTS
-        if why or dimensions > MAX_DIMENSIONS or ensemble.n < least:
-            return None
-        sampling = Sobol()
-    if why:
+    if why and sampling != "choose":
         raise ValueError(
             f"expected neurons made of numbers in (0, 1) for sampling='sobol', got {why}; or try sampling='random'"
         )
-    return plan_points(sampling, ensemble.n, components, dimensions)
+    return [0 if why else count for count, _ in read]
+
+
+def _planned(sampling: Sampling, dimensions: list[int], ensemble: Ensemble, orders: tuple[int, ...]) -> Plan | None:
+    """How many scrambles of how many points, or None for independent draws."""
+    most = max(dimensions)
+    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
+    if sampling == "random" or most == 0:
+        return None
+    if sampling == "choose":
+        least = enough_scrambles(components) << LEAST_POINTS
+        return (
+            plan_points(Sobol(), ensemble.n, components, most)
+            if most <= MAX_DIMENSIONS and ensemble.n >= least
+            else None
+        )
+    return plan_points(sampling, ensemble.n, components, most)
 
 
 def _averages(
-    single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, progress: bool
+    single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, dimensions: int, progress: bool
 ) -> tuple[Rows, Rows, int, int | None]:
     """Moments of one neuron, their rows, the groups behind them, and the draws whose products are to be unbiased."""
     if plan is None:
         return *group_moments(single, orders, progress=progress), single.n
+    plan = plan._replace(dimensions=dimensions)
     return *sobol_moments(neuron, single.points, orders, plan, single.key, progress=progress), None
 
 
@@ -199,11 +210,12 @@ def _measure_any_neuron(
     points, (plate, width, _) = len(ensemble.points), structure.plate
     neuron = _OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
+    one = Neuron(ensemble.model, ensemble.site, plate, width)
+    dimensions = _dimensions(sampling, [one], ensemble)
     chosen, refused, flags = _converging(single, orders or _ALL, lambda order: order)
     needed = tuple(range(1, max(chosen, default=0) + 1))
-    one = Neuron(ensemble.model, ensemble.site, plate, width)
-    plan = _planned(sampling, [one], ensemble, chosen)
-    moments, rows, groups, n = _averages(single, one, needed, plan, progress)
+    plan = _planned(sampling, dimensions, ensemble, chosen)
+    moments, rows, groups, n = _averages(single, one, needed, plan, dimensions[0], progress)
     cumulants, connected = {}, {}
     for r in needed:
         scale = width ** (1.0 - r / 2.0)

@@ -150,15 +150,13 @@ def sobol_moments(
     Raises:
         ValueError: a neuron that is not finite.
     """
-    dimensions, why = read_dimensions(neuron, points)
-    assert not why, why
     piece = min(plan.log2, _PIECE)
     pieces = plan.total >> piece
     batch = min(pieces, 1 << (_CALL - piece))
     places = ByContent(np.asarray(points, dtype=float))
     program = (_program if is_plain(neuron.model) else _program.__wrapped__)(neuron, places, orders)
     parts: list[dict[int, np.ndarray]] = []
-    cubes = cube_points(plan, dimensions, key, piece, batch)
+    cubes = cube_points(plan, key, piece, batch)
     bar = tqdm(total=plan.total, desc="neurons", unit="neuron", unit_scale=True, delay=2.0, disable=not progress)
     with bar, jax.enable_x64(True):
         for cube in cubes:
@@ -179,14 +177,14 @@ def sobol_moments(
     return means, rows, plan.scrambles
 
 
-def cube_points(plan: Plan, dimensions: int, key: jax.Array, piece: int, batch: int) -> Iterator[np.ndarray]:
+def cube_points(plan: Plan, key: jax.Array, piece: int, batch: int) -> Iterator[np.ndarray]:
     """Pieces of 2^piece points in order of scrambles, (batch, point, dimension) at a time, the last filled up.
 
     The first 2^k Sobol points are all sums modulo 2 of k direction numbers; so are the scrambled ones.
     """
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
-    words = random.integers(0, 1 << _BITS, size=(plan.scrambles, plan.log2 + 1, dimensions), dtype=np.uint64)
-    directions = _scrambled(words[:, 1:], _directions(dimensions, plan.log2))
+    words = random.integers(0, 1 << _BITS, size=(plan.scrambles, plan.log2 + 1, plan.dimensions), dtype=np.uint64)
+    directions = _scrambled(words[:, 1:], _directions(plan.dimensions, plan.log2))
     low = _spanned(words[:, :1], directions[:, :piece])  # (scramble, point, dimension)
     high = _spanned(np.zeros_like(words[:, :1]), directions[:, piece:])
     each = high.shape[1]
