@@ -166,7 +166,7 @@ def _averages(
     single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, dimensions: int, progress: bool
 ) -> tuple[Rows, Rows, int, int | None]:
     """Moments of one neuron, their rows, the groups behind them, and the draws whose products are to be unbiased."""
-    if plan is None:
+    if plan is None or not orders:
         return *group_moments(single, orders, progress=progress), single.n
     plan = plan._replace(dimensions=dimensions)
     return *sobol_moments(neuron, single.points, orders, plan, single.key, progress=progress), None

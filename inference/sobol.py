@@ -3,9 +3,15 @@
 <s_1 ... s_r> is an integral over the few numbers that make a neuron, u in (0,1)^d, each site drawn as F^-1(u)
 (`quantiles.py`). R independent scrambles of the first 2^k points of a Sobol sequence (J. Matousek, J. Complexity 14
 (1998) 527: a random lower triangular matrix of bits and a random shift for each axis; the variance is that of Owen's
-nested scrambling, A. B. Owen, ACM TOMS 13 (2003) 363) give R independent unbiased means, whose spread is the error.
+nested scrambling, A. B. Owen, ACM TOMACS 13 (2003) 363) give R independent unbiased means, whose spread is the error.
 Moments are unbiased; cumulants are those of the pooled moments, off by a share of their error of about half the
 relative error of the two-point function (measured in `make proof`: below a hundredth of the error).
+
+A neuron that grows without bound meets the edges of the cube, where one point of a scramble outweighs all others: the
+error falls slowly, and its law is so skewed that intervals are too short (G6c of ReLU, 16 scrambles of 2^12: 95 % hold
+91 %). Such averages are taken over v in the cube with u = v^2 (3 - 2v) and weights 6 v (1 - v) for each axis, which
+vanish there: the same integral, 10 to 80 times smaller errors. For bounded neurons of many numbers the weights cost
+more than they bring, so that a pilot of scrambles of its own decides.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,6 +54,8 @@ MAX_DIMENSIONS = 10
 _BITS = 52  # of a coordinate: (y + 1/2) 2^-52 is a double strictly between 0 and 1
 _PIECE = 12  # log2 of the points whose monomials are in cache together
 _CALL = 16  # log2 of the points of one call
+_CLEAR = 4.0  # ratio of variances of two pilots of 16 scrambles that chance exceeds once in 200 times
+_PILOT = 2**32 - 2  # folded into the key of a pilot
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,15 @@ class Sobol:
 
 
 class Plan(NamedTuple):
-    """R scrambles of 2^k points each."""
+    """R scrambles of 2^k points each in the cube of the numbers that make a neuron.
+
+    weighted: whether the points are weighted so that averages vanish at the edges of the cube; None: a pilot decides.
+    """
 
     scrambles: int
     log2: int
     dimensions: int
+    weighted: bool | None = None
 
     @property
     def total(self) -> int:
@@ -150,21 +162,14 @@ def sobol_moments(
     Raises:
         ValueError: a neuron that is not finite.
     """
-    piece = min(plan.log2, _PIECE)
-    pieces = plan.total >> piece
-    batch = min(pieces, 1 << (_CALL - piece))
     places = ByContent(np.asarray(points, dtype=float))
     program = (_program if is_plain(neuron.model) else _program.__wrapped__)(neuron, places, orders)
-    parts: list[dict[int, np.ndarray]] = []
-    cubes = cube_points(plan, key, piece, batch)
-    bar = tqdm(total=plan.total, desc="neurons", unit="neuron", unit_scale=True, delay=2.0, disable=not progress)
-    with bar, jax.enable_x64(True):
-        for cube in cubes:
-            parts.append({r: np.asarray(total) for r, total in program(cube).items()})
-            bar.update(cube.shape[0] * cube.shape[1])
+    if plan.weighted is None:
+        plan = _weighed(program, plan, key)
+    parts, pieces = _sums(program, plan, key, progress), plan.total >> min(plan.log2, _PIECE)
     means, rows = {}, {}
     for r in orders:
-        totals = np.concatenate([part[r] for part in parts])[:pieces].reshape(plan.scrambles, -1, parts[0][r].shape[1])
+        totals = parts[r][:pieces].reshape(plan.scrambles, -1, parts[r].shape[1])
         each = totals.sum(axis=1) / (1 << plan.log2)
         if not np.all(np.isfinite(each)):
             where = int(np.flatnonzero(~np.all(np.isfinite(each), axis=1))[0])
@@ -175,6 +180,33 @@ def sobol_moments(
         means[r] = each.mean(axis=0)
         rows[r] = (each - means[r]) / np.sqrt(plan.scrambles * (plan.scrambles - 1))
     return means, rows, plan.scrambles
+
+
+def _weighed(program: Any, plan: Plan, key: jax.Array) -> Plan:
+    """The plan, weighted where that clearly makes the variance of the highest order smaller, median over components."""
+    piece = min(plan.log2, _PIECE)
+    pilot = Plan(min(plan.total, 1 << _CALL) >> piece, piece, plan.dimensions)  # the compiled program of the plan
+    key, spread = jax.random.fold_in(key, _PILOT), []
+    for weighted in (False, True):
+        sums = _sums(program, pilot._replace(weighted=weighted), key, False)
+        with np.errstate(invalid="ignore", over="ignore"):  # a neuron that is not finite is refused by its average
+            spread.append(np.var(sums[max(sums)], axis=0))
+    ratio = np.median(spread[0] / np.maximum(spread[1], 1e-300))
+    return plan._replace(weighted=bool(ratio > _CLEAR))
+
+
+def _sums(program: Any, plan: Plan, key: jax.Array, progress: bool) -> dict[int, np.ndarray]:
+    """Sums of the sorted monomials over every piece, in order of scrambles, (piece, component); the last are copies."""
+    piece = min(plan.log2, _PIECE)
+    batch = min(plan.total, 1 << _CALL) >> piece
+    parts: list[dict[int, np.ndarray]] = []
+    cubes = cube_points(plan, key, piece, batch)
+    bar = tqdm(total=plan.total, desc="neurons", unit="neuron", unit_scale=True, delay=2.0, disable=not progress)
+    with bar, jax.enable_x64(True):
+        for cube in cubes:
+            parts.append({r: np.asarray(total) for r, total in program(cube, plan.weighted).items()})
+            bar.update(cube.shape[0] * cube.shape[1])
+    return {r: np.concatenate([part[r] for part in parts]) for r in parts[0]}
 
 
 def cube_points(plan: Plan, key: jax.Array, piece: int, batch: int) -> Iterator[np.ndarray]:
@@ -228,17 +260,22 @@ def _spanned(start: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _program(neuron: Neuron, places: ByContent, orders: tuple[int, ...]) -> Any:
-    """Compiled: numbers (piece, point, dimension) -> sums of the sorted monomials over each piece."""
+    """Compiled: points (piece, point, dimension) and whether they are weighted -> sums over each piece."""
     points = jnp.asarray(places.values)
     statistic = moment_sums(len(places.values), orders)
 
     def field(u: jax.Array) -> jax.Array:
         return _field(neuron, points, _FromPoint(u, neuron))
 
-    def piece(cube: jax.Array) -> Any:
-        return statistic(jax.vmap(field)(cube), jnp.ones(len(cube)))
+    def sums(cubes: jax.Array, weighted: jax.Array) -> Any:
+        def piece(v: jax.Array) -> Any:
+            moved = jnp.minimum(v * v * (3.0 - 2.0 * v), 1.0 - 2.0**-53)
+            weights = jnp.where(weighted, jnp.prod(6.0 * v * (1.0 - v), axis=-1), 1.0)
+            return statistic(jax.vmap(field)(jnp.where(weighted, moved, v)), weights)
 
-    return jax.jit(lambda cubes: jax.lax.map(piece, cubes))
+        return jax.lax.map(piece, cubes)
+
+    return jax.jit(sums)
 
 
 class _NoInverse(ValueError):

@@ -1,4 +1,4 @@
-"""Error bars of scrambled Sobol points: Student intervals of R - 1 degrees of freedom hold the truth as often as stated.
+"""Error bars of scrambled Sobol points: Student intervals of R - 1 degrees of freedom hold the truth as often as said.
 
 G2, G4c and G6c of four neurons of the suite and of one it does not know (GELU; truth by the trapezoidal rule, which
 converges exponentially), 240 independent experiments of 16 scrambles of 2^8 points and of 128 of 2^6, intervals of 68
