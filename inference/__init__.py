@@ -21,8 +21,10 @@ from .planted import planted_mixture as planted_mixture
 from .planted import planted_site as planted_site
 from .polynomial import fit_polynomial as fit_polynomial
 from .pseudo import pseudo_equations as pseudo_equations
+from .quantiles import quantile as quantile
 from .recovery import Recovery as Recovery
 from .recovery import recover as recover
 from .reference import draw_reference as draw_reference
 from .samples import Samples as Samples
+from .sobol import Sobol as Sobol
 from .widths import split_widths as split_widths

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy import special, stats
 
 from ..models.combinatorics import moment_jacobian, moments_from_connected, pairings, sorted_tuples
-from ..models.correlators import Chi2, Correlators, check_points
+from ..models.correlators import Chi2, Correlators, check_points, check_scrambles
 from ..models.networks import Network, nearest
 from ..models.neurons import Cos, Erf, Gauss, ReLU
 from ..models.types import Points, Tuples, Vector
@@ -287,7 +287,7 @@ def fit_correlators(
     scale = np.linalg.norm(columns, axis=0)
     scaled = columns / scale
     rows = data.rows.get("connected", {}).get(4, np.zeros((0, len(value))))
-
+    check_scrambles(data, len(value), "a fit of correlators")
     left, singular, right = np.linalg.svd(scaled, full_matrices=False)
     relative = singular / singular[0]
     firm = left[:, relative > _ROUND_OFF]

@@ -11,7 +11,7 @@ allows is read from its structure (`structure.py`).
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -37,6 +37,17 @@ from ..models.neurons import Gauss
 from ..models.types import Points
 from .ensembles import ByContent, Ensemble, Source, is_plain
 from .moments import MAX_COMPONENTS, group_moments
+from .sobol import (
+    LEAST_POINTS,
+    MAX_DIMENSIONS,
+    Neuron,
+    Plan,
+    Sobol,
+    enough_scrambles,
+    plan_points,
+    read_dimensions,
+    sobol_moments,
+)
 from .structure import Structure, gaussian, read_structure, run
 from .tails import judge_tail, tail_draws
 
@@ -46,6 +57,7 @@ _EVEN, _ALL = (2, 4, 6), (1, 2, 3, 4, 6)
 _LEAST = 1000  # of networks or neurons
 
 Rows = dict[int, np.ndarray]
+Sampling = Sobol | Literal["random", "choose"]
 
 
 def allowed_spaces(source: Source) -> dict[str, str]:
@@ -70,42 +82,94 @@ def cheapest_space(source: Source, orders: tuple[int, ...] | None) -> str:
     return "field"
 
 
-def measure_neurons(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:
+def measure_neurons(
+    source: Source,
+    *,
+    orders: tuple[int, ...] | None = None,
+    sampling: Sampling = "random",
+    progress: bool = False,
+) -> Correlators:
     """Correlators of N independent neurons from source.n draws of one (of each kind), their readout integrated out.
 
-    Unbiased: products of moments are averaged over distinct neurons. `networks` counts neurons.
+    Unbiased: products of moments are averaged over distinct neurons. `networks` counts neurons. With `Sobol` points in
+    place of independent draws (at most source.n) cumulants are those of the pooled moments (`sobol.py`); "choose" takes
+    them where a neuron is made of few numbers and n leaves enough scrambles for every component.
 
     Raises:
         ValueError: samples, or a model whose structure does not show independent neurons; an order that is not
-            measured; fewer than 1000 draws.
+            measured; fewer than 1000 draws; `Sobol` points for a law without an inverse distribution function.
     """
     ensemble = _checked(source, "neuron", orders)
     model: Any = ensemble.model
     if type(model) is not Network:
-        return _measure_any_neuron(ensemble, _structure(ensemble), orders, progress)
+        return _measure_any_neuron(ensemble, _structure(ensemble), orders, sampling, progress)
     points = len(ensemble.points)
-    parts = []
+    singles, amplitudes = [], []
     for k, kind in enumerate(model.kinds):
         kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
-        single = Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key)
-        chosen, refused, flags = _converging(single, orders or _EVEN, lambda order: order)
-        needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
-        cumulants, rows, groups = _neuron_cumulants(single, needed, model.width, amplitude, progress)
-        parts.append((cumulants, rows, groups, chosen, refused, flags))
-    kinds, groups = len(parts), parts[0][2]
-    chosen = tuple(r for r in parts[0][3] if all(r in part[3] for part in parts))
-    refused = {r: why for part in parts for r, why in part[4].items()}
-    flags = {r: why for part in parts for r, why in part[5].items()}
+        singles.append(Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key))
+        amplitudes.append(amplitude)
+    neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
+    dimensions = _dimensions(sampling, neurons, ensemble)
+    judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
+    chosen = tuple(r for r in judged[0][0] if all(r in part[0] for part in judged))
+    refused, flags = ({r: why for part in judged for r, why in part[i].items()} for i in (1, 2))
     needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
+    plan = _planned(sampling, dimensions, ensemble, chosen)
+    parts = [
+        _neuron_cumulants(_averages(single, neuron, needed, plan, count, progress), points, model.width, amplitude)
+        for single, neuron, amplitude, count in zip(singles, neurons, amplitudes, dimensions, strict=True)
+    ]
+    kinds, groups = len(parts), parts[0][2]
     cumulants = {r: np.mean([part[0][r] for part in parts], axis=0) for r in needed}
     connected = {r: np.concatenate([part[1][r] for part in parts]) / kinds for r in needed}
     if 2 in cumulants:
         cumulants[2] = cumulants[2] + model.output_bias**2
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
-    return _made(ensemble, "neuron", (full, cumulants), (moment_rows, connected), chosen, groups, refused, flags)
+    made = (moment_rows, connected)
+    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, plan=plan)
+
+
+def _dimensions(sampling: Sampling, neurons: list[Neuron], ensemble: Ensemble) -> list[int]:
+    """Numbers that make a neuron of each kind; 0 where independent draws are taken anyway."""
+    if sampling == "random":
+        return [0] * len(neurons)
+    read = [read_dimensions(neuron, ensemble.points) for neuron in neurons]
+    why = next((why for _, why in read if why), "")
+    if why and sampling != "choose":
+        raise ValueError(
+            f"expected neurons made of numbers in (0, 1) for sampling='sobol', got {why}; or try sampling='random'"
+        )
+    return [0 if why else count for count, _ in read]
+
+
+def _planned(sampling: Sampling, dimensions: list[int], ensemble: Ensemble, orders: tuple[int, ...]) -> Plan | None:
+    """How many scrambles of how many points, or None for independent draws."""
+    most = max(dimensions)
+    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
+    if sampling == "random" or most == 0:
+        return None
+    if sampling == "choose":
+        least = enough_scrambles(components) << LEAST_POINTS
+        return (
+            plan_points(Sobol(), ensemble.n, components, most)
+            if most <= MAX_DIMENSIONS and ensemble.n >= least
+            else None
+        )
+    return plan_points(sampling, ensemble.n, components, most)
+
+
+def _averages(
+    single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, dimensions: int, progress: bool
+) -> tuple[Rows, Rows, int, int | None]:
+    """Moments of one neuron, their rows, the groups behind them, and the draws whose products are to be unbiased."""
+    if plan is None or not orders:
+        return *group_moments(single, orders, progress=progress), single.n
+    plan = plan._replace(dimensions=dimensions)
+    return *sobol_moments(neuron, single.points, orders, plan, single.key, progress=progress), None
 
 
 def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
@@ -125,35 +189,37 @@ def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float,
 
 
 def _neuron_cumulants(
-    single: Ensemble, orders: tuple[int, ...], width: int, amplitude: tuple[float, ...], progress: bool
+    averages: tuple[Rows, Rows, int, int | None], points: int, width: int, amplitude: tuple[float, ...]
 ) -> tuple[Rows, Rows, int]:
     """N^(1-r/2) kappa_r(W s) of one kind of neuron, its error rows and the number of groups behind them."""
-    points = len(single.points)
-    moments, rows, groups = group_moments(single, orders, progress=progress)
+    moments, rows, groups, n = averages
     cumulants, connected = {}, {}
-    for order in orders:
+    for order in moments:
         scale = width ** (1.0 - order / 2.0)
         slopes = cumulant_jacobian(moments, points, order, even=True, law=amplitude)
-        value = connected_from_moments(moments, points, order, n=single.n, even=True, law=amplitude)
+        value = connected_from_moments(moments, points, order, n=n, even=True, law=amplitude)
         cumulants[order], connected[order] = scale * value, scale * _carried(rows, slopes)
     return cumulants, connected, groups
 
 
 def _measure_any_neuron(
-    ensemble: Ensemble, structure: Structure, orders: tuple[int, ...] | None, progress: bool
+    ensemble: Ensemble, structure: Structure, orders: tuple[int, ...] | None, sampling: Sampling, progress: bool
 ) -> Correlators:
     """Neuron space of a model that is no `Network`: all orders, no parity assumed."""
     assert structure.plate is not None
-    points, (_, width, _) = len(ensemble.points), structure.plate
+    points, (plate, width, _) = len(ensemble.points), structure.plate
     neuron = _OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
+    one = Neuron(ensemble.model, ensemble.site, plate, width)
+    dimensions = _dimensions(sampling, [one], ensemble)
     chosen, refused, flags = _converging(single, orders or _ALL, lambda order: order)
     needed = tuple(range(1, max(chosen, default=0) + 1))
-    moments, rows, groups = group_moments(single, needed, progress=progress)
+    plan = _planned(sampling, dimensions, ensemble, chosen)
+    moments, rows, groups, n = _averages(single, one, needed, plan, dimensions[0], progress)
     cumulants, connected = {}, {}
     for r in needed:
         scale = width ** (1.0 - r / 2.0)
-        cumulants[r] = scale * connected_from_moments(moments, points, r, n=ensemble.n)
+        cumulants[r] = scale * connected_from_moments(moments, points, r, n=n)
         connected[r] = scale * _carried(rows, cumulant_jacobian(moments, points, r))
     if structure.outside and 2 in cumulants:
         bias = _Covariance(ensemble.model, _rows(ensemble.points), structure.outside, ensemble.site)
@@ -162,7 +228,7 @@ def _measure_any_neuron(
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r, even=False)) for r in cumulants}
     made = (moment_rows, connected)
-    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, even=False)
+    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, even=False, plan=plan)
 
 
 def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:
@@ -360,6 +426,7 @@ def _made(
     flags: dict[int, str],
     *,
     even: bool = True,
+    plan: Plan | None = None,
 ) -> Correlators:
     kept = [{r: table[r] for r in orders} for table in (*values, *errors)]
     return Correlators(
@@ -367,8 +434,9 @@ def _made(
         moments=kept[0],
         cumulants=kept[1],
         rows={"moment": kept[2], "connected": kept[3]},
-        networks=source.n,
+        networks=source.n if plan is None else plan.total,
         dof=groups - 1,
+        scrambles=0 if plan is None else plan.scrambles,
         maker="measured",
         even=even,
         refused=refused,
@@ -376,6 +444,7 @@ def _made(
         model=source.model,
         about={
             "space": space,
+            **({} if plan is None else {"sampling": str(plan)}),
             "source": repr(source),
             "model": repr(source.model),
             "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist(),

@@ -14,7 +14,7 @@ from ..models.combinatorics import rank, sorted_tuples
 from .ensembles import Source
 from .sums import Statistic, sums
 
-__all__ = ["MAX_COMPONENTS", "group_moments"]
+__all__ = ["MAX_COMPONENTS", "group_moments", "moment_sums"]
 
 MAX_COMPONENTS = 6000  # a joint covariance factor of 1024 rows then takes 50 MB
 
@@ -26,7 +26,7 @@ def group_moments(
 
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1).
     """
-    sizes, totals = sums(source, _moment_sums(len(source.points), orders), progress=progress)
+    sizes, totals = sums(source, moment_sums(len(source.points), orders), progress=progress)
     n, groups = sizes.sum(), len(sizes)
     means = {r: total.sum(axis=0) / n for r, total in totals.items()}
     scale = np.sqrt(groups / max(groups - 1, 1)) / n
@@ -35,7 +35,7 @@ def group_moments(
 
 
 @lru_cache(maxsize=32)
-def _moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
+def moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
     """Sums of the sorted monomials of the given orders, from Gram matrices of the monomials of degree <= 3."""
     where = {r: _halves(points, r) for r in orders}
     pairs, triples = sorted_tuples(points, 2), sorted_tuples(points, 3)

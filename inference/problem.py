@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ..models.actions import AbstractAction, Constant, FullQuartic, FullSextic, Modes
-from ..models.correlators import Correlators
+from ..models.correlators import Correlators, check_scrambles
 from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.types import Matrix, Points, Vector
 from .basis import Basis, make_basis
@@ -152,6 +152,8 @@ def prepare(
         return _from_fields(rest, action, chosen, metric, prior_scale, common, progress)
     make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
     measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
+    # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
+    check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
     check_even(measured)
     basis = make_basis(action, chosen, w)
     prior = default_prior(basis, scale=prior_scale)

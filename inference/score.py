@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..models.combinatorics import rank, sorted_tuples
-from ..models.correlators import Correlators
+from ..models.correlators import Correlators, check_scrambles
 from ..models.types import Matrix, Vector
 from .basis import Basis, embed
 from .ensembles import Source
@@ -92,7 +92,7 @@ def equations(
         progress: a bar for a long pass.
 
     Raises:
-        ValueError: a moment is missing or refused; A is not resolved.
+        ValueError: a moment is missing or refused; A is not resolved; fewer than five scrambles for every term.
     """
     wide = basis if rich is None else rich
     up = np.eye(basis.size) if rich is None else embed(basis, rich)
@@ -116,6 +116,7 @@ def equations(
     if data.source is not None:
         noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.rows.get("moment"):
+        check_scrambles(data, wide.size, "the covariance of a fit")
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
         psi = rows @ psi_map(wide, wide_pilot).T
         bare = rows @ psi_map(wide, np.zeros(wide.size)).T

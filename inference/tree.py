@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..models.combinatorics import sorted_tuples
+from ..models.correlators import check_scrambles
 from ..models.diagrams import four_point, vertex, whitened
 from ..models.monomials import dense
 from ..models.types import Matrix, Vector
@@ -43,6 +44,7 @@ def tree_equations(problem: Problem) -> Tree:
     if 4 not in rows or 2 not in rows:
         raise ValueError("expected G2 and G4c with their errors for tree level, got none; try inf.measure(ensemble)")
     count = len(problem.points)
+    check_scrambles(data, rows[2].shape[1] + rows[4].shape[1], "tree level")
     quartic = problem.action.monomials(count, problem.weights)
     value, bias = _invert(data.tensor(2), data.connected(4), quartic, problem)
     depth = max(len(rows[2]), len(rows[4]))

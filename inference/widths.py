@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..models.correlators import Chi2, Correlators
+from ..models.correlators import Chi2, Correlators, fewest_scrambles
 
 __all__ = ["WidthSplit", "split_widths"]
 
@@ -114,4 +114,5 @@ def _combined(
         dof=min(d.dof for d in data),
         maker="difference",
         even=all(d.even for d in data),
+        scrambles=fewest_scrambles(*data),
     )

@@ -22,6 +22,7 @@ from .types import ByOrder, Matrix, Points, Tuples, Vector
 
 __all__ = ["Chi2", "Correlators"]
 
+SCRAMBLES_PER_COMPONENT = 5  # behind a covariance that is inverted, or whose norm is subtracted
 _RESOLUTION = 1e-10  # eigenvalues of a correlation matrix below this fraction of the largest are round-off
 
 
@@ -50,6 +51,8 @@ class Correlators:
         dof: degrees of freedom of the covariance estimate (inf: known).
         maker: "exact", "measured", "predicted" or "difference".
         even: the Z2 symmetry phi -> -phi was used: odd moments are taken out of all even cumulants exactly.
+        scrambles: number of scrambled point sets behind the covariance (0: independent draws); below five for every
+            component a chi^2, eps4 and fits refuse it.
         refused: order -> the reason, with the number that decided, why no value is given.
         flags: order -> a warning attached to a value that is given.
         source: the ensemble or samples it was measured on, for second passes; never saved.
@@ -65,6 +68,7 @@ class Correlators:
     dof: float = float("inf")
     maker: str = "exact"
     even: bool = False
+    scrambles: int = 0
     refused: Mapping[int, str] = field(default_factory=dict)
     flags: Mapping[int, str] = field(default_factory=dict)
     source: Any = None
@@ -142,6 +146,7 @@ class Correlators:
             dof=min(self.dof, other.dof),
             maker="difference",
             even=self.even and other.even,
+            scrambles=fewest_scrambles(self, other),
             refused={**self.refused, **other.refused},
             flags={**other.flags, **self.flags},
         )
@@ -160,7 +165,8 @@ class Correlators:
             kind: "connected" or "moment".
 
         Raises:
-            ValueError: nothing here has an error bar, or a component without error differs from zero.
+            ValueError: nothing here has an error bar, or a component without error differs from zero; a covariance of
+                fewer than five scrambles for every component.
         """
         table = self.cumulants if kind == "connected" else self.moments
         chosen = orders or tuple(sorted(table))
@@ -180,6 +186,7 @@ class Correlators:
         keep = error > 0.0
         if not np.any(keep):  # the odd part of samples symmetrised pair by pair
             return Chi2(0.0, 0, 1.0, f"all {len(value)} components are exactly zero, and so are their errors")
+        check_scrambles(self, int(np.sum(keep)), "a chi^2")
         scaled = rows[:, keep] / error[keep]
         eigenvalues, vectors = np.linalg.eigh(scaled.T @ scaled)
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
@@ -294,6 +301,21 @@ def check_points(points: Any) -> Points:
     return x
 
 
+def check_scrambles(data: Correlators, components: int, what: str) -> None:
+    """Refuse a covariance of so many components from too few scrambles: its rank is one less than their number."""
+    least = SCRAMBLES_PER_COMPONENT * components
+    if 0 < data.scrambles < least:
+        raise ValueError(
+            f"expected at least {least} scrambles for {what} with {components} components, got {data.scrambles}; try "
+            f"sampling=inf.Sobol(scrambles={least}), fewer orders or points, or sampling='random'"
+        )
+
+
+def fewest_scrambles(*data: Correlators) -> int:
+    """The fewest scrambles behind the covariance of any of them, 0 where none has any."""
+    return min((d.scrambles for d in data if d.scrambles), default=0)
+
+
 def cumulant_rows(
     moment_rows: Mapping[int, np.ndarray],
     moments: ByOrder,
@@ -337,6 +359,8 @@ def table(data: Correlators, *, rows: int = 4) -> str:
     count, d = data.points.shape
     space = data.about.get("space", "field")
     drawn = "networks" if space == "field" else f"draws in {space} space"
+    if "sampling" in data.about:
+        drawn += f" ({data.about['sampling']})"
     who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} {drawn}"
     parity = "Z2 used exactly" if data.even else "mean subtracted"
     lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}; {parity}"]

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .combinatorics import multiplicities, sorted_tuples
-from .correlators import Correlators
+from .correlators import Correlators, check_scrambles
 from .diagrams import non_gaussianity
 from .graphs import attach, connected_sum, dense, unique
 from .normalisability import minimum_on_sphere
@@ -151,6 +151,7 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
         )
     sixth = order == "next" or (6 in correlators.cumulants and count**6 <= 1e6)
     given = {r: correlators.connected(r) for r in ((2, 4, 6) if sixth else (2, 4))}
+    check_scrambles(correlators, len(given[4]), "eps4")
     condition = _condition(dense(given[2], count, 2))
     values = _rule(given, count, _ORDERS[order])
     return EffectiveCouplings(

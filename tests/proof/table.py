@@ -85,6 +85,16 @@ def _calibration(e: Entry) -> Row:
     return e["goal"], "p: " + ", ".join(f"{name} {p:.2g}" for name, p in e["p_value"].items()), fault
 
 
+def _sobol(e: Entry) -> Row:
+    numbers = e["coverage_half_band_and_fault"]
+    return (
+        f"Student intervals cover as stated; {e['replicates']} × {e['points_of_a_scramble']} points a scramble",
+        ", ".join(f"{name}: {found:.3f} (±{half:.3f})" for name, (found, half, _) in numbers.items())
+        + f"; bias ≤ {e['largest_bias_over_error']:.1g} errors",
+        "each scramble four times: " + ", ".join(f"{fault:.3f}" for _, _, fault in numbers.values()),
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
@@ -94,6 +104,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "observed over predicted": _observed,
     "standard errors over Cramer-Rao": _efficiency,
     "sbc": _calibration,
+    "sobol intervals": _sobol,
 }
 
 
