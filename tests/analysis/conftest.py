@@ -1,4 +1,4 @@
-"""A small fit for every test of this room, and the other three actions fitted to the same networks."""
+"""A small fit of each of four actions to the same networks, for every test of this room, without NUTS."""
 
 import jax
 import numpy as np
@@ -20,12 +20,12 @@ def small_data():
 @pytest.fixture(scope="session")
 def small_fit(small_data):
     """Bilocal, cos networks of width 20 at three points. Shared: change a copy(deep=True), never this one."""
-    return inf.fit(small_data, m.Bilocal(), key=jax.random.key(6), warmup=200, draws=200)
+    return closed.fit(small_data, m.Bilocal(), key=jax.random.key(6), warmup=200, draws=200)
 
 
 @pytest.fixture(scope="session")
 def fits(small_data, small_fit):
-    """One fit an action, by its name; all but the bilocal one drawn from the posterior's closed form, without NUTS."""
+    """One fit an action, by its name."""
     others = (m.Constant(), m.Local(), m.FullQuartic())
     drawn = {type(a).__name__: closed.fit(small_data, a, key=jax.random.key(7), draws=200) for a in others}
     return {"Bilocal": small_fit} | drawn
