@@ -1,5 +1,6 @@
 """Somebody else's lattice: configurations of phi^4 from an independent generator, in a file, give their couplings."""
 
+from functools import cache
 from importlib import import_module
 
 import jax
@@ -22,6 +23,7 @@ FAMILY = 2e-4  # three numbers within 4 sd: one false alarm in 5000 runs
 GRID = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0), indexing="ij"), axis=-1).reshape(-1, 2)
 
 
+@cache
 def drawn(coupling, *, kappa=1.0, count=2000, seed=7):
     return Lattice(SHAPE, -4.0, coupling, kappa=kappa).draw(count, np.random.default_rng(seed))
 
