@@ -115,7 +115,8 @@ def measure_neurons(
     dimensions = _dimensions(sampling, neurons, ensemble)
     judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
     chosen = tuple(r for r in judged[0][0] if all(r in part[0] for part in judged))
-    refused, flags = ({r: why for part in judged for r, why in part[i].items()} for i in (1, 2))
+    refused = {r: why for part in judged for r, why in part[1].items()}
+    flags = {r: why for part in judged for r, why in part[2].items()}
     needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
     plan = _planned(sampling, dimensions, ensemble, chosen)
     parts = [

@@ -176,13 +176,17 @@ class Ensemble:
         # network twice, and a network takes the same place in the same arithmetic whatever is read with it.
         size = self._call
         calls = range(start // size, -(-(start + count) // size))
-        kept = {call: DRAWN.get(self, self._place(call)) for call in calls}
-        drawn = {call: self._start(call) for call, part in kept.items() if part is None}  # all at once, then waited for
+        found = {call: DRAWN.get(self, self._place(call)) for call in calls}
+        drawn = {call: self._start(call) for call in calls if found[call] is None}  # all at once, then waited for
         numbers = len(self.points) + self.weighted
-        for call, part in drawn.items():
-            kept[call] = DRAWN.keep(self, self._place(call), np.asarray(part).reshape(-1, numbers))
-        parts = [kept[call][max(0, start - call * size) : start + count - call * size] for call in calls]
-        return np.concatenate(parts) if parts else np.zeros((0, numbers), dtype=np.float32)
+        parts = [np.zeros((0, numbers), dtype=np.float32)] if not calls else []
+        for call in calls:
+            part = found[call]
+            if part is None:
+                made = np.asarray(drawn.pop(call)).reshape(-1, numbers)
+                part = DRAWN.keep(self, self._place(call), made)
+            parts.append(part[max(0, start - call * size) : start + count - call * size])
+        return np.concatenate(parts)
 
     @cached_property
     def _call(self) -> int:

@@ -84,37 +84,37 @@ def _(law: Any) -> tuple[int, ...]:
     return numbers_taken(law.base_dist)
 
 
-@quantile.register
-def _(law: dist.TransformedDistribution, u: Any) -> jax.Array:
+@quantile.register(dist.TransformedDistribution)
+def _(law: Any, u: Any) -> jax.Array:
     value = quantile(law.base_dist, u)
     for transform in law.transforms:
         value = transform(value)
     return value
 
 
-@numbers_taken.register
-def _(law: dist.TransformedDistribution) -> tuple[int, ...]:
+@numbers_taken.register(dist.TransformedDistribution)
+def _(law: Any) -> tuple[int, ...]:
     return _inner(law)
 
 
-@quantile.register
-def _(law: dist.MultivariateNormal, u: Any) -> jax.Array:
+@quantile.register(dist.MultivariateNormal)
+def _(law: Any, u: Any) -> jax.Array:
     normal = jax.scipy.special.ndtri(u)
     return law.loc + (law.scale_tril @ normal[..., None])[..., 0]
 
 
-@numbers_taken.register
-def _(law: dist.MultivariateNormal) -> tuple[int, ...]:
+@numbers_taken.register(dist.MultivariateNormal)
+def _(law: Any) -> tuple[int, ...]:
     return law.event_shape
 
 
-@quantile.register
-def _(law: dist.Delta, u: Any) -> jax.Array:
+@quantile.register(dist.Delta)
+def _(law: Any, u: Any) -> jax.Array:
     return jnp.broadcast_to(law.v, jnp.shape(u)[: jnp.ndim(u) - 1] + law.event_shape)
 
 
-@numbers_taken.register
-def _(law: dist.Delta) -> tuple[int, ...]:
+@numbers_taken.register(dist.Delta)
+def _(law: Any) -> tuple[int, ...]:
     return (0,)
 
 
@@ -131,18 +131,18 @@ def _(law: Any, u: Any) -> jax.Array:
     return jnp.sum(u[..., None] > edges, axis=-1)
 
 
-@quantile.register
-def _(law: dist.Gamma, u: Any) -> jax.Array:
+@quantile.register(dist.Gamma)
+def _(law: Any, u: Any) -> jax.Array:
     return _scipy(special.gammaincinv, law.concentration, u) / law.rate
 
 
-@quantile.register
-def _(law: dist.Beta, u: Any) -> jax.Array:
+@quantile.register(dist.Beta)
+def _(law: Any, u: Any) -> jax.Array:
     return _scipy(special.betaincinv, law.concentration1, law.concentration0, u)
 
 
-@quantile.register
-def _(law: dist.StudentT, u: Any) -> jax.Array:
+@quantile.register(dist.StudentT)
+def _(law: Any, u: Any) -> jax.Array:
     return law.loc + law.scale * _scipy(special.stdtrit, law.df, u)
 
 

@@ -83,7 +83,7 @@ def four_point(quartic: np.ndarray, two_point: Matrix) -> tuple[np.ndarray, np.n
         right = vertex(flat[here], points).reshape(-1, points**2, points**2) @ lines
         whole = lines @ right
         bubble = (whole @ right).reshape(-1, *[points] * 4)  # lines V lines V lines: the channel (ab)(cd)
-        tree[here] = -whole.reshape(-1, *[points] * 4)[:, a, b, c, d]
+        tree[here] = -1.0 * whole.reshape(-1, *[points] * 4)[:, a, b, c, d]
         loop[here] = 0.5 * (bubble[:, a, b, c, d] + bubble[:, a, c, b, d] + bubble[:, a, d, c, b])
     return tree.reshape(np.shape(quartic)), loop.reshape(np.shape(quartic))
 

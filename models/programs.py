@@ -11,11 +11,11 @@ import logging
 import os
 import platform
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import jax
-import jaxlib
 from jax.experimental.compilation_cache import compilation_cache
 from platformdirs import user_cache_path
 
@@ -40,7 +40,7 @@ def program_folder(place: bool | str | os.PathLike[str] = True) -> Path | None:
     if place is False or told.lower() in _OFF:
         return None
     base = Path(place).expanduser() if place is not True else Path(told).expanduser() if told else _platform_place()
-    return base / f"jax-{jax.__version__}-{jaxlib.__version__}-{_processor()}"
+    return base / f"jax-{jax.__version__}-{version('jaxlib')}-{_processor()}"
 
 
 def keep_programs(place: bool | str | os.PathLike[str] = True) -> Path | None:

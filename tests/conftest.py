@@ -22,7 +22,31 @@ hypothesis.settings.register_profile("nnft", deadline=None, derandomize=True, ma
 hypothesis.settings.load_profile("nnft")
 
 # Files of half a minute and more, the longest first; the others follow in their own order.
-LONG = ("house/test_setup.py",)
+LONG = (
+    "house/test_setup.py",
+    "inference/test_duality.py",
+    "inference/test_ladder.py",
+    "analysis/test_ladder_pages.py",
+    "analysis/test_notebooks.py",
+    "house/test_files.py",
+    "inference/test_structure.py",
+    "inference/test_recovery.py",
+    "inference/test_devices.py",
+    "analysis/test_predictive.py",
+    "analysis/test_lattice_fit.py",
+    "inference/test_fit.py",
+    "inference/test_reference.py",
+    "inference/test_generating.py",
+    "inference/test_fields.py",
+    "inference/test_patterns.py",
+    "analysis/test_cli.py",
+    "inference/test_terms.py",
+    "inference/test_score.py",
+    "inference/test_few.py",
+    "analysis/test_diagnostics.py",
+    "models/test_diagrams.py",
+    "analysis/test_compare.py",
+)
 COUNTS = {"cache_hits": 0, "cache_misses": 0}  # of this process, or of all its workers
 
 

@@ -22,7 +22,7 @@ from tests.oracles import planted
 module = importlib.import_module("nnft.analysis.study")
 fitting = importlib.import_module("nnft.analysis.fitting")
 REFUSAL = re.compile(r"nnft[ a-z]*: expected .+, got .+; try .+\n")
-SMALL = ["--n", "2e4", "--action", "local", "--set", "warmup=100", "--set", "draws=40", "--set", "chains=2"]
+SMALL = ["--n", "2e4", "--action", "local", "--set", "warmup=100", "--set", "draws=50", "--set", "chains=2"]
 
 
 def command(*words):
@@ -76,7 +76,7 @@ def test_a_run_ends_well_also_where_a_check_fails(finished):
     assert summary[0].startswith("local quartic action, 20 000 networks at 2 points: ")
     assert any(re.fullmatch(r"  fail  eps4: \d\.\d+ \+- 0\.\d+ \(limit < 0\.3\)", line) for line in summary)
     assert fit["constant_data"]["x_position"].values.ravel().tolist() == [-2.0, 2.0]
-    assert dict(fit["posterior"].sizes)["draw"] == 40
+    assert dict(fit["posterior"].sizes)["draw"] == 50
     checks = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["checks"]
     assert next(check["verdict"] for check in checks if check["name"] == "eps4") == "fail"
 
@@ -93,17 +93,17 @@ def test_own_samples(samples, tmp_path, quick):
     """Made once, refused the second time, replaced on demand; nothing fails, so that `check` returns 0."""
     folder = tmp_path / "out"
     words = ("fit", samples / "samples.npy", "--points", samples / "points.npy", "-o", folder, "--seed", 4)
-    status, out, error = command(*words, "--action", "local", "--set", "draws=250")
+    status, out, error = command(*words, "--action", "local", "--set", "draws=200")
     assert (status, error) == (0, "")
     assert re.match(r"local quartic action, 19 \d{3} networks at 3 points: read from samples\.npy\n", out)
     assert out.endswith(f"\n{folder / 'index.html'}\n")
     first, written = load(folder), (folder / "fit.nc").read_bytes()
-    assert (first.attrs["action"], dict(first["posterior"].sizes)["draw"]) == ("Local", 250)
+    assert (first.attrs["action"], dict(first["posterior"].sizes)["draw"]) == ("Local", 200)
     status, out, error = command(*words)
     assert (status, out) == (2, "")
     assert re.fullmatch(r"nnft: expected a folder that does not exist yet, got '.*out'; try .*--force.*\n", error)
     assert (folder / "fit.nc").read_bytes() == written
-    quiet = command(*words, "--force", "--quiet", "--set", "draws=250")
+    quiet = command(*words, "--force", "--quiet", "--set", "draws=200")
     assert quiet == (0, f"{folder / 'index.html'}\n", "")
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["action"] == "Bilocal"
     status, out, error = command("check", folder)
@@ -117,7 +117,7 @@ def test_samples_that_lie_the_other_way_round(samples, tmp_path, quick):
     fields = np.load(samples / "samples.npy")
     np.savez(tmp_path / "many.npz", phi=fields.T, other=fields)
     words = ("fit", tmp_path / "many.npz", "--points", "-1,0,1", "-o", tmp_path / "out", "--quiet")
-    status, _, error = command(*words, "--set", "variable=phi", "--set", "dims=point, network", "--set", "draws=20")
+    status, _, error = command(*words, "--set", "variable=phi", "--set", "dims=point, network", "--set", "draws=200")
     assert (status, error) == (0, "")
     assert load(tmp_path / "out")["constant_data"]["x_position"].values.ravel().tolist() == [-1.0, 0.0, 1.0]
 

@@ -16,7 +16,6 @@ from scipy import stats
 from nnft import inference as inf
 from nnft import models as m
 from nnft.analysis.diagnostics import LIMITS, Check, diagnose
-from nnft.models.normalisability import boundedness, minimum_on_sphere
 from tests import closed
 from tests.oracles import planted
 
@@ -24,27 +23,7 @@ POINTS = np.array([[0.0], [1.0], [2.0]])
 NAMES = ("g", "u", "v")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def remembered_minima():
-    """The minimisation takes most of the time of `diagnose`; the same draws have the same minima."""
-    known = {}
-
-    def remember(quartic, points, *, scale, tuples, order):
-        key = (quartic.tobytes(), points, scale.tobytes(), tuples.tobytes())
-        if key not in known:
-            known[key] = minimum_on_sphere(quartic, points, scale=scale, tuples=tuples, order=order)
-        return known[key]
-
-    def remember_mean(coefficients, points, *, tuples, scale):
-        key = ("mean", *(v.tobytes() for v in coefficients.values()), scale.tobytes())
-        if key not in known:
-            known[key] = boundedness(coefficients, points, tuples=tuples, scale=scale)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnft.analysis.boundedness.minimum_on_sphere", remember)
-        patch.setattr("nnft.analysis.boundedness.boundedness", remember_mean)
-        yield
+pytestmark = pytest.mark.usefixtures("remembered_minima")
 
 
 @pytest.fixture(scope="module")

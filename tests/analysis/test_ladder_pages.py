@@ -33,6 +33,7 @@ from tests import closed
 from tests.analysis.test_page import Tags
 from tests.oracles import planted
 
+pytestmark = pytest.mark.usefixtures("remembered_minima")
 KEY = jax.random.key(1)
 POINTS = np.array([[0.0], [1.0], [2.0]])
 SMALL = {"draws": 50, "chains": 2, "warmup": 50, "sampler": "closed"}

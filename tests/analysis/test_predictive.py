@@ -10,6 +10,7 @@ from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.predict import predict_diagrams, predict_fields
+from tests import closed
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
@@ -19,7 +20,7 @@ def bounded_fit():
     """Exact draws of a bounded bilocal action at two points, and its fit."""
     fields = planted("lat", 0.3, 2).draw(40_000, np.random.default_rng(11))
     data = inf.measure(inf.Samples(fields, np.arange(2.0)[:, None]))
-    return inf.fit(data, m.Bilocal(), key=jax.random.key(1), warmup=200, draws=200)
+    return closed.fit(data, m.Bilocal(), key=jax.random.key(1), draws=200)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_the_data_decide_where_they_are_many(small_fit):
 
 def test_a_prior_that_decides_is_named(small_data):
     """The twin: a prior worth as much as all the networks."""
-    fit = inf.fit(small_data, m.Local(), key=jax.random.key(8), warmup=200, draws=200, prior_scale=0.003)
+    fit = closed.fit(small_data, m.Local(), key=jax.random.key(8), draws=200, prior_scale=0.003)
     assert np.max(an.prior_sensitivity(fit)["prior"]) > 0.05
 
 

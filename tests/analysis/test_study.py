@@ -200,7 +200,7 @@ def test_a_run_is_repeated_by_its_own_file(tmp_path, quick):
 
 def test_another_seed_is_another_ensemble_and_another_posterior(samples, quick):
     data = inf.measure(inf.Samples(samples, [[0.0], [1.0]]))
-    studies = [Study(seed=seed, points=[0, 1], action="local", draws=20) for seed in (4, 4, 5)]
+    studies = [Study(seed=seed, points=[0, 1], action="local", draws=50, chains=2) for seed in (4, 4, 5)]
     first, again, other = (study.fit(data)["posterior"].to_dataset() for study in studies)
     assert first.equals(again)
     assert not first.equals(other)
@@ -222,9 +222,9 @@ def samples():
 
 def test_samples_are_fitted_as_in_a_session(samples, tmp_path, quick):
     """Swapped and named in a file, they give what a session gives with the array and the key of the next seed."""
-    fitting = Fitting(action="local", seed=8, draws=40, chains=2)
+    fitting = Fitting(action="local", seed=8, draws=50, chains=2)
     points = np.array([[0.0], [1.0]])
-    session = closed.fit(inf.Samples(samples, points), m.Local(), key=jax.random.key(9), draws=40, chains=2)
+    session = closed.fit(inf.Samples(samples, points), m.Local(), key=jax.random.key(9), draws=50, chains=2)
     np.savez(tmp_path / "many.npz", phi=samples.T, points=points, other=samples)
     read = fit_samples(
         str(tmp_path / "many.npz"), None, tmp_path / "file", fitting=fitting, variable="phi", dims=("point", "network")

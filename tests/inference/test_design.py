@@ -156,7 +156,7 @@ def test_errors_are_those_a_fit_returns():
     do not let the quadratic part be fitted fail both.
     """
     samples, found = _weak(0.002, 400_000, 17)
-    fit = inf.fit(samples, m.Bilocal(), key=jax.random.key(3), warmup=300)
+    fit = inf.fit(samples, m.Bilocal(), key=jax.random.key(3), sampler="closed")
     sd = np.concatenate([fit["posterior"][name].std(("chain", "draw")).values for name in ("g", "u", "v")])
     ratio = sd / found.posterior_error
     assert np.all(np.abs(ratio - 1.0) < 0.15), ratio

@@ -3,9 +3,6 @@
 `agree` alarms falsely once in a million tests; its twin holds the same numbers against a network that differs.
 """
 
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,33 +111,6 @@ def test_the_slopes_of_moments():
                 table[order] = connected[order] + sign * np.eye(len(connected[order]))[k]
             up, down = (moments_from_connected(table, 2, 6) for table in shifted)
             np.testing.assert_allclose(slopes[order].toarray()[:, k], (up - down) / 2e-3, rtol=1e-4, atol=1e-4)
-
-
-DEVICES = """
-import jax, numpy as np
-jax.config.update("jax_num_cpu_devices", {devices})
-from nnft import inference as inf, models as m
-x = np.array([[-0.3], [0.4]])
-net = m.Network(m.Erf(), 5, output_bias=0.5)
-ens = inf.Ensemble(net, points=x, n=2000, key=jax.random.key(3))
-for space in ("readout", "neuron"):
-    print(*inf.measure(ens, space=space, orders=(2, 4)).connected(4).tolist())
-print(*inf.measure_patterns(ens).total.tolist())
-"""
-
-
-def test_nothing_depends_on_the_number_of_devices():
-    """Derivatives of a network must not be added up over devices."""
-    started = [
-        subprocess.Popen([sys.executable, "-c", DEVICES.format(devices=devices)], stdout=subprocess.PIPE, text=True)
-        for devices in (1, 2)
-    ]
-    one, two = (
-        [list(map(float, line.split())) for line in p.communicate(timeout=300)[0].splitlines()] for p in started
-    )
-    assert len(one) == 3
-    for left, right in zip(one, two, strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-7)
 
 
 def test_points_may_come_in_any_order():

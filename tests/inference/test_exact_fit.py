@@ -51,7 +51,7 @@ def test_the_point_is_what_infinitely_many_networks_give(action):
     """Against 2e5 networks, at their errors; the twin has another width."""
     network = Network(Cos(), 10)
     data = measure(Ensemble(network, points=PAIR, n=200_000, key=jax.random.key(1)))
-    tree = closed_fit(data, action, key=KEY)
+    tree = closed_fit(data, action, key=KEY, draws=200)
     point, other = (fit(exact(Network(Cos(), width), PAIR), action, key=KEY)["point"] for width in (10, 20))
     name = "g4" if isinstance(action, FullQuartic) else "g"
     draws = tree["posterior"][name].values

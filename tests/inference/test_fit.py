@@ -131,7 +131,7 @@ def test_quadrature_weights_only_rename_the_couplings(data):
     plain = prepare(data, m.Bilocal())
     weighted = prepare(data, m.Bilocal(), weights=w)
     np.testing.assert_allclose(plain.equations.estimate, weighted.equations.estimate, rtol=1e-10)
-    fit = inf.fit(data, m.Local(), key=jax.random.key(0), weights=w, warmup=50, draws=50)
+    fit = inf.fit(data, m.Local(), key=jax.random.key(0), weights=w, sampler="closed", draws=200)
     lam = fit["posterior"]["lam"].values[..., 0, :, :]
     g = fit["posterior"]["g"].values
     np.testing.assert_allclose(np.diagonal(lam, axis1=-2, axis2=-1), g / w**2, rtol=1e-12)

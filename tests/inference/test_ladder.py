@@ -73,7 +73,7 @@ def test_a_guide_says_when_it_is_not_the_posterior(data):
 def test_methods_agree_on_planted_couplings(samples, truth):
     """Score matching, pseudo-likelihood and gold each cover the planted couplings; tree level is biased and says so."""
     found = {
-        method: inf.fit(samples, m.Bilocal(), key=KEY, method=method, sampler="closed", draws=500)
+        method: inf.fit(samples, m.Bilocal(), key=KEY, method=method, sampler="closed", draws=200)
         for method in ("score", "pseudo", "gold", "tree")
     }
     for method in ("score", "pseudo", "gold"):
@@ -187,7 +187,7 @@ def test_a_smooth_prior_covers_and_predicts_between_points(data, truth):
     with pytest.raises(ValueError, match=r"expected variance= at the new points"):
         inf.interpolate(fit, np.array([[0.5]]), key=KEY)
     with pytest.raises(ValueError, match=r"expected a fit with a smooth prior.*got Local"):
-        inf.interpolate(inf.fit(data, m.Local(), key=KEY, sampler="closed", draws=50), POINTS, key=KEY)
+        inf.interpolate(inf.fit(data, m.Local(), key=KEY, sampler="closed", draws=200), POINTS, key=KEY)
 
 
 def test_low_rank_couplings_are_products(data, truth):
