@@ -282,5 +282,8 @@ def _cell_moments(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
             a, b = (np.flatnonzero(np.all(above[half], axis=1)) for half in (first, second))
             height = np.maximum(heights[members], 0.0)
             head, tail = multiply_forms(height, first[a]), multiply_forms(height, second[b]).transpose(0, 2, 1)
-            table[np.ix_((0, 1), a, b)] += np.sum(head @ integrals[:, members] @ tail, axis=1)
+            tail = integrals[:, members] @ tail
+            step = max(1, SMALL_PRODUCT // (tail.shape[2] * max(len(b), 1)))
+            for k in range(0, len(a), step):
+                table[np.ix_((0, 1), a[k : k + step], b)] += np.sum(head[:, k : k + step] @ tail, axis=1)
     return table[:, left.ravel(), right.ravel()]
