@@ -26,7 +26,7 @@ from nnft.inference.fit import fit
 from nnft.inference.measure import measure
 from nnft.inference.problem import prepare
 from nnft.inference.quantiles import numbers_taken, quantile
-from nnft.inference.sobol import Neuron, Plan, Sobol, cube_points, plan_points, read_dimensions, sobol_moments
+from nnft.inference.sobol import Neuron, Plan, Sobol, plan_points, read_dimensions, scrambled, sobol_moments
 from nnft.models.actions import Bilocal
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
 from nnft.models.exact import exact
@@ -274,34 +274,59 @@ def test_numbers_taken_are_those_of_the_shape(name):
     assert quantile(law, jnp.full((4, *taken), 0.3)).shape == law.shape()
 
 
+def cube(plan, key=KEY, piece=None):
+    """All points, (scramble, point, dimension), in pieces of 2^piece."""
+    low, high, seeds = sobol._pieces(plan, key, plan.log2 if piece is None else piece)
+    with jax.enable_x64(True):
+        y = np.concatenate([low ^ h for h in high])
+        return np.asarray(jax.jit(jax.vmap(lambda seed: scrambled(y, seed, plan.log2)))(seeds))
+
+
 def test_the_points_are_the_scrambled_sequence():
     """Each axis of each scramble has one point in each of 2^k equal cells; the unscrambled ones are SciPy's."""
-    plan = Plan(3, 6, 4)
-    (cube,) = cube_points(plan, KEY, 6, 3)
-    assert cube.shape == (3, 64, 4)
-    for scramble in cube:
+    points = cube(Plan(3, 6, 4))
+    assert points.shape == (3, 64, 4)
+    for scramble in points:
         np.testing.assert_array_equal(np.sort(np.floor(scramble * 64), axis=0), np.arange(64.0)[:, None] * np.ones(4))
-    assert cube.min() > 0.0
-    assert cube.max() < 1.0
-    assert len(np.unique(cube)) == cube.size
-    plain = sobol._spanned(np.zeros((1, 1, 4), np.uint64), sobol._directions(4, 6)[None])[0] * 2.0**-52
+    assert points.min() > 0.0
+    assert points.max() < 1.0
+    assert len(np.unique(points)) == points.size
+    plain = sobol._spanned(sobol._directions(4, 6)) * 2.0**-52
     assert sorted(map(tuple, plain)) == sorted(map(tuple, qmc.Sobol(4, scramble=False).random(64)))
 
 
+def test_scrambles_are_nested():
+    """Points that share their first i bits of an axis share them after, and only they: bits are turned by a tree."""
+    plan = Plan(2, 6, 3)
+    before, after = sobol._spanned(sobol._directions(3, 6)) * 2.0**-52, cube(plan)
+    for scramble in after:
+        for i in range(1, 7):
+            cells = [np.floor(points * 2**i) for points in (before, scramble)]
+            same = [c[:, None] == c[None] for c in cells]
+            np.testing.assert_array_equal(*same)
+
+
+def test_every_coordinate_is_uniform_and_scrambles_independent():
+    """4096 scrambles of one point: the mean of u, of u^2 and of products over axes and scrambles, at their errors."""
+    u = cube(Plan(4096, 0, 2))[:, 0]
+    agree(np.mean(u, axis=0), 0.5, 12**-0.5 / 64)
+    agree(np.mean(u**2, axis=0), 1 / 3, (4 / 45) ** 0.5 / 64)
+    agree(np.mean((u[:, 0] - 0.5) * (u[:, 1] - 0.5)), 0.0, 1 / 12 / 64)
+    agree(np.mean((u[1:] - 0.5) * (u[:-1] - 0.5)), 0.0, 1 / 12 / 90.5)
+    disagree(np.mean(u**3, axis=0), 1 / 3, 0.3 / 64)
+
+
 def test_pieces_are_the_same_points():
-    """Whatever is in cache together, the last call filled up with copies."""
-    (whole,) = cube_points(Plan(3, 6, 2), KEY, 6, 3)
-    parts = np.concatenate(list(cube_points(Plan(3, 6, 2), KEY, 4, 5)))
-    assert parts.shape == (15, 16, 2)
-    np.testing.assert_array_equal(parts[:12].reshape(3, 64, 2), whole)
-    extreme = (np.uint64(2**52 - 1) + 0.5) * 2.0**-52
-    assert extreme < 1.0
+    """Whatever is in cache together; and no number is so near an end that its quantile is infinite."""
+    np.testing.assert_array_equal(cube(Plan(3, 6, 2), piece=4), cube(Plan(3, 6, 2)))
+    ends = (np.array([0, 2**52 - 1], np.uint64) + 0.5) * 2.0**-52
+    assert np.all(np.isfinite(special.ndtri(ends)))
 
 
 def test_points_are_independent_of_how_many_scrambles_follow():
-    few, many = (next(cube_points(Plan(r, 6, 2), KEY, 6, r)) for r in (16, 32))
+    few, many = (cube(Plan(r, 6, 2)) for r in (16, 32))
     np.testing.assert_array_equal(few, many[:16])
-    assert not np.any(few == next(cube_points(Plan(16, 6, 2), jax.random.key(8), 6, 16)))
+    assert not np.any(few == cube(Plan(16, 6, 2), jax.random.key(8)))
 
 
 def test_the_same_recipe_is_the_same_measurement():
@@ -338,13 +363,8 @@ def errors(seeds=48):
 def test_errors_are_those_of_repeated_experiments(monkeypatch):
     """48 experiments, to five of its own errors; the twin has 4 scrambles, each four times, errors half as large."""
     agree(errors(), 1.0, 1.5 / np.sqrt(2 * 47))  # 1.5: fourth moments of the estimates
-    honest = cube_points
-
-    def repeated(plan, key, piece, batch):
-        for cube in honest(plan, key, piece, batch):
-            yield cube[np.arange(16) // 4]
-
-    monkeypatch.setattr(sobol, "cube_points", repeated)
+    honest = sobol._seeds
+    monkeypatch.setattr(sobol, "_seeds", lambda plan, key: honest(plan, key)[np.arange(plan.scrambles) // 4])
     disagree(errors(), 1.0, 1.5 / np.sqrt(2 * 47))
 
 
