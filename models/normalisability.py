@@ -199,12 +199,17 @@ def _starts(points: int) -> Matrix:
 def _lowest(
     coefficients: Sequence[np.ndarray], tables: Sequence[np.ndarray], starts: Matrix
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest value of the sum of forms and its direction, one draw (row of coefficients) after the other."""
+    """Smallest value of the sum of forms and its direction, one draw (row of coefficients) after the other.
+
+    First and last steps go in parts of as many starts, so that one compiled program serves both.
+    """
     values, directions = [], []
+    parts = np.resize(starts, (-(-len(starts) // _KEPT), _KEPT, starts.shape[1]))  # the last one filled from the first
     for row in zip(*coefficients, strict=True):
-        height, first = _descend(tuple(row), tuple(tables), starts, _FIRST)
-        where = np.argsort(np.asarray(height))[:_KEPT]
-        value, last = map(np.asarray, _descend(tuple(row), tuple(tables), np.asarray(first)[where], _STEPS))
+        found = [_descend(tuple(row), tuple(tables), part, _FIRST) for part in parts]
+        height, first = (np.concatenate(one)[: len(starts)] for one in zip(*found, strict=True))
+        where = np.argsort(height)[:_KEPT]
+        value, last = map(np.asarray, _descend(tuple(row), tuple(tables), first[where], _STEPS))
         best = int(np.argmin(value))
         values.append(value[best])
         directions.append(last[best])
