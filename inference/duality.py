@@ -13,11 +13,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
 from numpyro import handlers
 from scipy.sparse import csr_matrix
 
@@ -34,7 +31,7 @@ from ..models.correlators import Correlators, cumulant_rows
 from ..models.exact import known_orders
 from ..models.networks import READOUTS, Network
 from ..models.neurons import Gauss
-from ..models.types import Points
+from .derived import HiddenCovariance, OneNeuron, as_tuples
 from .ensembles import ByContent, Ensemble, Source, is_plain
 from .moments import MAX_COMPONENTS, group_moments
 from .sobol import (
@@ -48,7 +45,7 @@ from .sobol import (
     read_dimensions,
     sobol_moments,
 )
-from .structure import Structure, gaussian, read_structure, run
+from .structure import Structure, read_structure
 from .tails import judge_tail, tail_draws
 
 __all__ = ["allowed_spaces", "cheapest_space", "measure_hidden", "measure_neurons"]
@@ -209,7 +206,7 @@ def _measure_any_neuron(
     """Neuron space of a model that is no `Network`: all orders, no parity assumed."""
     assert structure.plate is not None
     points, (plate, width, _) = len(ensemble.points), structure.plate
-    neuron = _OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
+    neuron = OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
     one = Neuron(ensemble.model, ensemble.site, plate, width)
     dimensions = _dimensions(sampling, [one], ensemble)
@@ -223,7 +220,7 @@ def _measure_any_neuron(
         cumulants[r] = scale * connected_from_moments(moments, points, r, n=n)
         connected[r] = scale * _carried(rows, cumulant_jacobian(moments, points, r))
     if structure.outside and 2 in cumulants:
-        bias = _Covariance(ensemble.model, _rows(ensemble.points), structure.outside, ensemble.site)
+        bias = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), structure.outside, ensemble.site)
         with handlers.seed(rng_seed=0):
             cumulants[2] = cumulants[2] + np.asarray(bias(ensemble.points))
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
@@ -242,7 +239,7 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     points, linear = len(ensemble.points), _structure(ensemble).linear
     pairs = sorted_tuples(points, 2)
     numbered = np.arange(float(len(pairs)))[:, None]
-    sigma = _Covariance(ensemble.model, _rows(ensemble.points), linear, ensemble.site)
+    sigma = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), linear, ensemble.site)
     hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key)
     chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2)
     refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
@@ -329,73 +326,6 @@ def _converging(
         elif tail.verdict == "flagged":
             flags[order] = tail.why
     return tuple(r for r in sorted(set(orders)) if r not in refused), refused, flags
-
-
-class _OneNeuron(eqx.Module):
-    """NumPyro model of one neuron h, site `phi`: sqrt(N) times the share of it in a network of N equal neurons."""
-
-    model: Callable[..., Any]
-    site: str
-    plate: str
-    width: int
-
-    def __call__(self, points: Any) -> None:
-        key: Any = numpyro.prng_key()
-        equal = {}
-        for name, site in run(self.model, points, key).items():
-            if site["type"] != "sample":
-                continue
-            value = site["value"]
-            frames = [f for f in site["cond_indep_stack"] if f.name == self.plate]
-            if not frames:
-                equal[name] = jnp.zeros_like(value)
-                continue
-            axis = value.ndim + frames[0].dim - site["fn"].event_dim
-            equal[name] = jnp.repeat(jnp.take(value, jnp.array([0]), axis), self.width, axis)
-        phi = run(self.model, points, key, equal)[self.site]["value"]
-        numpyro.deterministic("phi", phi / self.width**0.5)
-
-
-class _Covariance(eqx.Module):
-    """NumPyro model of Sigma_ab = sum_W s_W^2 J_aW J_bW on the sorted pairs, J = d phi_a/d W at one draw of the rest.
-
-    Site `phi`; the argument only numbers the pairs.
-    """
-
-    model: Callable[..., Any]
-    points: tuple[tuple[float, ...], ...]
-    linear: tuple[str, ...]
-    site: str
-
-    def __call__(self, _: Any) -> jax.Array:
-        first, second = sorted_tuples(len(self.points), 2).T
-        places = jnp.asarray(self.points)
-        key: Any = numpyro.prng_key()
-        shapes = jax.eval_shape(lambda: _values(self.model, places, key, self.linear))
-        zeros = {name: jnp.zeros(value.shape) for name, value in shapes.items()}
-
-        def field(weights: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-            sites = run(self.model, places, key, weights)
-            scales = {n: jnp.broadcast_to(gaussian(sites[n]["fn"]).scale, weights[n].shape) for n in self.linear}
-            return sites[self.site]["value"], scales
-
-        slopes, scales = jax.jacrev(field, has_aux=True)(zeros)
-        j = jnp.concatenate([(slopes[n] * scales[n]).reshape(len(places), -1) for n in self.linear], axis=1)
-        j = jax.lax.optimization_barrier(j)
-        # Registered though nobody reads it: the size of a network decides how many are drawn at a time.
-        numpyro.deterministic("slopes", j)
-        sigma = (j @ j.T)[first, second]
-        numpyro.deterministic("phi", sigma)
-        return sigma
-
-
-def _rows(points: Points) -> tuple[tuple[float, ...], ...]:
-    return tuple(map(tuple, points.tolist()))
-
-
-def _values(model: Callable[..., Any], points: Any, key: Any, names: tuple[str, ...]) -> dict[str, jax.Array]:
-    sites = run(model, points, key)
-    return {n: sites[n]["value"] for n in names}
 
 
 def _pairing_map(points: int, order: int) -> csr_matrix:
