@@ -17,16 +17,22 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from scipy import special, stats
-from scipy.stats import qmc
 
-from nnft.inference import sobol
-from nnft.inference.duality import _dimensions, _planned
+from nnft.inference import scrambles
 from nnft.inference.ensembles import Ensemble
 from nnft.inference.fit import fit
 from nnft.inference.measure import measure
 from nnft.inference.problem import prepare
-from nnft.inference.quantiles import numbers_taken, quantile
-from nnft.inference.sobol import Neuron, Plan, Sobol, plan_points, read_dimensions, scrambled, sobol_moments
+from nnft.inference.quantiles import quantile
+from nnft.inference.scrambles import Plan
+from nnft.inference.sobol import (
+    Neuron,
+    Sobol,
+    count_dimensions,
+    plan_sampling,
+    read_dimensions,
+    sobol_moments,
+)
 from nnft.models.actions import Bilocal
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
 from nnft.models.exact import exact
@@ -215,120 +221,6 @@ def test_a_layer_of_ones_own_of_every_order():
         check(data.connected(2), truth, widened(data.error(2), 64))
 
 
-QUANTILES = {
-    "student": (dist.StudentT(3.0, 1.0, 2.0), stats.t(3.0, 1.0, 2.0)),
-    "gamma": (dist.Gamma(0.7, 2.0), stats.gamma(0.7, scale=0.5)),
-    "beta": (dist.Beta(2.0, 0.6), stats.beta(2.0, 0.6)),
-    "chi2": (dist.Chi2(3.0), stats.chi2(3.0)),
-    "lognormal": (dist.LogNormal(0.1, 0.2), stats.lognorm(0.2, scale=np.exp(0.1))),
-    "truncated": (dist.TruncatedNormal(0.0, 1.0, low=-1.0, high=0.5), stats.truncnorm(-1.0, 0.5)),
-    "half cauchy": (dist.HalfCauchy(2.0), stats.halfcauchy(scale=2.0)),
-    "bernoulli": (dist.Bernoulli(0.3), stats.bernoulli(0.3)),
-    "categorical": (
-        dist.Categorical(jnp.array([0.2, 0.5, 0.3])),
-        stats.rv_discrete(values=([0, 1, 2], [0.2, 0.5, 0.3])),
-    ),
-    "fixed": (dist.Delta(2.0), None),
-}
-
-
-@pytest.mark.parametrize("name", QUANTILES)
-def test_quantiles_are_those_of_scipy(name):
-    law, reference = QUANTILES[name]
-    u = np.array([1e-15, 1e-6, 0.01, 0.19, 0.31, 0.69, 0.71, 0.9, 1 - 1e-12])
-    u = u[1:-1] if name == "half cauchy" else u  # NumPyro's own, whose ends are rounded
-    with jax.enable_x64(True):
-        law = law.expand([len(u)])
-        shape = (*law.batch_shape, *numbers_taken(law))
-        found = np.asarray(quantile(law, jnp.broadcast_to(u.reshape(-1, *[1] * (len(shape) - 1)), shape)))
-    expected = np.full(len(u), 2.0) if reference is None else reference.ppf(u)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_a_decreasing_transform_has_the_law_too():
-    """1/Gamma is drawn through the Gamma: u and 1 - u change places, which no uniform number minds."""
-    u = np.linspace(0.01, 0.99, 9)
-    with jax.enable_x64(True):
-        found = quantile(dist.InverseGamma(3.0, 2.0), jnp.asarray(u))
-    np.testing.assert_allclose(found, stats.invgamma(3.0, scale=2.0).ppf(1 - u), rtol=1e-12)
-
-
-SHAPES = {
-    "expanded": (dist.Normal().expand([4, 3]).to_event(1), (3,)),
-    "vector": (dist.MultivariateNormal(jnp.zeros(3), jnp.eye(3)).expand([4]), (3,)),
-    "affine": (
-        dist.TransformedDistribution(
-            dist.Normal(jnp.zeros(3), 1.0).to_event(1), dist.transforms.LowerCholeskyAffine(jnp.zeros(3), jnp.eye(3))
-        ).expand([4]),
-        (3,),
-    ),
-    "columns": (dist.Gamma(2.0, jnp.ones((4, 1))).expand([4, 2]).to_event(1), (2,)),
-    "masked": (dist.Normal().expand([4]).mask(False), ()),
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_numbers_taken_are_those_of_the_shape(name):
-    law, taken = SHAPES[name]
-    assert numbers_taken(law) == taken
-    assert quantile(law, jnp.full((4, *taken), 0.3)).shape == law.shape()
-
-
-def cube(plan, key=KEY, piece=None):
-    """All points, (scramble, point, dimension), in pieces of 2^piece."""
-    low, high, seeds = sobol._pieces(plan, key, plan.log2 if piece is None else piece)
-    with jax.enable_x64(True):
-        y = np.concatenate([low ^ h for h in high])
-        return np.asarray(jax.jit(jax.vmap(lambda seed: scrambled(y, seed, plan.log2)))(seeds))
-
-
-def test_the_points_are_the_scrambled_sequence():
-    """Each axis of each scramble has one point in each of 2^k equal cells; the unscrambled ones are SciPy's."""
-    points = cube(Plan(3, 6, 4))
-    assert points.shape == (3, 64, 4)
-    for scramble in points:
-        np.testing.assert_array_equal(np.sort(np.floor(scramble * 64), axis=0), np.arange(64.0)[:, None] * np.ones(4))
-    assert points.min() > 0.0
-    assert points.max() < 1.0
-    assert len(np.unique(points)) == points.size
-    plain = sobol._spanned(sobol._directions(4, 6)) * 2.0**-52
-    assert sorted(map(tuple, plain)) == sorted(map(tuple, qmc.Sobol(4, scramble=False).random(64)))
-
-
-def test_scrambles_are_nested():
-    """Points that share their first i bits of an axis share them after, and only they: bits are turned by a tree."""
-    plan = Plan(2, 6, 3)
-    before, after = sobol._spanned(sobol._directions(3, 6)) * 2.0**-52, cube(plan)
-    for scramble in after:
-        for i in range(1, 7):
-            cells = [np.floor(points * 2**i) for points in (before, scramble)]
-            same = [c[:, None] == c[None] for c in cells]
-            np.testing.assert_array_equal(*same)
-
-
-def test_every_coordinate_is_uniform_and_scrambles_independent():
-    """4096 scrambles of one point: the mean of u, of u^2 and of products over axes and scrambles, at their errors."""
-    u = cube(Plan(4096, 0, 2))[:, 0]
-    agree(np.mean(u, axis=0), 0.5, 12**-0.5 / 64)
-    agree(np.mean(u**2, axis=0), 1 / 3, (4 / 45) ** 0.5 / 64)
-    agree(np.mean((u[:, 0] - 0.5) * (u[:, 1] - 0.5)), 0.0, 1 / 12 / 64)
-    agree(np.mean((u[1:] - 0.5) * (u[:-1] - 0.5)), 0.0, 1 / 12 / 90.5)
-    disagree(np.mean(u**3, axis=0), 1 / 3, 0.3 / 64)
-
-
-def test_pieces_are_the_same_points():
-    """Whatever is in cache together; and no number is so near an end that its quantile is infinite."""
-    np.testing.assert_array_equal(cube(Plan(3, 6, 2), piece=4), cube(Plan(3, 6, 2)))
-    ends = (np.array([0, 2**52 - 1], np.uint64) + 0.5) * 2.0**-52
-    assert np.all(np.isfinite(special.ndtri(ends)))
-
-
-def test_points_are_independent_of_how_many_scrambles_follow():
-    few, many = (cube(Plan(r, 6, 2)) for r in (16, 32))
-    np.testing.assert_array_equal(few, many[:16])
-    assert not np.any(few == cube(Plan(16, 6, 2), jax.random.key(8)))
-
-
 def test_the_same_recipe_is_the_same_measurement():
     ens, how = ensemble(Network(Erf(), 4)), {"space": "neuron", "sampling": Sobol(64), "orders": (2, 4)}
     first, again, other = (measure(e, **how).connected(2) for e in (ens, ens, ensemble(ens.model, seed=6)))
@@ -363,8 +255,8 @@ def errors(seeds=48):
 def test_errors_are_those_of_repeated_experiments(monkeypatch):
     """48 experiments, to five of its own errors; the twin has 4 scrambles, each four times, errors half as large."""
     agree(errors(), 1.0, 1.5 / np.sqrt(2 * 47))  # 1.5: fourth moments of the estimates
-    honest = sobol._seeds
-    monkeypatch.setattr(sobol, "_seeds", lambda plan, key: honest(plan, key)[np.arange(plan.scrambles) // 4])
+    honest = scrambles.seeds
+    monkeypatch.setattr(scrambles, "seeds", lambda plan, key: honest(plan, key)[np.arange(plan.scrambles) // 4])
     disagree(errors(), 1.0, 1.5 / np.sqrt(2 * 47))
 
 
@@ -377,22 +269,6 @@ def test_weights_at_the_edges_are_taken_where_they_help():
         error[type(kind)] = {w: np.median(np.linalg.norm(row, axis=0)) for w, row in rows.items()}
     assert error[ReLU][None] == error[ReLU][True] < 0.2 * error[ReLU][False]
     assert error[Erf][None] == error[Erf][False]
-
-
-RULE = {
-    "all components": (None, 4_000_000, 147, (735, 12)),
-    "at least sixteen": (None, 1 << 20, 2, (16, 16)),
-    "as many as leave 64": (None, 1 << 14, 609, (256, 6)),
-    "given": (1024, 1 << 18, 609, (1024, 8)),
-}
-
-
-@pytest.mark.parametrize("name", RULE)
-def test_how_many_scrambles(name):
-    scrambles, n, components, expected = RULE[name]
-    plan = plan_points(Sobol(scrambles), n, components, 2)
-    assert plan[:2] == expected
-    assert n / 2 < plan.total <= n
 
 
 class Beyond(eqx.Module):
@@ -413,7 +289,7 @@ def test_what_space_none_picks():
     def picked(kind, n):
         neuron = Neuron(Network(kind, 1, "rademacher"), "phi", "neuron", 1, ("readout",))
         ens = ensemble(Network(kind, 4), POINTS, n)
-        return _planned("choose", _dimensions("choose", [neuron], ens), ens, (2, 4))  # 6 + 15 components
+        return plan_sampling("choose", count_dimensions("choose", [neuron], ens), ens, (2, 4))  # 6 + 15 components
 
     assert picked(Beyond(10), 105 * 64) == Plan(105, 6, 10)
     assert picked(Beyond(11), 105 * 64) is None
@@ -471,13 +347,6 @@ def test_what_cannot_be_is_refused(name):
     network, options, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         measure(ensemble(network, POINTS, 2000), **options)
-
-
-@pytest.mark.parametrize("scrambles", [15, 16.0, True])
-def test_fewer_than_sixteen_scrambles_are_refused(scrambles):
-    with pytest.raises(ValueError, match=r"expected at least 16 scrambles.*try Sobol\(scrambles=16\)"):
-        Sobol(scrambles)
-    assert Sobol(16) == Sobol(scrambles=16)
 
 
 def test_a_law_may_be_given_its_inverse():
