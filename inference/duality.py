@@ -110,15 +110,14 @@ def measure_neurons(
         _neuron_cumulants(average_neuron(single, neuron, needed, plan, count, progress), points, model.width, amplitude)
         for single, neuron, amplitude, count in zip(singles, neurons, amplitudes, dimensions, strict=True)
     ]
-    kinds, groups = len(parts), parts[0][2]
     cumulants = {r: np.mean([part[0][r] for part in parts], axis=0) for r in needed}
-    connected = {r: np.concatenate([part[1][r] for part in parts]) / kinds for r in needed}
+    connected = {r: np.concatenate([part[1][r] for part in parts]) / len(parts) for r in needed}
     if 2 in cumulants:
         cumulants[2] = cumulants[2] + model.output_bias**2
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
     tables = (full, cumulants), (moment_rows, connected)
-    return _made(ensemble, "neuron", *tables, chosen, groups, refused, flags, plan=plan)
+    return _made(ensemble, "neuron", *tables, chosen, parts[0][2], refused, flags, plan=plan)
 
 
 def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
@@ -176,8 +175,8 @@ def _measure_any_neuron(
             cumulants[2] = cumulants[2] + np.asarray(bias(ensemble.points))
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r, even=False)) for r in cumulants}
-    made = (moment_rows, connected)
-    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, even=False, plan=plan)
+    tables = (full, cumulants), (moment_rows, connected)
+    return _made(ensemble, "neuron", *tables, chosen, groups, refused, flags, even=False, plan=plan)
 
 
 def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:

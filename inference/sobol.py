@@ -3,7 +3,7 @@
 <s_1 ... s_r> is an integral over the few numbers that make a neuron, u in (0,1)^d, each site drawn as F^-1(u)
 (`quantiles.py`). R independent scrambles of the first 2^k points of a Sobol sequence (`scrambles.py`) give R
 independent unbiased means, whose spread is the error. Cumulants are those of the pooled moments, off by a share of
-their error of about half the relative error of the two-point function (measured in `make proof`: below a hundredth of the error).
+their error of about half the relative error of the two-point function (measured in `make proof`: below a hundredth).
 
 A neuron that grows without bound meets the edges of the cube, where one point of a scramble outweighs all others: the
 error falls slowly, and its law is so skewed that intervals are too short (G6c of ReLU, 16 scrambles of 2^12: 95 % hold
