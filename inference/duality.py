@@ -11,7 +11,7 @@ allows is read from its structure (`structure.py`).
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,17 +34,8 @@ from ..models.neurons import Gauss
 from .derived import HiddenCovariance, OneNeuron, as_tuples
 from .ensembles import ByContent, Ensemble, Source, is_plain
 from .moments import MAX_COMPONENTS, group_moments
-from .sobol import (
-    LEAST_POINTS,
-    MAX_DIMENSIONS,
-    Neuron,
-    Plan,
-    Sobol,
-    enough_scrambles,
-    plan_points,
-    read_dimensions,
-    sobol_moments,
-)
+from .scrambles import Plan
+from .sobol import Neuron, Sampling, average_neuron, count_dimensions, plan_sampling
 from .structure import Structure, read_structure
 from .tails import judge_tail, tail_draws
 
@@ -54,7 +45,6 @@ _EVEN, _ALL = (2, 4, 6), (1, 2, 3, 4, 6)
 _LEAST = 1000  # of networks or neurons
 
 Rows = dict[int, np.ndarray]
-Sampling = Sobol | Literal["random", "choose"]
 
 
 def allowed_spaces(source: Source) -> dict[str, str]:
@@ -88,9 +78,8 @@ def measure_neurons(
 ) -> Correlators:
     """Correlators of N independent neurons from source.n draws of one (of each kind), their readout integrated out.
 
-    Unbiased: products of moments are averaged over distinct neurons. `networks` counts neurons. With `Sobol` points in
-    place of independent draws (at most source.n) cumulants are those of the pooled moments (`sobol.py`); "choose" takes
-    them where a neuron is made of few numbers and n leaves enough scrambles for every component.
+    Unbiased: products of moments are averaged over distinct neurons. `networks` counts neurons. `Sobol` points in place
+    of independent draws (`sobol.py`) are at most source.n.
 
     Raises:
         ValueError: samples, or a model whose structure does not show independent neurons; an order that is not
@@ -100,8 +89,7 @@ def measure_neurons(
     model: Any = ensemble.model
     if type(model) is not Network:
         return _measure_any_neuron(ensemble, _structure(ensemble), orders, sampling, progress)
-    points = len(ensemble.points)
-    singles, amplitudes = [], []
+    points, singles, amplitudes = len(ensemble.points), [], []
     for k, kind in enumerate(model.kinds):
         kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
@@ -109,65 +97,25 @@ def measure_neurons(
         singles.append(Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key))
         amplitudes.append(amplitude)
     neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
-    dimensions = _dimensions(sampling, neurons, ensemble)
+    dimensions = count_dimensions(sampling, neurons, ensemble)
     judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
     chosen = tuple(r for r in judged[0][0] if all(r in part[0] for part in judged))
     refused = {r: why for part in judged for r, why in part[1].items()}
     flags = {r: why for part in judged for r, why in part[2].items()}
     needed = tuple(r for r in _EVEN if r <= max(chosen, default=0))
-    plan = _planned(sampling, dimensions, ensemble, chosen)
+    plan = plan_sampling(sampling, dimensions, ensemble, chosen)
     parts = [
-        _neuron_cumulants(_averages(single, neuron, needed, plan, count, progress), points, model.width, amplitude)
+        _neuron_cumulants(average_neuron(single, neuron, needed, plan, count, progress), points, model.width, amplitude)
         for single, neuron, amplitude, count in zip(singles, neurons, amplitudes, dimensions, strict=True)
     ]
-    kinds, groups = len(parts), parts[0][2]
     cumulants = {r: np.mean([part[0][r] for part in parts], axis=0) for r in needed}
-    connected = {r: np.concatenate([part[1][r] for part in parts]) / kinds for r in needed}
+    connected = {r: np.concatenate([part[1][r] for part in parts]) / len(parts) for r in needed}
     if 2 in cumulants:
         cumulants[2] = cumulants[2] + model.output_bias**2
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
-    made = (moment_rows, connected)
-    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, plan=plan)
-
-
-def _dimensions(sampling: Sampling, neurons: list[Neuron], ensemble: Ensemble) -> list[int]:
-    """Numbers that make a neuron of each kind; 0 where independent draws are taken anyway."""
-    if sampling == "random":
-        return [0] * len(neurons)
-    read = [read_dimensions(neuron, ensemble.points) for neuron in neurons]
-    why = next((why for _, why in read if why), "")
-    if why and sampling != "choose":
-        raise ValueError(
-            f"expected neurons made of numbers in (0, 1) for sampling='sobol', got {why}; or try sampling='random'"
-        )
-    return [0 if why else count for count, _ in read]
-
-
-def _planned(sampling: Sampling, dimensions: list[int], ensemble: Ensemble, orders: tuple[int, ...]) -> Plan | None:
-    """How many scrambles of how many points, or None for independent draws."""
-    most = max(dimensions)
-    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
-    if sampling == "random" or most == 0:
-        return None
-    if sampling == "choose":
-        least = enough_scrambles(components) << LEAST_POINTS
-        return (
-            plan_points(Sobol(), ensemble.n, components, most)
-            if most <= MAX_DIMENSIONS and ensemble.n >= least
-            else None
-        )
-    return plan_points(sampling, ensemble.n, components, most)
-
-
-def _averages(
-    single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, dimensions: int, progress: bool
-) -> tuple[Rows, Rows, int, int | None]:
-    """Moments of one neuron, their rows, the groups behind them, and the draws whose products are to be unbiased."""
-    if plan is None or not orders:
-        return *group_moments(single, orders, progress=progress), single.n
-    plan = plan._replace(dimensions=dimensions)
-    return *sobol_moments(neuron, single.points, orders, plan, single.key, progress=progress), None
+    tables = (full, cumulants), (moment_rows, connected)
+    return _made(ensemble, "neuron", *tables, chosen, parts[0][2], refused, flags, plan=plan)
 
 
 def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
@@ -209,11 +157,11 @@ def _measure_any_neuron(
     neuron = OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
     one = Neuron(ensemble.model, ensemble.site, plate, width)
-    dimensions = _dimensions(sampling, [one], ensemble)
+    dimensions = count_dimensions(sampling, [one], ensemble)
     chosen, refused, flags = _converging(single, orders or _ALL, lambda order: order)
     needed = tuple(range(1, max(chosen, default=0) + 1))
-    plan = _planned(sampling, dimensions, ensemble, chosen)
-    moments, rows, groups, n = _averages(single, one, needed, plan, dimensions[0], progress)
+    plan = plan_sampling(sampling, dimensions, ensemble, chosen)
+    moments, rows, groups, n = average_neuron(single, one, needed, plan, dimensions[0], progress)
     cumulants, connected = {}, {}
     for r in needed:
         scale = width ** (1.0 - r / 2.0)
@@ -225,8 +173,8 @@ def _measure_any_neuron(
             cumulants[2] = cumulants[2] + np.asarray(bias(ensemble.points))
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r, even=False)) for r in cumulants}
-    made = (moment_rows, connected)
-    return _made(ensemble, "neuron", (full, cumulants), made, chosen, groups, refused, flags, even=False, plan=plan)
+    tables = (full, cumulants), (moment_rows, connected)
+    return _made(ensemble, "neuron", *tables, chosen, groups, refused, flags, even=False, plan=plan)
 
 
 def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, progress: bool = False) -> Correlators:

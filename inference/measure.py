@@ -14,10 +14,10 @@ from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
 from ..models.types import ByOrder
-from .duality import Sampling, cheapest_space, measure_hidden, measure_neurons
+from .duality import cheapest_space, measure_hidden, measure_neurons
 from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
-from .sobol import Sobol
+from .sobol import Sampling, Sobol
 from .tails import effective_networks, judge_tail, tail_draws
 
 __all__ = ["MIN_NETWORKS", "about_source", "check_even", "measure"]

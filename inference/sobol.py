@@ -1,13 +1,9 @@
 """Averages over one neuron from points that fill the cube evenly: the error falls nearly like 1/n, not like n^(-1/2).
 
 <s_1 ... s_r> is an integral over the few numbers that make a neuron, u in (0,1)^d, each site drawn as F^-1(u)
-(`quantiles.py`). R independent scrambles of the first 2^k points of a Sobol sequence give R independent unbiased means,
-whose spread is the error. Scrambles are Owen's nested uniform ones (A. B. Owen, J. Complexity 14 (1998) 466), every bit
-of a coordinate turned by a random bit of its own for each value of the bits before it, with errors that tend to a
-normal law (W.-L. Loh, Ann. Stat. 31 (2003) 1282). Tried and left out: a random triangular matrix of bits and a shift
-have the same variance, but for smooth neurons a few scrambles make most of it (excess 20 to 50 at 2^14 points).
-Moments are unbiased; cumulants are those of the pooled moments, off by a share of their error of about half the
-relative error of the two-point function (measured in `make proof`: below a hundredth of the error).
+(`quantiles.py`). R independent scrambles of the first 2^k points of a Sobol sequence (`scrambles.py`) give R
+independent unbiased means, whose spread is the error. Cumulants are those of the pooled moments, off by a share of
+their error of about half the relative error of the two-point function (measured in `make proof`: below a hundredth).
 
 A neuron that grows without bound meets the edges of the cube, where one point of a scramble outweighs all others: the
 error falls slowly, and its law is so skewed that intervals are too short (G6c of ReLU, 16 scrambles of 2^12: 95 % hold
@@ -19,7 +15,7 @@ more than they bring, so that a pilot of scrambles of its own decides.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -27,34 +23,23 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 from numpyro.primitives import Messenger
-from scipy.stats import qmc
 from tqdm import tqdm
 
+from ..models.combinatorics import sorted_tuples
 from ..models.correlators import SCRAMBLES_PER_COMPONENT
 from ..models.types import Points
-from .ensembles import ByContent, is_plain
-from .moments import moment_sums
+from .ensembles import ByContent, Ensemble, is_plain
+from .moments import group_moments, moment_sums
 from .quantiles import numbers_taken, quantile
+from .scrambles import Plan, pieces, scrambled
 
-__all__ = [
-    "LEAST_POINTS",
-    "MAX_DIMENSIONS",
-    "Neuron",
-    "Plan",
-    "Sobol",
-    "enough_scrambles",
-    "plan_points",
-    "read_dimensions",
-    "sobol_moments",
-]
+__all__ = ["Neuron", "Sampling", "Sobol", "average_neuron", "count_dimensions", "plan_sampling", "sobol_moments"]
 
 LEAST_SCRAMBLES = 16  # behind an error bar: the spread of fewer means is too rough
 LEAST_POINTS = 6  # log2 of the points of a scramble below which little is gained over independent draws
 # Above, `space=None` takes independent draws: the gain at equal numbers, 600 to 18 000 in two dimensions, falls with
 # each one and is not known beforehand.
 MAX_DIMENSIONS = 10
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: consecutive nodes lie far apart
-_BITS = 52  # of a coordinate: (y + 1/2) 2^-52 is a double strictly between 0 and 1
 _PIECE = 12  # log2 of the points whose monomials are in cache together
 _CALL = 16  # log2 of the points of one call
 _CLEAR = 4.0  # ratio of variances of two pilots of 16 scrambles that chance exceeds once in 200 times
@@ -89,24 +74,8 @@ class Sobol:
             )
 
 
-class Plan(NamedTuple):
-    """R scrambles of 2^k points each in the cube of the numbers that make a neuron.
-
-    weighted: whether the points are weighted so that averages vanish at the edges of the cube; None: a pilot decides.
-    """
-
-    scrambles: int
-    log2: int
-    dimensions: int
-    weighted: bool | None = None
-
-    @property
-    def total(self) -> int:
-        """R 2^k."""
-        return self.scrambles << self.log2
-
-    def __str__(self) -> str:
-        return f"sobol, {self.scrambles} scrambles of 2^{self.log2} points in {self.dimensions} dimensions"
+Sampling = Sobol | Literal["random", "choose"]
+"""Of neurons: `Sobol` points, independent draws, or whichever suits the neuron and the number of draws."""
 
 
 class Neuron(eqx.Module):
@@ -120,6 +89,34 @@ class Neuron(eqx.Module):
     plate: str
     width: int
     ones: tuple[str, ...] = ()
+
+
+def count_dimensions(sampling: Sampling, neurons: list[Neuron], ensemble: Ensemble) -> list[int]:
+    """Numbers that make a neuron of each kind; 0 where independent draws are taken anyway."""
+    if sampling == "random":
+        return [0] * len(neurons)
+    read = [read_dimensions(neuron, ensemble.points) for neuron in neurons]
+    why = next((why for _, why in read if why), "")
+    if why and sampling != "choose":
+        raise ValueError(
+            f"expected neurons made of numbers in (0, 1) for sampling='sobol', got {why}; or try sampling='random'"
+        )
+    return [0 if why else count for count, _ in read]
+
+
+def plan_sampling(
+    sampling: Sampling, dimensions: list[int], ensemble: Ensemble, orders: tuple[int, ...]
+) -> Plan | None:
+    """How many scrambles of how many points, or None for independent draws."""
+    most = max(dimensions)
+    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
+    if sampling == "random" or most == 0:
+        return None
+    if sampling != "choose":
+        return plan_points(sampling, ensemble.n, components, most)
+    if most > MAX_DIMENSIONS or ensemble.n < enough_scrambles(components) << LEAST_POINTS:
+        return None
+    return plan_points(Sobol(), ensemble.n, components, most)
 
 
 def plan_points(sampling: Sobol, n: int, components: int, dimensions: int) -> Plan:
@@ -153,6 +150,16 @@ def read_dimensions(neuron: Neuron, points: Points) -> tuple[int, str]:
     except _NoInverse as refused:
         return 0, str(refused)
     return seen.taken, "" if seen.taken else "its neurons draw nothing"
+
+
+def average_neuron(
+    single: Ensemble, neuron: Neuron, orders: tuple[int, ...], plan: Plan | None, dimensions: int, progress: bool
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], int, int | None]:
+    """Moments of one neuron, their rows, the groups behind them, and the draws whose products are to be unbiased."""
+    if plan is None or not orders:
+        return *group_moments(single, orders, progress=progress), single.n
+    plan = plan._replace(dimensions=dimensions)
+    return *sobol_moments(neuron, single.points, orders, plan, single.key, progress=progress), None
 
 
 def sobol_moments(
@@ -202,7 +209,7 @@ def _sums(program: Any, plan: Plan, key: jax.Array, progress: bool) -> dict[int,
     """Sums of the sorted monomials over every piece, in order of scrambles, (piece, component); the last are copies."""
     piece = min(plan.log2, _PIECE)
     batch = min(plan.total, 1 << _CALL) >> piece
-    low, high, seeds = _pieces(plan, key, piece)
+    low, high, seeds = pieces(plan, key, piece)
     each, count = len(high), plan.scrambles * len(high)
     parts: list[dict[int, np.ndarray]] = []
     bar = tqdm(total=plan.total, desc="neurons", unit="neuron", unit_scale=True, delay=2.0, disable=not progress)
@@ -215,72 +222,9 @@ def _sums(program: Any, plan: Plan, key: jax.Array, progress: bool) -> dict[int,
     return {r: np.concatenate([part[r] for part in parts]) for r in parts[0]}
 
 
-def _pieces(plan: Plan, key: jax.Array, piece: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The points of the sequence as sums modulo 2 of low and high ones, integers of 52 bits, and seeds of scrambles.
-
-    (point of a piece, dimension), (piece of a scramble, dimension), (scramble, dimension).
-    """
-    directions = _directions(plan.dimensions, plan.log2)
-    return _spanned(directions[:piece]), _spanned(directions[piece:]), _seeds(plan, key)
-
-
-def _seeds(plan: Plan, key: jax.Array) -> np.ndarray:
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
-    return random.integers(0, 1 << 64, size=(plan.scrambles, plan.dimensions), dtype=np.uint64)
-
-
-@lru_cache(maxsize=64)
-def _directions(dimensions: int, log2: int) -> np.ndarray:
-    """Direction numbers of the Sobol sequence as integers of 52 bits, (direction, dimension)."""
-    sequence, found, at = qmc.Sobol(dimensions, scramble=False), [], 0
-    for b in range(log2):  # the Gray code of 2^(b + 1) - 1 is 2^b: that point is the direction number itself
-        sequence.fast_forward((2 << b) - 1 - at)
-        found.append(sequence.random(1)[0])
-        at = 2 << b
-    return (np.reshape(found, (log2, dimensions)) * 2.0**_BITS).astype(np.uint64)
-
-
-def _spanned(directions: np.ndarray) -> np.ndarray:
-    """All sums modulo 2 of direction numbers, (2^direction, dimension): the first points of the sequence."""
-    points = np.zeros((1, directions.shape[1]), dtype=np.uint64)
-    for direction in directions:
-        points = np.concatenate([points, points ^ direction])
-    return points
-
-
-def scrambled(y: Any, seed: Any, log2: Any) -> jax.Array:
-    """Numbers in (0, 1) from integers of 52 bits of which the first log2 are not zero, in double precision.
-
-    Bit i is turned by a random bit that belongs to the i bits before it, a node of a binary tree numbered like a heap;
-    bits beyond log2, where every point has a node of its own, are random.
-
-    Args:
-        y: (point, dimension).
-        seed: one for each dimension.
-        log2: k, points being the first 2^k of the sequence or some of them.
-    """
-    one = jnp.uint64(1)
-
-    def level(i: Any, out: jax.Array) -> jax.Array:
-        bit = jnp.asarray(i, jnp.uint64)
-        node = (y >> (_BITS - bit)) | (one << bit)
-        return out ^ ((_mixed(seed + node * _GOLDEN) >> jnp.uint64(63)) << (_BITS - one - bit))
-
-    below = (one << (_BITS - jnp.asarray(log2, jnp.uint64))) - one
-    out = jax.lax.fori_loop(0, log2, level, y) ^ (_mixed(_mixed(seed) + y * _GOLDEN) & below)
-    return (out + 0.5) * 2.0**-_BITS
-
-
-def _mixed(x: Any) -> jax.Array:
-    """The finalizer of SplitMix64 (G. L. Steele et al., OOPSLA 2014): 64 bits that look independent."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ (x >> jnp.uint64(shift))) * jnp.uint64(factor)
-    return x ^ (x >> jnp.uint64(31))
-
-
 @lru_cache(maxsize=32)
 def _program(neuron: Neuron, places: ByContent, orders: tuple[int, ...]) -> Any:
-    """Compiled: `_pieces`, log2 of the points of a scramble, whether they are weighted -> sums over each piece."""
+    """Compiled: `pieces`, log2 of the points of a scramble, whether they are weighted -> sums over each piece."""
     points = jnp.asarray(places.values)
     statistic = moment_sums(len(places.values), orders)
 

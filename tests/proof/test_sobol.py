@@ -18,9 +18,10 @@ import pytest
 from scipy import special, stats
 
 from nnft import models as m
-from nnft.inference import sobol
+from nnft.inference import scrambles, sobol
 from nnft.inference.duality import _neuron_cumulants
-from nnft.inference.sobol import Neuron, Plan, sobol_moments
+from nnft.inference.scrambles import Plan
+from nnft.inference.sobol import Neuron, sobol_moments
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
 from tests.statistics import limit
 
@@ -100,8 +101,8 @@ def test_intervals_hold_the_truth_as_often_as_stated(name, size, record, monkeyp
     monkeypatch.setattr(sobol, "is_plain", lambda model: True)  # one compiled program for all experiments with GELU
     plan = PLANS[size]
     z, bias = experiments(name, plan)
-    honest = sobol._seeds
-    monkeypatch.setattr(sobol, "_seeds", lambda plan, key: honest(plan, key)[np.arange(plan.scrambles) // 4])
+    honest = scrambles.seeds
+    monkeypatch.setattr(scrambles, "seeds", lambda plan, key: honest(plan, key)[np.arange(plan.scrambles) // 4])
     faulty, _ = experiments(name, plan)
     entry, missed = {}, []
     for r in ORDERS:
