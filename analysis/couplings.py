@@ -195,7 +195,7 @@ class _Content:
     """Arrays compared by a digest of their content: a page asks for the same draws two dozen times."""
 
     def __init__(self, *arrays: np.ndarray) -> None:
-        self.arrays = arrays
+        self.arrays: tuple[np.ndarray, ...] = arrays
         digests = (blake2b(np.ascontiguousarray(array), digest_size=16).digest() for array in arrays)
         self.key = tuple((array.shape, array.dtype.str, digest) for array, digest in zip(arrays, digests, strict=True))
 
@@ -210,6 +210,7 @@ class _Content:
 def _columns(draws: _Content) -> tuple[np.ndarray, ...]:
     """The numbers of `Coupling` for every entry of a site, from its draws after and before the data."""
     after, before = draws.arrays
+    draws.arrays = ()  # what is remembered is the digest and the numbers, not the draws of a fit that is gone
     tail = 0.5 * (1.0 - INTERVAL)
     posterior = az.dict_to_dataset({"value": after})
     with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move; `diagnose` says so
