@@ -103,14 +103,16 @@ def _fit(options: argparse.Namespace) -> int:
     progress = _start(options)
     from .study import Fitting, fit_samples
 
-    settings, reads = _settings(options), ("points", "variable", "dims")
-    points, variable, dims = (settings.pop(name, None) for name in reads)
+    settings, reads = _settings(options), ("points", "variable", "dims", "markov_chains", "independent")
+    points, variable, dims, chains, independent = (settings.pop(name, None) for name in reads)
     if dims is not None:
         dims = tuple(str(word).strip() for word in (dims if isinstance(dims, list) else str(dims).split(",")))
     reading = {
         "fitting": Fitting.of(settings, besides=reads),
         "variable": None if variable is None else str(variable),
         "dims": dims,
+        "chains": chains,
+        "independent": independent,
         "force": options.force,
     }
     return _finish(options, lambda: fit_samples(options.samples, points, options.output, **reading, progress=progress))
@@ -280,9 +282,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         _fit,
         "fit the couplings of your own networks, an array (network, point), and write a page",
         "--set reaches prior_scale, weights, chains, warmup, draws; variable=phi names the array in a file of several, "
-        "dims=point,network says that it lies the other way round; options of actions: shape=[8,8], reach, periodic, "
-        "kappa, rank, count, discrepancy. An action with a shape needs no points: nnft fit configs.npy "
-        "--action lattice_phi4 --set shape=[8,8] -o out/",
+        "dims=point,network says that it lies the other way round; markov_chains=4 that so many chains of equal "
+        "length follow each other, independent=true that the order means nothing; options of actions: shape=[8,8], "
+        "reach, periodic, kappa, rank, count, discrepancy. An action with a shape needs no points: nnft fit "
+        "configs.npy --action lattice_phi4 --set shape=[8,8] -o out/",
     )
     fit.add_argument("samples", metavar="FILE", help="a .npy, .npz, .nc or .zarr file")
     fit.add_argument("--points", metavar="FILE", help="their input points: a file, or -3,-1,1,3; not of a lattice")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..inference.chains import check_independent
 from ..inference.direct import observe
 from ..inference.ensembles import Ensemble
 from ..inference.measure import MIN_NETWORKS, measure
@@ -151,6 +152,8 @@ def compare(
     points = len(data.points)
     ladder = dict(actions or _default_ladder(points))
     source = data.source if isinstance(data, Correlators) else data
+    if source is not None:
+        check_independent(source, "to hold some of them out", "inf.fit, whose errors come from blocks")
     chosen, where, rest = choose_metric(data, source, metric)
     w = np.ones(points) if weights is None else np.asarray(weights, dtype=float)
     richest, terms, maps = embedded(ladder, chosen, w)

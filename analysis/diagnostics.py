@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from ..inference.chains import LEAST_WORTH
 from ..inference.predict import quartic_coefficients
 from ..models.diagrams import four_point, whitened
 from .boundedness import boundedness_checks
@@ -37,8 +38,26 @@ def diagnose(fit: xr.DataTree) -> Diagnosis:
     if missing:
         raise ValueError(f"expected a fit of inf.fit, got a tree without {', '.join(missing)}; try load('out/fit.nc')")
     return Diagnosis(
-        [*sampling_checks(fit), *_expansion(fit), *boundedness_checks(fit), *_adequacy(fit), *_prediction(fit)]
+        [
+            *sampling_checks(fit),
+            *_independence(fit),
+            *_expansion(fit),
+            *boundedness_checks(fit),
+            *_adequacy(fit),
+            *_prediction(fit),
+        ]
     )
+
+
+def _independence(fit: xr.DataTree) -> Iterator[Check]:
+    """Are n networks n independent draws?"""
+    if "chain" in fit.attrs:
+        why = f"The order of the file remembers: {fit.attrs['chain']}. Errors come from blocks of it."
+        value, limit = f"n_eff = {float(fit.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
+        yield Check("effective networks", value, limit, "pass", why)
+    if "copied" in fit.attrs:
+        why = "Rows that equal an earlier one up to sign were left out: copies and mirror images are no new networks."
+        yield Check("copies left out", str(fit.attrs["copied"]), "none", "note", why)
 
 
 def _expansion(fit: xr.DataTree) -> Iterator[Check]:

@@ -201,6 +201,8 @@ def fit_samples(
     fitting: Fitting | None = None,
     variable: str | None = None,
     dims: tuple[str, str] | None = None,
+    chains: int | None = None,
+    independent: bool | None = None,
     force: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
@@ -214,6 +216,8 @@ def fit_samples(
         fitting: action, seed, prior_scale, ...; default `Fitting()`.
         variable: as in `inference.Samples`.
         dims: as in `inference.Samples`.
+        chains: as in `inference.Samples`; `markov_chains` on the command line.
+        independent: as in `inference.Samples`.
         force: as in `run`.
         progress: as in `run`.
 
@@ -223,7 +227,8 @@ def fit_samples(
     place = check_folder(folder, force=force)
     chosen = Fitting() if fitting is None else fitting
     array, places, name = _as_sites(file, None if points is None else read_points(points), chosen, variable)
-    samples = Samples(array, places, variable=None if name else variable, dims=dims)
+    order = {"chains": chains, "independent": independent}
+    samples = Samples(array, places, variable=None if name else variable, dims=dims, **order)
     chosen.checked_weights(len(samples.points))
     try:
         if chosen.method == "tree" and not _few(samples.points):

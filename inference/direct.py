@@ -18,8 +18,10 @@ from scipy import stats
 from tqdm import tqdm
 
 from ..models.types import Matrix, Vector
+from .chains import ODD_ADVICE, worth
 from .ensembles import Source
 from .score import RESOLUTION_LIMIT, Equations
+from .sums import error_rows, group_length
 from .terms import Terms
 
 __all__ = ["Observed", "direct_equations", "observe"]
@@ -69,7 +71,7 @@ def direct_equations(
     if seen.odd_p < ODD_FALSE_ALARM:
         raise ValueError(
             f"expected odd averages compatible with zero for an action with even terms only, got p = {seen.odd_p:.1g} "
-            "for <phi> and <phi^3>; try subtracting the mean or symmetrising the samples"
+            f"for <phi> and <phi^3>; try {ODD_ADVICE}"
         )
     size = np.sqrt(np.diag(seen.matrix))
     condition = float(np.linalg.cond(seen.matrix / np.outer(size, size))) if terms.size <= 3000 else 1.0
@@ -78,12 +80,13 @@ def direct_equations(
             f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
             f"{condition:.2e}; try a smaller action or reach, fewer points or points further apart"
         )
-    n = source.n
+    n = worth(source).effective
     pilot = np.linalg.solve(seen.matrix + pilot_precision / n, seen.vector + pilot_precision @ pilot_centre / n)
     gauss, q = np.zeros(terms.size), terms.quadratic
     gauss[:q] = np.linalg.solve(seen.matrix[:q, :q], seen.vector[:q])
-    noise, scores = _scatter(source, terms, pilot, gauss, progress)
-    return Equations(seen.matrix, seen.vector, noise, pilot, float(n), n - 1.0, scores), seen
+    found = _scatter if worth(source).block == 1 else _block_scatter
+    noise, scores, dof = found(source, terms, pilot, gauss, progress)
+    return Equations(seen.matrix, seen.vector, noise, pilot, n, dof, scores), seen
 
 
 def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed:
@@ -101,20 +104,37 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
         for a in range(points):
             np.add.at(matrix, np.ix_(terms.slots[a], terms.slots[a]), gram[a])
         gram = matrix[:-1, :-1]
-    errors = np.sqrt(np.maximum(second / n - (first / n) ** 2, 0.0) / n)
-    z = np.abs(odd) / np.sqrt(np.maximum(square, 1e-300))
+    memory = 2.0 * worth(source).tau  # one where independent
+    errors = np.sqrt(memory * np.maximum(second / n - (first / n) ** 2, 0.0) / n)
+    z = np.abs(odd) / np.sqrt(np.maximum(memory * square, 1e-300))
     p = min(1.0, 2 * z.size * float(stats.norm.sf(z.max())))  # Bonferroni: safe for correlated points
     return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p)
 
 
-def _scatter(source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool) -> tuple[Matrix, Matrix]:
-    """Covariance over networks of psi at the pilot, and of the Hyvarinen scores of (Gaussian, pilot, pilot)."""
+def _scatter(
+    source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool
+) -> tuple[Matrix, Matrix, float]:
+    """Covariance over networks of psi at the pilot and of the Hyvarinen scores of (Gaussian, pilot, pilot), and dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
     first, second, mean, square = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss)
     n = source.n
     noise = (second - np.outer(first, first) / n) / (n - 1)
     scores = (square - np.outer(mean, mean) / n) / (n - 1)
-    return noise, scores[np.ix_([0, 1, 1], [0, 1, 1])]
+    return noise, scores[np.ix_([0, 1, 1], [0, 1, 1])], n - 1.0
+
+
+def _block_scatter(
+    source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool
+) -> tuple[Matrix, Matrix, float]:
+    """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
+    zero, length, parts = [np.zeros(terms.size), np.zeros(2)], group_length(source), []
+    for start in range(0, source.n, length):
+        span = start, min(start + length, source.n), length
+        parts.append(_sum(source, terms, _block_residuals, zero, "sandwich", progress, pilot, gauss, span=span))
+    sizes = np.minimum(length, source.n - length * np.arange(len(parts))).astype(float)
+    psi, scores = (error_rows(source, sizes, np.stack(part)) for part in zip(*parts, strict=True))
+    effective, both = worth(source).effective, np.ix_([0, 1, 1], [0, 1, 1])
+    return effective * psi.T @ psi, (effective * scores.T @ scores)[both], len(sizes) - 1.0
 
 
 def _moments(fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array | None, shared: bool = False) -> Any:
@@ -147,6 +167,11 @@ def _residuals(fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Arr
     return psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T
 
 
+def _block_residuals(fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array) -> Any:
+    psi, _, score, _ = _residuals(fields, alive, terms, pilot, gauss)
+    return psi, score
+
+
 def _sum(
     source: Source,
     terms: Terms,
@@ -155,16 +180,20 @@ def _sum(
     what: str,
     progress: bool,
     *given: Any,
+    span: tuple[int, int, int] | None = None,
 ) -> list[np.ndarray]:
-    """Sums over all networks in float64, block after block; padding is the zero field with alive = 0."""
-    size = _block(terms)
+    """Sums over networks in float64, block after block; padding is the zero field with alive = 0.
+
+    `span`: first, one past the last, and the length of all such spans, which one program serves; None for all networks.
+    """
+    size, (start, stop, length) = _block(terms), span or (0, source.n, source.n)
     with jax.enable_x64(True):
         tables, given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
         )
         added = tuple(jnp.asarray(part) for part in zero)
-        with tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
-            for fields, alive in _blocks(source, size):
+        with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
+            for fields, alive in _blocks(source, size, start, stop, length):
                 added = _added(block, added, jnp.asarray(fields), jnp.asarray(alive), tables, given)
                 bar.update(int(alive.sum()))
         return [np.asarray(part) for part in added]
@@ -179,12 +208,12 @@ def _added(block: Callable[..., Any], added: Any, fields: jax.Array, alive: jax.
     return jax.lax.scan(step, added, (fields, alive))[0]
 
 
-def _blocks(source: Source, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(fields (block, network, point), alive (block, network)) until every network has been seen."""
+def _blocks(source: Source, size: int, first: int, stop: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(fields (block, network, point), alive (block, network)) until every network of the span has been seen."""
     points = len(source.points)
-    step = max(1, min(-(-source.n // size), _CHUNK // (size * points))) * size
-    for start in range(0, source.n, step):
-        count = min(step, source.n - start)
+    step = max(1, min(-(-length // size), _CHUNK // (size * points))) * size
+    for start in range(first, stop, step):
+        count = min(step, stop - start)
         fields = np.zeros((step, points))
         fields[:count] = source.read(start, count)
         if not np.all(np.isfinite(fields)):

@@ -19,6 +19,7 @@ from ..models.actions import AbstractAction, Constant
 from ..models.combinatorics import multiplicities, rank, sorted_tuples
 from ..models.types import Matrix, Points, Vector
 from .basis import make_basis
+from .chains import ODD_ADVICE, check_independent
 from .ensembles import Ensemble
 from .gaussianity import Gaussianity, Group, connected, deciding, test_of_gaussianity
 from .pivot import Intervals, intervals
@@ -124,6 +125,7 @@ def few_networks(
     w = np.ones(points) if weights is None else np.asarray(weights, dtype=float)
     if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0.0):
         raise ValueError(f"expected {points} positive quadrature weights, got {w!r}; try weights=None")
+    check_independent(samples, "for so few of them", "inf.measure, whose errors come from blocks")
     fields = samples.read(0, n).astype(float)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     declared = [_permutation(g, points) for g in symmetries]
@@ -233,7 +235,7 @@ def _check_symmetry(name: str, images: list[np.ndarray], *, odd: bool, rng: np.r
     if p <= _REJECTED:
         raise ValueError(
             f"expected networks whose law {name} leaves alone, got p = {p:.1g} in the paired test; try "
-            + ("subtracting the mean or symmetrising the samples" if odd else "leaving that symmetry out")
+            + (ODD_ADVICE if odd else "leaving that symmetry out")
         )
     return p
 

@@ -26,9 +26,10 @@ from ..models.convergence import SCALES, SUITE, check_sources, finite_source
 from ..models.generating import readout_log_mean
 from ..models.networks import Network, Neuron, nearest
 from ..models.types import Points
+from .chains import check_worth
 from .duality import allowed_spaces
 from .ensembles import Ensemble, Source
-from .sums import Statistic, sums
+from .sums import Statistic, error_rows, sums
 from .tails import DECISIVE, FLAG_ERROR, FLAG_KHAT, REFUSE_ERROR, REFUSE_KHAT, pareto_khat
 
 __all__ = ["Generating", "generating"]
@@ -102,9 +103,9 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
     j = check_sources(sources, len(source.points))
     if space not in SPACES:
         raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
-    if source.n < _LEAST:
+    if (draws := check_worth(source).effective) < _LEAST:
         raise ValueError(
-            f"expected at least {_LEAST} draws for an average of exponentials, got {source.n}; try n=100_000"
+            f"expected at least {_LEAST} draws for an average of exponentials, got {draws:.0f}; try n=100_000"
         )
     network = _network(source)
     flags: dict[int, str] = {}
@@ -123,7 +124,7 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         )
     sizes, total = sums(drawn, _exponential_sums(log_mean), *arguments, progress=progress)
     mean = total.sum(axis=0) / sizes.sum()
-    rows = np.sqrt(len(sizes) / (len(sizes) - 1)) / sizes.sum() * (total / mean - sizes[:, None])
+    rows = error_rows(drawn, sizes, total) / mean
     relative = np.sqrt(np.sum(rows**2, axis=0))
     khat = np.array([pareto_khat(np.exp(column)) for column in exponents.T])
     for k in range(len(j)):

@@ -14,6 +14,7 @@ from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
 from ..models.types import ByOrder
+from .chains import ODD_ADVICE, check_worth, worth
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .ensembles import Ensemble, Source
 from .moments import MAX_COMPONENTS, group_moments
@@ -58,10 +59,12 @@ def measure(
 
     Returns:
         Correlators with covariance over networks; orders whose tail forbids an average are in `refused`. Draws of a
-        model with `numpyro.factor` are weighted, and count as their effective number of networks.
+        model with `numpyro.factor` are weighted, and count as their effective number of networks; so do the fields of a
+        Markov chain (`Samples`), whose errors come from blocks of it.
 
     Raises:
-        ValueError: an order asked for by name that needs more networks, or is not one of the five; a field that is not
+        ValueError: an order asked for by name that needs more networks, or is not one of the five; a chain worth fewer
+            than 100 independent fields; a field that is not
             finite or has no variance at a point; a space the structure of the model does not allow; a sampling that is
             not known, or of a space without neurons, or of a law without an inverse distribution function.
 
@@ -86,13 +89,14 @@ def measure(
         if space == "neuron":
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
+    chain = check_worth(source)
     chosen, refused = _choose(source, orders)
     symmetric = bool(getattr(source, "even", False)) if even is None else even
     needed = _needed(chosen, symmetric)
     flags: dict[int, str] = {}
     draws = tail_draws(source)
     for order in chosen:
-        if source.n >= MIN_NETWORKS[max(order, 3)]:
+        if chain.effective >= MIN_NETWORKS[max(order, 3)]:
             tail = judge_tail(source, order, draws=draws)
             if tail.verdict == "refused":
                 refused[order] = tail.why
@@ -103,7 +107,8 @@ def measure(
     points = len(source.points)
     _check_variance(moments, points, symmetric)
     given = tuple(r for r in chosen if r not in refused)
-    exchangeable = source.n if networks == source.n else None  # of weighted draws there is no unbiased cumulant
+    # Of weighted draws there is no unbiased cumulant; of a chain the bias is that of so many independent fields.
+    exchangeable = round(networks) if networks == chain.effective else None
     cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
     connected = cumulant_rows(rows, moments, points, given, even=symmetric)
     kept = [r for r in needed if r not in refused]
@@ -158,35 +163,35 @@ def check_even(data: Correlators) -> float:
         label = ",".join(map(str, data.tuples(order)[worst]))
         raise ValueError(
             f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
-            f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try subtracting the mean or symmetrising the samples"
+            f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try {ODD_ADVICE}"
         )
     return chi2.p
 
 
 def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[int, str]]:
-    points, refused = len(source.points), {}
+    points, networks, refused = len(source.points), worth(source).effective, {}
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
         if unknown or not orders:
             raise ValueError(f"expected orders among {ORDERS}, got {unknown or orders}; try orders=(2, 4)")
-        few = [r for r in orders if source.n < MIN_NETWORKS[r]]
+        few = [r for r in orders if networks < MIN_NETWORKS[r]]
         if few:
             raise ValueError(
-                f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {source.n}; "
+                f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {networks:.0f}; "
                 f"try orders={tuple(r for r in orders if r not in few) or (1,)}"
             )
         return tuple(sorted(set(orders))), refused
     chosen: list[int] = []
     for order in ORDERS:
         size = len(sorted_tuples(points, order))
-        if source.n < MIN_NETWORKS[order]:
-            refused[order] = f"{source.n} networks, {MIN_NETWORKS[order]} needed"
+        if networks < MIN_NETWORKS[order]:
+            refused[order] = f"{networks:.0f} networks, {MIN_NETWORKS[order]} needed"
         elif size > MAX_COMPONENTS:
             refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
         else:
             chosen.append(order)
     if 2 not in chosen:
-        raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {source.n}; try drawing more")
+        raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {networks:.0f}; try drawing more")
     return tuple(chosen), refused
 
 
@@ -216,4 +221,9 @@ def about_source(source: Source) -> dict[str, Any]:
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
     if isinstance(source, Ensemble):
         about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
+    chain = worth(source)
+    if chain.block > 1:
+        about |= {"chain": str(chain)}
+    if getattr(source, "copied", 0):
+        about |= {"copied": int(getattr(source, "copied", 0))}
     return about

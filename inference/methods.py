@@ -18,6 +18,7 @@ import xarray as xr
 
 from ..models.networks import nearest
 from ..models.types import Vector
+from .chains import check_independent
 from .gold import log_likelihood, mean_terms
 from .problem import Problem
 from .pseudo import pseudo_equations
@@ -65,6 +66,7 @@ def estimate(method: str, problem: Problem, *, key: jax.Array, progress: bool = 
             f"expected networks for method={method!r}, which needs the fields themselves, got correlators; try "
             "method='score', or inf.fit(ensemble, ...)"
         )
+    check_independent(problem.source, f"for method={method!r}", "method='score', whose errors come from blocks")
     if method == "pseudo":
         return Found(pseudo_equations(problem.source, problem.terms, problem.equations.pilot, progress=progress))
     means, n = mean_terms(problem.source, problem.terms, progress=progress)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..models.combinatorics import rank, sorted_tuples
 from .ensembles import Source
-from .sums import Statistic, sums
+from .sums import Statistic, error_rows, sums
 
 __all__ = ["MAX_COMPONENTS", "group_moments", "moment_sums"]
 
@@ -27,11 +27,8 @@ def group_moments(
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1).
     """
     sizes, totals = sums(source, moment_sums(len(source.points), orders), progress=progress)
-    n, groups = sizes.sum(), len(sizes)
-    means = {r: total.sum(axis=0) / n for r, total in totals.items()}
-    scale = np.sqrt(groups / max(groups - 1, 1)) / n
-    rows = {r: scale * (total - sizes[:, None] * means[r]) for r, total in totals.items()}
-    return means, rows, groups
+    means = {r: total.sum(axis=0) / sizes.sum() for r, total in totals.items()}
+    return means, {r: error_rows(source, sizes, total) for r, total in totals.items()}, len(sizes)
 
 
 @lru_cache(maxsize=32)

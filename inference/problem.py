@@ -18,6 +18,7 @@ from ..models.correlators import Correlators, check_scrambles
 from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.types import Matrix, Points, Vector
 from .basis import Basis, make_basis
+from .chains import check_worth, worth
 from .density import check_density
 from .direct import Observed, direct_equations
 from .ensembles import Ensemble
@@ -110,7 +111,7 @@ def prepare(
     if not isinstance(action, AbstractAction):
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
     source = data.source if isinstance(data, Correlators) else data
-    networks = data.networks if isinstance(data, Correlators) else data.n
+    networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
     if as_if_n is not None:
         data = _stand_in(data, as_if_n, key)
         networks = as_if_n
@@ -222,10 +223,10 @@ def _from_fields(
     if given is None and (lattice or len(points) > _DENSE_POINTS):
         metric, where = np.diag(np.diag(two_point)), f"variances ({where})"
     terms = terms_of(action, metric, w)
-    if source.n < 2 * terms.size:
+    if (networks := worth(source).effective) < 2 * terms.size:
         raise ValueError(
-            f"expected at least {2 * terms.size} networks for the covariance of {terms.size} terms, got {source.n}; "
-            "try a smaller reach or action, or more networks"
+            f"expected at least {2 * terms.size} networks for the covariance of {terms.size} terms, got "
+            f"{networks:.0f}; try a smaller reach or action, or more networks"
         )
     scaled = two_point / np.outer(terms.scale, terms.scale)
     prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)

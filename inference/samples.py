@@ -2,11 +2,13 @@
 
 Nothing is assumed about who made it. It is read in slices, as it lies, and not copied whole where the format allows
 (.npy, .nc, .zarr); pickle is never opened. What cannot be right (a field that is not finite or does not vary, axes that
-do not fit the points) is refused here, before any long work.
+do not fit the points) is refused here, before any long work; copies and mirror images of a network are left out
+(`copies.py`), and the order of the file tells whether it is a Markov chain (`chains.py`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +17,15 @@ import xarray as xr
 
 from ..models.correlators import check_points
 from ..models.types import Points
+from .chains import LOOKED, Dependence, dependence_of, series_of
+from .copies import copies, discrete, in_runs, row_hashes
 
 __all__ = ["Samples", "load_array", "load_points"]
 
 AXES = ("network", "point")
 NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
 _CHECK = 2**22  # numbers looked at together when samples are checked: 32 MB
+_CHECKED = 4  # points looked at to tell copies from values that repeat
 # How files begin: a wrong one is refused before a reader guesses what else it could be (NumPy guesses a pickle).
 _BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n"}
 _KNOWN = {b"\x93NUMPY": "a .npy file", b"PK": "a zip archive", b"\x89HDF": "an HDF5 file", b"CDF": "a NetCDF 3 file"}
@@ -36,10 +41,14 @@ class Samples:
             file of the array holds them as `points`.
         dims: the order of the two axes, where they are swapped or as long as each other.
         variable: name of the array in a file that holds several; else the only 2-D one, or phi, samples, fields.
+        chains: so many Markov chains of equal length lie one after the other; errors then come from blocks.
+        independent: True takes the networks as independent whatever their order says, False as a Markov chain; None
+            looks: fields that remember the one before, beyond chance, are averaged in blocks.
 
     Attributes:
         points: (point, axis), float64.
-        n: number of networks.
+        n: number of networks, without copies.
+        copied: rows left out, because they equal an earlier one up to sign.
         dtype: float32 or float64.
         even: False; of foreign networks it is not known whether phi -> -phi is a symmetry.
 
@@ -58,7 +67,14 @@ class Samples:
     even = False
 
     def __init__(
-        self, array: Any, points: Any = None, *, dims: tuple[str, str] | None = None, variable: str | None = None
+        self,
+        array: Any,
+        points: Any = None,
+        *,
+        dims: tuple[str, str] | None = None,
+        variable: str | None = None,
+        chains: int | None = None,
+        independent: bool | None = None,
     ) -> None:
         self._name, inside = "array", None
         if isinstance(array, str | Path):
@@ -76,13 +92,17 @@ class Samples:
         self.points = load_points(inside if points is None else points)
         self._flip = _orientation(shape, len(self.points), dims, names)
         self._first, self.n = 0, shape[1 if self._flip else 0]
-        self._check_values()
+        self._kept: np.ndarray | None = None  # rows that are read, where some are left out
+        self.copied = 0
+        self._order = {"chains": _chain_count(chains, self.n), "independent": _told(independent, chains)}
+        self._leave_out(copies(self._check_values()))
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point)."""
         if not 0 <= start <= start + count <= self.n:
             raise _refusal(f"networks among 0..{self.n - 1}", f"{start}..{start + count - 1}", "a smaller count")
-        span = slice(self._first + start, self._first + start + count)
+        span: Any = slice(self._first + start, self._first + start + count)
+        span = span if self._kept is None else self._kept[span]
         part = np.asarray(self._store[:, span]).T if self._flip else np.asarray(self._store[span])
         return part.astype(self.dtype, copy=False)
 
@@ -91,19 +111,40 @@ class Samples:
         if not 0 < count < self.n:
             raise _refusal(f"a split of {self.n} networks after 1..{self.n - 1}", count, f"{self.n // 2}")
         head, rest = object.__new__(type(self)), object.__new__(type(self))
-        head.__dict__.update(self.__dict__, n=count)
-        rest.__dict__.update(self.__dict__, n=self.n - count, _first=self._first + count)
+        whole = self.dependence
+        head.__dict__.update(self.__dict__, n=count, dependence=whole._replace(n=count))
+        first = self._first + count
+        rest.__dict__.update(self.__dict__, n=self.n - count, _first=first, dependence=whole._replace(n=self.n - count))
         return head, rest
 
-    def __repr__(self) -> str:
-        return f"Samples({self._name}, n={self.n}, points={len(self.points)}, {self.dtype})"
+    @cached_property
+    def dependence(self) -> Dependence:
+        """What the order of the networks says about their independence, from the first million of them."""
+        return dependence_of(series_of(self.read(0, min(self.n, LOOKED))), self.n, **self._order)
 
-    def _check_values(self) -> None:
-        """One pass in slices: every number finite, and at every point some variance."""
+    def __repr__(self) -> str:
+        left = f", {self.copied} copies left out" if self.copied else ""
+        return f"Samples({self._name}, n={self.n}, points={len(self.points)}, {self.dtype}{left})"
+
+    def _leave_out(self, copied: np.ndarray) -> None:
+        """Leave out rows that repeat others, unless values repeat by themselves."""
+        rows = int(len(copied) - copied.sum())
+        if rows == len(copied) or (len(self.points) == 1 and not in_runs(copied)):
+            return
+        fields = np.abs(self.read(0, self.n)[:, :_CHECKED])
+        if discrete(max(len(np.unique(column)) for column in fields.T), rows):
+            return
+        if self._order["chains"] is not None:
+            raise _refusal("chains without copies", f"{len(copied) - rows} rows that repeat others", "each chain once")
+        self._kept, self.copied, self.n = np.flatnonzero(~copied), len(copied) - rows, rows
+
+    def _check_values(self) -> np.ndarray:
+        """One pass in slices: every number finite, and at every point some variance; a hash of every row."""
         count = len(self.points)
         low, high = np.full(count, np.inf), np.full(count, -np.inf)
         bad, worst = 0, ""
         step = max(1, _CHECK // count)
+        hashes = []
         for start in range(0, self.n, step):
             with _reading(self._name):
                 part = self.read(start, min(step, self.n - start))
@@ -113,6 +154,7 @@ class Samples:
                 worst = worst or f"{part[row, point]} in network {start + row} at point {point}"
                 bad += int(part.size - finite.sum())
             low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+            hashes.append(row_hashes(part))
         if bad:
             got = f"{worst} (the first of {bad} among {self.n * count} numbers)"
             raise _refusal("finite samples", got, "finding out why, or leaving those networks out")
@@ -120,6 +162,7 @@ class Samples:
             got = f"{low[dead[0]]:g} in all {self.n} networks at point {dead[0]}, variance zero"
             advice = "removing that point" if self.n > 1 else "more networks"
             raise _refusal("a field that varies at every point", got, advice)
+        return np.concatenate(hashes)
 
 
 def load_array(path: str | Path, *, variable: str | None = None) -> tuple[Any, Any]:
@@ -248,6 +291,22 @@ def _orientation(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str
         got = f"{shape[::-1] if flip else shape} (network, point) and {count} points"
         raise _refusal("as many columns as points", got, "the points these networks were evaluated at")
     return flip
+
+
+def _chain_count(chains: int | None, n: int) -> int | None:
+    if chains is None:
+        return None
+    if isinstance(chains, bool) or not isinstance(chains, int | np.integer) or not 1 <= chains <= n or n % chains:
+        raise _refusal(f"a number of chains of equal length among {n} fields", repr(chains), "chains=1")
+    return int(chains)
+
+
+def _told(independent: bool | None, chains: int | None) -> bool | None:
+    if independent is not None and not isinstance(independent, bool | np.bool_):
+        raise _refusal("independent= True, False or None", repr(independent), "leaving it out")
+    if independent and chains is not None:
+        raise _refusal("either chains= or independent=True", f"chains={chains} and both", "one of them")
+    return None if independent is None else bool(independent)
 
 
 def _refusal(expected: str, got: Any, advice: str) -> ValueError:

@@ -18,11 +18,12 @@ from ..models.combinatorics import rank, sorted_tuples
 from ..models.correlators import Correlators, check_scrambles
 from ..models.types import Matrix, Vector
 from .basis import Basis, embed
+from .chains import worth
 from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
-from .sums import Statistic, total
+from .sums import Statistic, error_rows, sums, total
 
-__all__ = ["Equations", "Frozen", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
+__all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
 _ROUND_OFF = 1e-10  # of a correlation matrix made of sums of products
 RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
@@ -32,8 +33,9 @@ class Equations(NamedTuple):
     """A theta = b, its noise and where it came from: everything a posterior needs.
 
     matrix: A, (term, term); vector: b, (term,); noise: B, covariance of psi of one network at the pilot, (term, term);
-    pilot: the theta B was taken at; networks: n; dof: degrees of freedom of B (inf when from every network); scores:
-    covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic (or the action).
+    pilot: the theta B was taken at; networks: n, of a chain n_eff; dof: degrees of freedom of B (inf when from every
+    network); scores: covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic
+    (or the action).
     """
 
     matrix: Matrix
@@ -113,7 +115,9 @@ def equations(
         [_gaussian(wide, wide_matrix, wide_vector), wide_pilot, np.linalg.lstsq(wide_matrix, wide_vector)[0]]
     )
     noise, scores = np.zeros_like(wide_matrix), np.zeros((3, 3))
-    if data.source is not None:
+    if data.source is not None and worth(data.source).block > 1:
+        noise, scores, dof = block_scatter(data.source, wide, wide_pilot, rungs, progress=progress)
+    elif data.source is not None:
         noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
@@ -228,6 +232,16 @@ def scatter(
     return covariance(*of_psi), covariance(*of_score)
 
 
+def block_scatter(
+    source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
+) -> tuple[Matrix, Matrix, float]:
+    """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
+    sizes, parts = sums(source, _block_sums(Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
+    psi, scores = (error_rows(source, sizes, part) for part in parts)
+    effective = worth(source).effective
+    return effective * psi.T @ psi, effective * scores.T @ scores, len(sizes) - 1.0
+
+
 class Frozen[T]:
     """A tree of arrays compared by content, so that a program compiled for it is reused for equal ones."""
 
@@ -254,6 +268,14 @@ def _scatter_sums(frozen: Frozen[Basis]) -> Statistic:
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )
+
+    return statistic
+
+
+@lru_cache(maxsize=32)
+def _block_sums(frozen: Frozen[Basis]) -> Statistic:
+    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
+        return weights @ residuals(fields, frozen.tree, theta), weights @ hyvarinen(fields, frozen.tree, rungs)
 
     return statistic
 

@@ -1,8 +1,9 @@
 """Sums over the networks of a source, in float64 and in an order that depends on neither chunk nor device.
 
 sum_i w_i f(phi_i) for a statistic f with values in any tree of arrays: kept apart for at most 1024 groups of networks
-in index order, whose spread is the covariance of every average (`sums`), or added up (`total`). w_i is one, or the
-weight of a network whose model deforms its density. Memory does not grow with the number of networks.
+in index order, whose spread is the covariance of every average (`sums`, `error_rows`), or added up (`total`). w_i is
+one, or the weight of a network whose model deforms its density. Groups of a Markov chain are long enough to forget each
+other. Memory does not grow with the number of networks.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from .chains import worth
 from .ensembles import Ensemble, Source, device_mesh
 
-__all__ = ["Statistic", "sums", "total"]
+__all__ = ["Statistic", "error_rows", "group_length", "sums", "total"]
 
 GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
 _PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
@@ -76,10 +78,29 @@ def _add(into: np.ndarray, pieces: np.ndarray) -> None:
         into += piece
 
 
+def error_rows(source: Source, sizes: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Rows whose rows^T rows is the covariance of the average of a statistic, from its `sums`, (group, ...).
+
+    Deviations of the groups' sums from their share, over the total weight, times sqrt(G/(G-1)) for G groups, and for
+    the blocks of a chain what `Dependence.inflation` puts back.
+    """
+    groups, n = len(sizes), sizes.sum()
+    mean = parts.sum(axis=0) / n
+    scale = np.sqrt(worth(source).inflation(group_length(source)) * groups / max(groups - 1, 1)) / n
+    return scale * (parts - sizes.reshape(-1, *[1] * (parts.ndim - 1)) * mean)
+
+
+def group_length(source: Source) -> int:
+    """Networks of a group, but for the last: at most 1024 groups, and none shorter than a chain's block."""
+    groups = max(2, min(GROUPS, source.n // worth(source).block))
+    return -(-source.n // groups)
+
+
 def _grouped(source: Source) -> tuple[int, int]:
     """Networks of a piece, and pieces of a group."""
-    pieces = -(-source.n // (GROUPS * _PIECE))
-    return -(-source.n // (GROUPS * pieces)), pieces
+    whole = group_length(source)
+    pieces = -(-whole // _PIECE)
+    return -(-whole // pieces), pieces
 
 
 def _passes(

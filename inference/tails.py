@@ -15,6 +15,7 @@ from arviz_stats.base.array import array_stats
 
 from ..models.exact import known_orders, site_moments
 from ..models.networks import Network
+from .chains import worth
 from .ensembles import Ensemble, Source
 
 __all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Tail", "effective_networks", "judge_tail", "pareto_khat", "tail_draws"]
@@ -83,14 +84,14 @@ def tail_draws(source: Source) -> Draws | None:
 
 
 def effective_networks(source: Source) -> float:
-    """How many networks of the deformed density n weighted draws are worth: n (mean w)^2/mean w^2; n without weights.
+    """How many independent networks draws are worth: n (mean w)^2/mean w^2 of weighted ones, n/(2 tau) of a chain.
 
     Raises:
         ValueError: fewer than 1000 of them (bounded weights keep k-hat small whatever they are worth, so both decide),
             or Pareto k-hat of the weights above 0.7.
     """
     if not isinstance(source, Ensemble) or not source.weighted:
-        return float(source.n)
+        return worth(source).effective
     _, logs = source.read_weighted(0, min(source.n, _DRAWS))
     weights = np.exp(logs - np.max(logs))
     share = np.mean(weights) ** 2 / np.mean(weights**2)

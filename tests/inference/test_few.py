@@ -214,7 +214,7 @@ def test_p_values_of_a_symmetry_are_uniform():
 def test_odd_samples_are_refused(fault):
     rng = np.random.default_rng(16)
     fields = rng.normal(size=(400, 2)) + 0.5 if fault == "mean" else rng.exponential(size=(400, 2)) - 1.0
-    with pytest.raises(ValueError, match=r"phi -> -phi leaves alone, got p = .* try subtracting the mean"):
+    with pytest.raises(ValueError, match=r"phi -> -phi leaves alone, got p = .* try a random sign"):
         inf.few_networks(inf.Samples(fields, LINE[:2]), key=jax.random.key(0))
 
 
