@@ -94,7 +94,9 @@ def measure_neurons(
         kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
-        singles.append(Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key))
+        singles.append(
+            Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype)
+        )
         amplitudes.append(amplitude)
     neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
     dimensions = count_dimensions(sampling, neurons, ensemble)
@@ -155,7 +157,7 @@ def _measure_any_neuron(
     assert structure.plate is not None
     points, (plate, width, _) = len(ensemble.points), structure.plate
     neuron = OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
-    single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
+    single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key, dtype=ensemble.dtype)
     one = Neuron(ensemble.model, ensemble.site, plate, width)
     dimensions = count_dimensions(sampling, [one], ensemble)
     chosen, refused, flags = _converging(single, orders or _ALL, lambda order: order)
@@ -188,7 +190,7 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     pairs = sorted_tuples(points, 2)
     numbered = np.arange(float(len(pairs)))[:, None]
     sigma = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), linear, ensemble.site)
-    hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key)
+    hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key, dtype=ensemble.dtype)
     chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2)
     refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
     for order, why in _hidden_tails(ensemble, chosen).items():  # the sum over neurons hides the tail of one
@@ -251,7 +253,13 @@ def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]
     model, out = ensemble.model, {}
     for kind in model.kinds if type(model) is Network and known_orders(model) else ():
         neurons = min(float(ensemble.n) * model.width, 4e9)
-        single = Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=int(neurons), key=ensemble.key)
+        single = Ensemble(
+            Network(kind, 1, "rademacher"),
+            points=ensemble.points,
+            n=int(neurons),
+            key=ensemble.key,
+            dtype=ensemble.dtype,
+        )
         for order in orders:
             tail = judge_tail(single, order)
             if tail.verdict == "refused":

@@ -1,14 +1,16 @@
 """An ensemble is a recipe, not a block of memory: a random field, its points, a number of networks and a key.
 
 Network i is drawn with `fold_in(key, i)` whatever block, call or device it falls on, so the same recipe is the same
-ensemble everywhere. Drawing is jitted in cache-sized blocks (float32 unless the session has x64) and sharded over all
-devices JAX has, always a whole call of blocks at a time: what has been drawn is kept for the next pass up to a stated
-memory (`drawn.py`), which does not grow with the number of networks. Where a model deforms its density with
-`numpyro.factor`, every network carries the weight exp(factor).
+ensemble everywhere. Drawing is jitted in cache-sized blocks, in the precision the recipe names whatever that of the
+session (another precision draws other random numbers), and sharded over all devices JAX has, always a whole call of
+blocks at a time: what has been drawn is kept for the next pass up to a stated memory (`drawn.py`), which does not grow
+with the number of networks. Where a model deforms its density with `numpyro.factor`, every network carries the weight
+exp(factor).
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
@@ -73,6 +75,7 @@ class Ensemble:
         site: name of that site, of shape (point,).
         n: number of networks.
         key: `jax.random.key(seed)`, of JAX's default generator.
+        dtype: precision of the networks and their random numbers, float32 or float64: another one, other networks.
 
     Raises:
         ValueError: points that are not finite and distinct, n < 1, something that is no key, no such site, a field of
@@ -91,8 +94,12 @@ class Ensemble:
     n: int = field(kw_only=True)
     key: jax.Array = field(kw_only=True, repr=False)
     site: str = field(default="phi", kw_only=True)
+    dtype: Any = field(default=np.float32, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        if self.dtype not in (np.float32, np.float64, "float32", "float64"):
+            raise ValueError(f"expected dtype float32 or float64, got {self.dtype!r}; try leaving it out, float32")
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
         object.__setattr__(self, "points", check_points(self.points))
         whole = isinstance(self.n, (int, np.integer, float)) and not isinstance(self.n, bool) and self.n % 1 == 0
         if not whole or not 1 <= self.n < 2**32 - 2**24:
@@ -105,7 +112,8 @@ class Ensemble:
             raise ValueError(
                 f"expected a NumPyro model (a callable of the points), got {self.model!r}; try Network(...)"
             )
-        sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
+        with _precision(self.dtype):
+            sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
         if self.site not in sites:
             raise ValueError(
                 f"expected the model to have a site {self.site!r}, got {sorted(sites)}; "
@@ -125,7 +133,8 @@ class Ensemble:
     @cached_property
     def weighted(self) -> bool:
         """Whether the model holds factors (or observed sites), so that its draws carry weights."""
-        return bool(jax.eval_shape(lambda key: _log_weight(self.model, key, self.points)[1], self.key))
+        with _precision(self.dtype):
+            return bool(jax.eval_shape(lambda key: _log_weight(self.model, key, self.points)[1], self.key))
 
     @cached_property
     def level(self) -> float:
@@ -136,7 +145,8 @@ class Ensemble:
     @cached_property
     def _floats(self) -> int:
         """Random and deterministic numbers one network holds: what decides the block."""
-        sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
+        with _precision(self.dtype):
+            sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
         return max(1, sum(int(np.prod(s.shape)) for s in sites.values()))
 
     @cached_property
@@ -153,10 +163,11 @@ class Ensemble:
             self.site,
             self.weighted,
             len(jax.devices()),
-            jax.config.jax_enable_x64,
+            self.dtype == np.float64,
         )
         # One compiled program serves every key and number of networks, if nothing outside the recipe can change it.
-        return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
+        with _precision(self.dtype):
+            return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.
@@ -176,15 +187,15 @@ class Ensemble:
         # network twice, and a network takes the same place in the same arithmetic whatever is read with it.
         size = self._call
         calls = range(start // size, -(-(start + count) // size))
-        found = {call: DRAWN.get(self, self._place(call)) for call in calls}
+        found = {call: DRAWN.get(self, (call, size)) for call in calls}
         drawn = {call: self._start(call) for call in calls if found[call] is None}  # all at once, then waited for
         numbers = len(self.points) + self.weighted
-        parts = [np.zeros((0, numbers), dtype=np.float32)] if not calls else []
+        parts = [np.zeros((0, numbers), dtype=self.dtype)] if not calls else []
         for call in calls:
             part = found[call]
             if part is None:
                 made = np.asarray(drawn.pop(call)).reshape(-1, numbers)
-                part = DRAWN.keep(self, self._place(call), made)
+                part = DRAWN.keep(self, (call, size), made)
             parts.append(part[max(0, start - call * size) : start + count - call * size])
         return np.concatenate(parts)
 
@@ -194,14 +205,11 @@ class Ensemble:
         short = max(1, _BLOCKS * _budget() // (self.block * self._floats)) * len(jax.devices()) * self.block
         return _LONG * short if self.n >= 12 * _LONG * short else short
 
-    def _place(self, call: int) -> tuple[int, int, bool]:
-        return call, self._call, bool(jax.config.jax_enable_x64)
-
     def _start(self, call: int) -> jax.Array:
         """The networks of one call, being drawn, (block, network, number)."""
         index = np.uint32(call * self._call) + np.arange(self._call, dtype=np.uint32).reshape(-1, self.block)
         shard = NamedSharding(device_mesh(), PartitionSpec("device"))
-        with _plain_threefry():
+        with _plain_threefry(), _precision(self.dtype):
             return self._draw(self.key, jax.device_put(index, shard))
 
 
@@ -250,6 +258,14 @@ def _drawing(
     return jax.jit(
         jax.shard_map(device, mesh=device_mesh(), in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False)
     )
+
+
+@contextmanager
+def _precision(dtype: Any) -> Iterator[None]:
+    """The precision of a recipe in place of the session's; numbers a model holds in double precision are rounded."""
+    with jax.enable_x64(dtype == np.float64), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
+        yield
 
 
 def _budget() -> int:

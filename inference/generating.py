@@ -221,11 +221,15 @@ def _integrated(
     if space == "neuron":
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
         single = Network(network.neuron, 1, "rademacher")
-        drawn = Ensemble(single, points=source.points, n=source.n, key=source.key)
+        drawn = Ensemble(single, points=source.points, n=source.n, key=source.key, dtype=source.dtype)
         return drawn, _LAWS[network.readout], (scaled,)
     numbered = np.arange(float(len(j)))[:, None]
     hidden = Ensemble(
-        _hidden(network, network.neuron, source.points, scaled), points=numbered, n=source.n, key=source.key
+        _hidden(network, network.neuron, source.points, scaled),
+        points=numbered,
+        n=source.n,
+        key=source.key,
+        dtype=source.dtype,
     )
     return hidden, _itself, ()
 

@@ -221,6 +221,7 @@ def about_source(source: Source) -> dict[str, Any]:
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
     if isinstance(source, Ensemble):
         about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
+        about |= {"dtype": str(source.dtype)}
     chain = worth(source)
     if chain.block > 1:
         about |= {"chain": str(chain)}

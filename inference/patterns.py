@@ -85,7 +85,11 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
     points = tuple(map(tuple, ensemble.points.tolist()))
     size = len(sorted_tuples(len(points), 4)) * len(PATTERNS) + 2 * len(sorted_tuples(len(points), 2))
     sums = Ensemble(
-        _SymmetricSums(network, points), points=np.arange(float(size))[:, None], n=ensemble.n, key=ensemble.key
+        _SymmetricSums(network, points),
+        points=np.arange(float(size))[:, None],
+        n=ensemble.n,
+        key=ensemble.key,
+        dtype=ensemble.dtype,
     )
     means, rows, _ = group_moments(sums, (1,), progress=progress)
     with jax.enable_x64(True):

@@ -1,6 +1,7 @@
 """What has been drawn is kept up to a stated memory: a second pass draws nothing, and nothing else changes."""
 
 import gc
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -111,19 +112,25 @@ def test_what_is_read_may_be_changed():
     assert np.all(ens.read(0, 100).any(axis=1))
 
 
-def test_double_precision_is_another_call():
+def test_the_session_s_precision_draws_no_other_networks():
+    """The dtype is part of the recipe: same bits in a session with x64, other networks only where it is asked for."""
     ens = ensemble(n=10)
     single = ens.read(0, 10)
     jax.config.update("jax_enable_x64", True)
     try:
-        double = ensemble(n=10).read(0, 10)
-        again = ens.read(0, 10)
+        again, fresh = ens.read(0, 10), ensemble(n=10).read(0, 10)
+        measured = inf.measure(ensemble(n=3000), orders=(2,), space="readout").connected(2)
     finally:
         jax.config.update("jax_enable_x64", False)
-    assert single.dtype == np.float32
+    assert fresh.dtype == np.float32
+    np.testing.assert_array_equal(again, single)
+    np.testing.assert_array_equal(fresh, single)
+    np.testing.assert_array_equal(measured, inf.measure(ensemble(n=3000), orders=(2,), space="readout").connected(2))
+    double = replace(ens, dtype="float64").read(0, 10)
     assert double.dtype == np.float64
-    np.testing.assert_array_equal(ens.read(0, 10), single)
-    assert again.shape == single.shape
+    assert not np.any(np.abs(double - single) < 1e-6)
+    with pytest.raises(ValueError, match="expected dtype float32 or float64, got 'half'"):
+        replace(ens, dtype="half")
 
 
 def test_long_calls_of_large_ensembles_draw_the_same_bits():
