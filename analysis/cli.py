@@ -14,6 +14,7 @@ fit is possible, with one line why; 130 interrupted. JAX is loaded when a comman
 import argparse
 import difflib
 import gc
+import io
 import os
 import re
 import sys
@@ -40,6 +41,9 @@ OPTIONS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = _joined(sys.argv[1:] if arguments is None else list(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8
     try:
         options = _parsed(words or ["--help"])
         return options.command(options)
@@ -287,7 +291,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         "reach, periodic, kappa, rank, count, discrepancy. An action with a shape needs no points: nnft fit "
         "configs.npy --action lattice_phi4 --set shape=[8,8] -o out/",
     )
-    fit.add_argument("samples", metavar="FILE", help="a .npy, .npz, .nc or .zarr file")
+    fit.add_argument("samples", metavar="FILE", help="a .npy, .npz, .nc, .zarr, .h5, .csv or .txt file")
     fit.add_argument("--points", metavar="FILE", help="their input points: a file, or -3,-1,1,3; not of a lattice")
     for sub in (run, fit):
         sub.add_argument(

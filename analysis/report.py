@@ -51,11 +51,11 @@ def report(fit: xr.DataTree, folder: str | Path, *, force: bool = False, checks:
         for name, text in texts.items():
             (workplace / name).write_text(text, encoding="utf-8")
         fit.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
-        if folder.exists():
+        if beside == folder:
             _replace(workplace, folder)
             shutil.rmtree(workplace)
         else:
-            workplace.rename(folder)
+            _publish(workplace, folder, force=force)
     except BaseException as error:
         shutil.rmtree(workplace, ignore_errors=True)
         for path in missing:
@@ -196,6 +196,18 @@ def _plain(value: Any) -> Any:
             return None
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     return value if isinstance(value, str | int | None) else str(value)
+
+
+def _publish(workplace: Path, folder: Path, *, force: bool) -> None:
+    """Give the folder its name; another run that took the name meanwhile keeps it, unless `force` replaces files."""
+    try:
+        workplace.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        check_folder(folder, force=force)  # says that it exists
+        _replace(workplace, folder)
+        shutil.rmtree(workplace)
 
 
 def _replace(workplace: Path, folder: Path) -> None:

@@ -19,7 +19,7 @@ import xarray as xr
 from ..inference.basis import make_basis
 from ..inference.ensembles import Ensemble
 from ..inference.measure import MAX_COMPONENTS, measure
-from ..inference.samples import Samples, load_array, load_points
+from ..inference.samples import Samples, load_array, load_points, printable
 from ..models.actions import Constant, Modes
 from ..models.correlators import Correlators, check_points
 from ..models.exact import exact
@@ -209,7 +209,7 @@ def fit_samples(
     """The same from samples of the field that somebody else computed: measured, fitted, checked, written.
 
     Args:
-        file: array (network, point) or the path of a .npy, .npz, .nc or .zarr file; for an action of a lattice also
+        file: array (network, point) or the path of a file as in `inference.Samples`; for an action of a lattice also
             its configurations as they are, (network, *shape).
         points: as in `Study`; None where the file holds them, or where they are the sites of the action's lattice.
         folder: as in `run`.
@@ -282,7 +282,7 @@ def _as_sites(
     array, inside, name = file, None, ""
     if isinstance(file, str | Path):
         array, inside = load_array(file, variable=variable)
-        name = Path(file).name
+        name = printable(Path(file).name)
     shape = tuple(getattr(array, "shape", ()))
     if len(shape) > 2 and shape[1:] == getattr(fitting.made_action(), "shape", None):
         array = np.asarray(array).reshape(shape[0], -1)

@@ -6,6 +6,8 @@ do not fit the points) is refused here, before any long work; copies and mirror 
 (`copies.py`), and the order of the file tells whether it is a Markov chain (`chains.py`).
 """
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,15 +22,20 @@ from ..models.types import Points
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .copies import copies, discrete, in_runs, row_hashes
 
-__all__ = ["Samples", "load_array", "load_points"]
+__all__ = ["Samples", "load_array", "load_points", "printable"]
 
 AXES = ("network", "point")
 NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
 _CHECK = 2**22  # numbers looked at together when samples are checked: 32 MB
+_UNCLEAR = re.compile(r"[-+]?\d+,\d+")
 _CHECKED = 4  # points looked at to tell copies from values that repeat
 # How files begin: a wrong one is refused before a reader guesses what else it could be (NumPy guesses a pickle).
-_BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n"}
+_BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n", ".h5": b"\x89HDF\r\n\x1a\n"}
 _KNOWN = {b"\x93NUMPY": "a .npy file", b"PK": "a zip archive", b"\x89HDF": "an HDF5 file", b"CDF": "a NetCDF 3 file"}
+
+
+class _Unclear(Exception):
+    """A comma that may stand for a decimal point or between two columns."""
 
 
 class Samples:
@@ -78,7 +85,7 @@ class Samples:
     ) -> None:
         self._name, inside = "array", None
         if isinstance(array, str | Path):
-            self._name = Path(array).name
+            self._name = printable(Path(array).name)
             array, inside = load_array(array, variable=variable)
         elif variable is not None:
             raise _refusal("variable= with a file only", f"{variable!r} and an array", "leaving it out")
@@ -165,13 +172,18 @@ class Samples:
         return np.concatenate(hashes)
 
 
+def printable(name: str) -> str:
+    """A file name that can be printed and stored: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def load_array(path: str | Path, *, variable: str | None = None) -> tuple[Any, Any]:
     """The array in a file, not yet read where the format allows that, and the `points` beside it or None.
 
     Raises ValueError: no such file, a file of another kind, no such variable in it.
     """
     path = Path(path)
-    table = _load(path, (".npy", ".npz", ".nc", ".zarr"))
+    table = _load(path, (".npy", ".npz", ".nc", ".zarr", ".h5", ".hdf5", ".csv", ".txt"))
     others = [name for name in table if name != "points"]
     flat = [name for name in others if len(table[name].shape) == 2]
     named = [name for name in NAMES if name in table]
@@ -230,9 +242,16 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
 
             node = zarr.open(str(path), mode="r")
             return {"array": node} if isinstance(node, zarr.Array) else dict(node.arrays())
+        if kind in (".h5", ".hdf5"):
+            import h5py  # comes with h5netcdf
+
+            with h5py.File(path) as file:
+                return {str(name): value for name in file if isinstance(value := file[name][()], np.ndarray)}
         text = path.read_text(encoding="utf-8-sig").splitlines()
         lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
         comma = any("," in line for line in lines)
+        if lines and all(_UNCLEAR.fullmatch(line.strip()) for line in lines):
+            raise _Unclear(lines[0].strip())
         return {"array": np.loadtxt(lines, delimiter="," if comma else None, ndmin=2) if lines else np.empty((0, 1))}
 
 
@@ -243,6 +262,9 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise _refusal(f"the zarr package, to read {name}", error, "pip install nnft[zarr]") from error
+    except _Unclear as error:
+        advice = "1.5 for decimals, or a blank after the comma for two columns"
+        raise _refusal("numbers with a decimal point", f"{error} in every line of {name}", advice) from None
     except Exception as error:  # every library has its own for a broken file: OSError, BadZipFile, zlib.error, ...
         why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise _refusal(f"{name} to hold plain numbers", why, "writing the file again, without pickle") from error

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -94,6 +95,28 @@ def test_an_existing_folder_is_kept(small_fit, tmp_path):
     ):
         report(small_fit, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_two_runs_into_one_new_folder(small_fit, tmp_path, quick, monkeypatch):
+    """Both begin before the folder is there; the first to end keeps it, the other is told, and `force` replaces."""
+    save, out = xr.DataTree.to_netcdf, tmp_path / "out"
+
+    def overtaken(self, path, **options):
+        monkeypatch.setattr(xr.DataTree, "to_netcdf", save)
+        report(small_fit, out, checks=[FAIL])
+        return save(self, path, **options)
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", overtaken)
+    with pytest.raises(ValueError, match="expected a folder that does not exist yet"):
+        report(small_fit, out, checks=[PASS])
+    assert json.loads((out / "summary.json").read_text())["checks"][0]["verdict"] == "fail"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    shutil.rmtree(out)
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", overtaken)
+    report(small_fit, out, force=True, checks=[PASS])
+    assert json.loads((out / "summary.json").read_text())["checks"][0]["verdict"] == "pass"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert sorted(p.name for p in out.iterdir()) == sorted(FILES)
 
 
 def test_force_replaces_three_files_and_nothing_else(small_fit, tmp_path, quick):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from nnft.inference.samples import Samples
+from nnft.inference.samples import Samples, load_points
 
 POINTS = np.array([[-1.0, 0.5], [0.0, 0.25], [2.0, -0.125]])
 FIELDS = np.random.default_rng(20080).normal(size=(50, 3))
@@ -138,7 +138,11 @@ BAD_FILES = [
     (a_text, ".zarr", HOLDS + ".*; try"),
     (missing, ".npy", "expected a file at '.*bad{0}', got no such file; try its full path"),
     (missing, ".zarr", "expected a file at '.*bad{0}', got no such file; try its full path"),
-    (a_pickle, ".pkl", r"expected a file .npy, .npz, .nc, .zarr, got 'bad{0}'; try np.save\('bad.npy', array\)"),
+    (
+        a_pickle,
+        ".pkl",
+        r"expected a file .npy, .npz, .*, got 'bad{0}'; try np.save\('bad.npy', array\)",
+    ),
 ]
 
 
@@ -158,3 +162,34 @@ def test_the_trap_springs(tmp_path):
     trapped_npy(tmp_path / "bad.npy")
     np.load(tmp_path / "bad.npy", allow_pickle=True)
     assert (tmp_path / "unpickled").exists()
+
+
+def test_tables_and_hdf5_are_read(tmp_path):
+    """What a spreadsheet and a simulation write: the same numbers as from memory."""
+    np.savetxt(tmp_path / "a.csv", FIELDS, delimiter=",")
+    np.savetxt(tmp_path / "a.txt", FIELDS)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["phi"], file["points"] = FIELDS, POINTS
+    for name, points in (("a.csv", POINTS), ("a.txt", POINTS), ("a.h5", None)):
+        found = Samples(tmp_path / name, points)
+        np.testing.assert_array_equal(found.read(0, 50), FIELDS)
+        np.testing.assert_array_equal(found.points, POINTS)
+
+
+def test_a_comma_that_may_be_a_decimal_point_is_asked_about(tmp_path):
+    """Lines such as -1,5 and nothing else; with a blank, a point or an exponent the comma stands between columns."""
+    path = tmp_path / "points.csv"
+    path.write_text("-1,5\n0,5\n2,0\n")
+    with pytest.raises(ValueError, match="numbers with a decimal point, got -1,5 in every line of points"):
+        load_points(path)
+    for text in ("-1, 5\n0, 5\n2, 0\n", "-1.0,5\n0,5\n2,0\n", "-1,5\n0,5e0\n2,0\n"):
+        path.write_text(text)
+        np.testing.assert_array_equal(load_points(path), [[-1, 5], [0, 5], [2, 0]])
+
+
+def test_names_that_are_no_text_can_be_stored(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path / "lauf_") + b"\xfc.npy")
+    np.save(path, FIELDS)
+    found = repr(Samples(path, POINTS))
+    assert found.startswith("Samples(lauf_�.npy")
+    found.encode("utf-8")
