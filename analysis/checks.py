@@ -21,6 +21,7 @@ LIMITS = {
     "loop": 0.1,  # one loop over tree, whitened norm: leading order is good below
     "share": 0.9,
     "excluded_p": 1e-3,
+    "translation_p": 1e-6,  # of waves in local products of a lattice, Bonferroni over all of them
     "band": 0.9,  # share of four-point components inside the truncation band
     "resolved": 3.0,  # sd
 }

@@ -78,9 +78,11 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("Z2 symmetry", "not measured", "none", "note", "No odd correlators were given to test it.")
     if "eps4" in attrs:
         eps4, error = attrs["eps4"], attrs["eps4_error"]
-        verdict = "pass" if eps4 < LIMITS["eps4"] else "fail"
+        verdict = "pass" if eps4 < LIMITS["eps4"] else "note" if "translation_p" in attrs else "fail"
         why = (
-            "Square root of the chi^2 distance to the Gaussian: small enough for an action around the free theory."
+            "The field is far from Gaussian; an action of a lattice is exact, and needs no expansion."
+            if verdict == "note"
+            else "Square root of the chi^2 distance to the Gaussian: small enough for an action around the free theory."
             if verdict == "pass"
             else "The field is too far from Gaussian at these points: stay with cumulants, or use fewer points."
         )
@@ -113,8 +115,26 @@ def _sign(fit: xr.DataTree) -> Check:
     return Check("sign of the kurtosis", f"{sign} ({worst:+.3g})", "none", "note", why)
 
 
+def _lattice(fit: xr.DataTree) -> Iterator[Check]:
+    """Do the sites lie as the action says, and what does it leave out?"""
+    attrs = group(fit, "constant_data").attrs
+    if "translation_p" in attrs:
+        p, limit = attrs["translation_p"], LIMITS["translation_p"]
+        why = (
+            f"Of all waves in local products of the field {attrs['translation_why']}: none is needed, or the sites are "
+            "in another order (C order is expected), the shape is another, or the lattice is not periodic."
+        )
+        yield Check("translation symmetry", f"p {_below(p)}", f"> {limit}", "pass" if p > limit else "fail", why)
+    if "left_out_p" in attrs:
+        p, limit = attrs["left_out_p"], LIMITS["excluded_p"]
+        why = f"Schwinger-Dyson equations of terms the action does not hold: {attrs['left_out']}."
+        value = f"chi2/dof = {attrs['left_out_chi2']:.0f}/{attrs['left_out_dof']}, p {_below(p)}"
+        yield Check("left-out terms", value, f"p > {limit}", "pass" if p > limit else "warn", why)
+
+
 def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
     """How much does the action explain, and how well is it determined?"""
+    yield from _lattice(fit)
     constants = group(fit, "constant_data")
     method = str(fit.attrs.get("method", "score"))
     if (

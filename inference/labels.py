@@ -25,6 +25,7 @@ from .likelihood import gauge_map
 from .measure import check_even
 from .problem import Problem, is_lattice
 from .score import Equations, gains
+from .sites import judge_sites
 
 __all__ = ["coupling_dims", "label_point", "label_tree"]
 
@@ -248,6 +249,12 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         attrs["odd_p"] = problem.observed.odd_p
     elif data is not None and any(order in data.moments for order in (1, 3)):
         attrs["odd_p"] = check_even(data)
+    if is_lattice(problem.action) and problem.source is not None:
+        seen = judge_sites(problem.source, problem.action)
+        attrs |= {"translation_p": seen.translation_p, "translation_why": seen.translation_why}
+        if np.isfinite(seen.p):
+            attrs |= {"left_out_chi2": seen.chi2, "left_out_dof": seen.dof, "left_out_p": seen.p}
+            attrs["left_out"] = ", ".join(seen.left_out)
     if data is not None and np.isfinite(data.networks) and 4 in known_orders(data.model) and 4 in data.cumulants:
         truth = exact(data.model, problem.points, orders=(2, 4))
         values["G2_exact"] = ("pair", truth.connected(2))

@@ -124,6 +124,10 @@ def prepare(
     if lattice:  # one field averages over its sites: the prior is worth one of them
         prior_scale = prior_scale * float(np.sqrt(len(data.points)))
     least = _LEAST_LATTICES if lattice else MIN_NETWORKS[6]
+    if networks < least and lattice:
+        raise ValueError(
+            f"expected at least {least} independent configurations of a lattice, got {networks:.0f}; try a longer run"
+        )
     if networks < least:
         raise ValueError(
             f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
@@ -149,7 +153,7 @@ def prepare(
     points = np.asarray(rest.points)
     w = _check_weights(weights, len(points))
     common = {"points": points, "action": action, "weights": w, "metric_from": metric_from, "modes": modes}
-    if not _through_correlators(action, len(points)):
+    if not _through_correlators(action, len(points)) or (lattice and networks < MIN_NETWORKS[6]):
         return _from_fields(rest, action, chosen, metric, prior_scale, common, progress)
     make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
     measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
@@ -224,9 +228,10 @@ def _from_fields(
         metric, where = np.diag(np.diag(two_point)), f"variances ({where})"
     terms = terms_of(action, metric, w)
     if (networks := worth(source).effective) < 2 * terms.size:
+        what = "configurations" if lattice else "networks"
         raise ValueError(
-            f"expected at least {2 * terms.size} networks for the covariance of {terms.size} terms, got "
-            f"{networks:.0f}; try a smaller reach or action, or more networks"
+            f"expected at least {2 * terms.size} {what} for the covariance of {terms.size} terms, got "
+            f"{networks:.0f}; try a smaller reach or action, or more {what}"
         )
     scaled = two_point / np.outer(terms.scale, terms.scale)
     prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)

@@ -246,7 +246,8 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             import h5py  # comes with h5netcdf
 
             with h5py.File(path) as file:
-                return {str(name): value for name in file if isinstance(value := file[name][()], np.ndarray)}
+                held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
+            return {name: value for name, value in held.items() if value.ndim}
         text = path.read_text(encoding="utf-8-sig").splitlines()
         lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
         comma = any("," in line for line in lines)
