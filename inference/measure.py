@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
+from ..models.combinatorics import connected_from_moments, rank, tuple_count
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
 from ..models.types import ByOrder
@@ -24,6 +24,7 @@ __all__ = ["MIN_NETWORKS", "about_source", "check_even", "measure"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
+MOST_COMPONENTS = 50_000  # of an order asked for by name: 400 MB of rows behind its covariance
 SPACES = ("field", "readout", "neuron")
 SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
 ODD_FALSE_ALARM = 1e-6
@@ -86,8 +87,8 @@ def measure(
         if space == "neuron":
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
-    chosen, refused = _choose(source, orders)
     symmetric = bool(getattr(source, "even", False)) if even is None else even
+    chosen, refused = _choose(source, orders, symmetric)
     needed = _needed(chosen, symmetric)
     flags: dict[int, str] = {}
     draws = tail_draws(source)
@@ -163,7 +164,8 @@ def check_even(data: Correlators) -> float:
     return chi2.p
 
 
-def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[int, str]]:
+def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
     points, refused = len(source.points), {}
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
@@ -175,18 +177,30 @@ def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, 
                 f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {source.n}; "
                 f"try orders={tuple(r for r in orders if r not in few) or (1,)}"
             )
+        size = {r: tuple_count(points, r) for r in _needed(orders, even)}
+        if max(size.values()) > MOST_COMPONENTS:
+            large = max(size, key=lambda r: size[r])
+            raise ValueError(
+                f"expected at most {MOST_COMPONENTS} components of an order, got {size[large]} of order {large} at "
+                f"{points} points; try a lower order or fewer points"
+            )
         return tuple(sorted(set(orders))), refused
     chosen: list[int] = []
     for order in ORDERS:
-        size = len(sorted_tuples(points, order))
+        size = tuple_count(points, order)
         if source.n < MIN_NETWORKS[order]:
             refused[order] = f"{source.n} networks, {MIN_NETWORKS[order]} needed"
         elif size > MAX_COMPONENTS:
             refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
         else:
             chosen.append(order)
-    if 2 not in chosen:
+    if 2 not in chosen and source.n < MIN_NETWORKS[2]:
         raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {source.n}; try drawing more")
+    if 2 not in chosen:
+        raise ValueError(
+            f"expected points few enough for their two-point function, got {refused[2]}; try fewer points, "
+            "or orders=(2,)"
+        )
     return tuple(chosen), refused
 
 

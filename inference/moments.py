@@ -38,15 +38,19 @@ def group_moments(
 def moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
     """Sums of the sorted monomials of the given orders, from Gram matrices of the monomials of degree <= 3."""
     where = {r: _halves(points, r) for r in orders}
-    pairs, triples = sorted_tuples(points, 2), sorted_tuples(points, 3)
-    first = rank(triples[:, :2], points)
+    top = max((right for _, right, _, _ in where.values()), default=0)  # of many points there are many triples
+    pairs, triples = (sorted_tuples(points, degree) if degree <= top else None for degree in (2, 3))
+    first = None if triples is None else rank(triples[:, :2], points)
 
     def statistic(fields: jax.Array, weights: jax.Array) -> dict[int, jax.Array]:
         phi = fields.T  # (point, network): rows are contiguous
-        two = phi[pairs[:, 0]] * phi[pairs[:, 1]]
-        three = two[first] * phi[triples[:, 2]]
+        made = {0: jnp.ones_like(phi[:1]), 1: phi}
+        if pairs is not None:
+            made[2] = phi[pairs[:, 0]] * phi[pairs[:, 1]]
+        if triples is not None:
+            made[3] = made[2][first] * phi[triples[:, 2]]
         # Without the barrier XLA recomputes the monomials inside the Gram matrix (measured: twice the time).
-        monomials = jax.lax.optimization_barrier({0: jnp.ones_like(phi[:1]), 1: phi, 2: two, 3: three})
+        monomials = jax.lax.optimization_barrier(made)
         return {
             order: ((monomials[left] * weights) @ monomials[right].T)[i, j]
             for order, (left, right, i, j) in where.items()

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy import special
 
 from .accuracy import Errors, cumulant_errors, judged, largest, moment_errors
-from .combinatorics import sorted_tuples
+from .combinatorics import sorted_tuples, tuple_count
 from .correlators import Correlators, check_points
 from .networks import Network
 from .neurons import Cos, Erf, Gauss, ReLU, Tanh
@@ -33,6 +33,7 @@ __all__ = ["activation_moments", "exact", "exact_if_known", "known_orders", "sit
 _KNOWN = (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode)
 _SITE_REACH = 9.0  # standard deviations of one pre-activation
 _LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `signs.py` take longer
+MOST_COMPONENTS = 1_000_000  # of one order
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
 
@@ -42,7 +43,8 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     Args:
         network: a `Network` whose neuron is one of the suite.
         points: (point, axis).
-        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these. Cos, Gauss
+        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these that the
+            number of points allows. Cos, Gauss
             and ScalarMode have any even order asked for by name.
 
     Returns:
@@ -52,7 +54,8 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
         than 1e-4 of itself is in `flags`, by more than 1e-2 in `refused`.
 
     Raises:
-        ValueError: a model, a neuron or an order without an exact result; the message says which are known.
+        ValueError: a model, a neuron or an order without an exact result; the message says which are known. More than
+            a million components of an order asked for by name.
 
     Example:
         >>> import numpy as np
@@ -71,6 +74,15 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
             f"expected orders with an exact result, for {name} {list(known) or 'none'}, got {unknown[0]}; "
             "try measuring it: inf.measure(Ensemble(...))"
         )
+    sizes = {r: tuple_count(len(x), r) for r in asked}
+    large = {r: f"{size} components at {len(x)} points, above {MOST_COMPONENTS}" for r, size in sizes.items()}
+    large = {r: why for r, why in large.items() if sizes[r] > MOST_COMPONENTS}
+    if large and (orders is not None or min(large) == min(asked)):
+        raise ValueError(
+            f"expected at most {MOST_COMPONENTS} components, got {sizes[min(large)]} of order {min(large)} at {len(x)} "
+            "points; try a lower order or fewer points"
+        )
+    asked = tuple(r for r in asked if r not in large)
     found, rule = _cumulants(network, x, max(asked, default=0))
     cumulants, moments = found.values, even_moments(found.values, len(x))
     size = largest(cumulants)
@@ -82,7 +94,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
         cumulants={r: cumulants[r] for r in asked if r not in refused},
         maker="exact",
         even=True,
-        refused=refused,
+        refused=large | refused,
         flags=flags,
         model=network,
         about={
