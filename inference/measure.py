@@ -1,8 +1,9 @@
 """Measured correlators: averages of phi...phi over an ensemble, with unbiased connected parts and their covariance.
 
 Connected functions are multivariate k-statistics (unbiased for products of moments too); their covariance comes from
-the spread of the group means of `moments.py`, carried through d kappa/d m. Errors are over networks. The same
-correlators from the neurons, without the noise of the sum over them, are in `duality.py`.
+the spread of the group means of `moments.py`, carried through d kappa/d m. Where the law is not known to be even a mean
+of many standard deviations is taken off before the products: no connected function but the first depends on it. Errors
+are over networks. The same correlators from the neurons, without the noise of the sum over them, are in `duality.py`.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from ..models.networks import nearest
 from ..models.types import ByOrder
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .ensembles import Ensemble, Source
-from .moments import MAX_COMPONENTS, group_moments
+from .moments import MAX_COMPONENTS, far_centre, group_moments, moved
 from .sobol import Sampling, Sobol
 from .tails import effective_networks, judge_tail, tail_draws
 
@@ -100,7 +101,8 @@ def measure(
             elif tail.verdict == "flagged":
                 flags[order] = tail.why
     networks = effective_networks(source)
-    moments, rows, groups = group_moments(source, needed, progress=progress)
+    centre = None if symmetric or draws is None else far_centre(draws.fields, draws.centre)
+    moments, rows, groups = group_moments(source, needed, centre=centre, progress=progress)
     points = len(source.points)
     _check_variance(moments, points, symmetric)
     given = tuple(r for r in chosen if r not in refused)
@@ -108,6 +110,10 @@ def measure(
     cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
     connected = cumulant_rows(rows, moments, points, given, even=symmetric)
     kept = [r for r in needed if r not in refused]
+    if centre is not None:
+        moments, rows = moved(moments, rows, centre, tuple(kept))
+        if 1 in cumulants:
+            cumulants[1] = moments[1]
     return Correlators(
         points=source.points,
         moments={r: moments[r] for r in kept},
