@@ -8,6 +8,7 @@ Per group of networks and in float64 the products of the sorted monomials of deg
 holds every moment up to degree six. The spread of the group means is the error, over networks.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import combinations
 
@@ -56,7 +57,7 @@ def far_centre(fields: Float[np.ndarray, "network point"], centre: Vector) -> Ve
 
 
 def moved(
-    moments: ByOrder, rows: ByOrder, centre: Vector, orders: tuple[int, ...]
+    moments: ByOrder, rows: Mapping[int, np.ndarray], centre: Vector, orders: tuple[int, ...]
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
     """Moments of phi and their rows from those of phi - centre at all orders up to the highest.
 
