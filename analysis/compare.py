@@ -26,7 +26,7 @@ from ..inference.terms import Terms, terms_of
 from ..models.actions import AbstractAction, Bilocal, Constant, FullQuartic, Local
 from ..models.correlators import Correlators
 from ..models.diagrams import four_point, whitened
-from ..models.exact import exact, known_orders
+from ..models.exact import exact_if_known
 from ..models.types import Matrix, Vector
 from .nested import (
     GAUSSIAN,
@@ -293,9 +293,9 @@ def _held_out(
 
 def _four_point(data: Any, whole: Samples, metric: Matrix) -> tuple[Vector, np.ndarray | None, str]:
     """G4c and its error rows: exact where the model knows it, else measured."""
-    model = getattr(data, "model", None)
-    if model is not None and 4 in known_orders(model):
-        return exact(model, np.asarray(data.points), orders=(4,)).connected(4), None, "exact"
+    truth = exact_if_known(getattr(data, "model", None), np.asarray(data.points), (4,))
+    if truth is not None:
+        return truth.connected(4), None, "exact"
     measured = measure(whole, orders=(2, 4))
     return measured.connected(4), measured.rows["connected"][4], "measured"
 

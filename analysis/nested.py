@@ -21,7 +21,7 @@ from scipy import stats
 from ..inference.samples import Samples
 from ..inference.terms import Terms, terms_of
 from ..models.actions import AbstractAction
-from ..models.combinatorics import multiplicities, rank, sorted_tuples
+from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..models.monomials import Monomials
 from ..models.types import Matrix, Tuples, Vector
 
@@ -92,7 +92,7 @@ def embedded(
     rich = all_terms[richest]
     columns: dict[int, np.ndarray] = {}
     for part in rich.parts:
-        table = np.zeros((part.count, len(sorted_tuples(points, part.degree))))
+        table = np.zeros((part.count, tuple_count(points, part.degree)))
         table[part.term, rank(part.tuples, points)] = part.coefficient
         columns[part.degree] = table
     starts = dict(zip((p.degree for p in rich.parts), np.cumsum([0, *(p.count for p in rich.parts)]), strict=False))
@@ -100,7 +100,7 @@ def embedded(
     for name, terms in all_terms.items():
         out, first = np.zeros((terms.size, rich.size)), 0
         for part in terms.parts:
-            table = np.zeros((part.count, len(sorted_tuples(points, part.degree))))
+            table = np.zeros((part.count, tuple_count(points, part.degree)))
             table[part.term, rank(part.tuples, points)] = part.coefficient
             here = columns.get(part.degree, np.zeros((0, table.shape[1])))
             solved = np.linalg.lstsq(here.T, table.T)[0].T if len(here) else np.zeros((part.count, 0))
@@ -185,7 +185,7 @@ def _sums(source: Samples, block: Any) -> list[np.ndarray]:
 def frobenius(values: np.ndarray) -> np.ndarray:
     """Components on sorted quads in the Frobenius norm of the dense tensor."""
     points = 1
-    while len(sorted_tuples(points, 4)) < values.shape[-1]:
+    while tuple_count(points, 4) < values.shape[-1]:
         points += 1
     return values * np.sqrt(multiplicities(sorted_tuples(points, 4)))
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..inference.polynomial import polynomial_equations
 from ..inference.score import RESOLUTION_LIMIT
 from ..models.actions import AbstractAction, Bilocal, Constant, FullQuartic, Local
-from ..models.combinatorics import rank, sorted_tuples
+from ..models.combinatorics import rank, sorted_tuples, tuple_count
 from ..models.correlators import Correlators
 from ..models.diagrams import non_gaussianity, vertex
 from ..models.exact import exact
@@ -160,7 +160,7 @@ def climb(truth: Correlators, *, name: str = "ensemble") -> tuple[Rung, ...]:
     points, kernel = len(truth.points), truth.tensor(2)
     sextic = all(r in truth.moments for r in _ORDERS)
     matrix, vector = polynomial_equations(truth, 6 if sextic else 4, metric=kernel)
-    pairs, quads = len(sorted_tuples(points, 2)), sorted_tuples(points, 4)
+    pairs, quads = tuple_count(points, 2), sorted_tuples(points, 4)
     quartic = slice(0, pairs + len(quads))
     grow = np.prod(np.sqrt(np.diag(kernel))[quads], axis=1)  # a monomial in units of the field at each point
     best, _ = _gain(matrix[quartic, quartic], vector[quartic], pairs, np.eye(len(quads)))
@@ -220,7 +220,7 @@ def mixture(points: Points, kernel: Vector, scale: GammaScale) -> Correlators:
         [0.15]
     """
     count = len(points)
-    zero = {r: np.zeros(len(sorted_tuples(count, r))) for r in _ORDERS}
+    zero = {r: np.zeros(tuple_count(count, r)) for r in _ORDERS}
     wick = even_moments(zero | {2: kernel}, count)
     moments = {r: scale.moment(r // 2) * value for r, value in wick.items()}
     return Correlators(points=points, moments=moments, cumulants=even_cumulants(moments, count), even=True)

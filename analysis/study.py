@@ -303,8 +303,8 @@ def _refuse_size(points: Points, advice: str) -> NoReturn:
 
 
 def _measured(samples: Samples, progress: bool) -> Correlators | None:
-    """What can still be said where no couplings can."""
+    """What can still be said where no couplings can; whatever happens to it, why there are none is said first."""
     try:
         return measure(samples, progress=progress)
-    except ValueError:
+    except Exception:  # MemoryError among them
         return None

@@ -26,6 +26,7 @@ from ..models.combinatorics import (
     pairings,
     rank,
     sorted_tuples,
+    tuple_count,
 )
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.exact import known_orders
@@ -273,11 +274,12 @@ def _converging(
     """Orders whose averages converge and whose components fit, with reasons for those refused and flagged."""
     refused, flags, draws = {}, {}, tail_draws(source)
     for order in sorted(set(orders)):
-        size = len(sorted_tuples(len(source.points), power(order)))
-        tail = judge_tail(source, power(order), draws=draws)
+        size = tuple_count(len(source.points), power(order))
         if size > MAX_COMPONENTS:
             refused[order] = f"{size} components, above {MAX_COMPONENTS}"
-        elif tail.verdict == "refused":
+            continue
+        tail = judge_tail(source, power(order), draws=draws)
+        if tail.verdict == "refused":
             refused[order] = tail.why
         elif tail.verdict == "flagged":
             flags[order] = tail.why
@@ -287,13 +289,13 @@ def _converging(
 def _pairing_map(points: int, order: int) -> csr_matrix:
     """Sum over the pairings of a sorted tuple of the r-point function of Sigma at the sorted pairs, one row a tuple."""
     tuples = sorted_tuples(points, order)
-    count = len(sorted_tuples(points, 2))
+    count = tuple_count(points, 2)
     columns = [
         rank(np.stack([rank(tuples[:, pair], points) for pair in pairing], axis=1), count)
         for pairing in pairings(order)
     ]
     rows = np.tile(np.arange(len(tuples)), len(columns))
-    shape = (len(tuples), len(sorted_tuples(count, order // 2)))
+    shape = (len(tuples), tuple_count(count, order // 2))
     return csr_matrix((np.ones(len(rows)), (rows, np.concatenate(columns))), shape=shape)
 
 

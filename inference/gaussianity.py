@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, stats
 
-from ..models.combinatorics import multiplicities, rank, sorted_tuples
+from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..models.types import Vector
 
 __all__ = ["Gaussianity", "connected", "deciding", "statistics", "symmetrised", "test_of_gaussianity"]
@@ -87,7 +87,7 @@ def statistics(fields: Sets, group: Group) -> Vector:
     n, points = fields.shape[1:]
     weight = multiplicities(sorted_tuples(points, 4))
     out = []
-    step = max(1, _CHUNK // (n * len(sorted_tuples(points, 2))))
+    step = max(1, _CHUNK // (n * tuple_count(points, 2)))
     for first in range(0, len(fields), step):
         part = fields[first : first + step]
         covariance = symmetrised(np.swapaxes(part, 1, 2) @ part / n, group)

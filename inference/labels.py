@@ -17,7 +17,7 @@ import xarray as xr
 
 from ..models.combinatorics import sorted_tuples
 from ..models.diagrams import non_gaussianity
-from ..models.exact import exact, known_orders
+from ..models.exact import exact_if_known
 from ..models.lattice_actions import TranslationInvariant
 from ..models.types import Tuples
 from .basis import embed
@@ -255,8 +255,9 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         if np.isfinite(seen.p):
             attrs |= {"left_out_chi2": seen.chi2, "left_out_dof": seen.dof, "left_out_p": seen.p}
             attrs["left_out"] = ", ".join(seen.left_out)
-    if data is not None and np.isfinite(data.networks) and 4 in known_orders(data.model) and 4 in data.cumulants:
-        truth = exact(data.model, problem.points, orders=(2, 4))
+    measured = data is not None and np.isfinite(data.networks) and 4 in data.cumulants
+    truth = exact_if_known(data.model, problem.points, (2, 4)) if measured else None
+    if truth is not None:
         values["G2_exact"] = ("pair", truth.connected(2))
         values["G4_exact"] = ("quad", truth.connected(4))
         distance = (data - truth).chi2(2, 4)

@@ -1,8 +1,9 @@
 """Measured correlators: averages of phi...phi over an ensemble, with unbiased connected parts and their covariance.
 
 Connected functions are multivariate k-statistics (unbiased for products of moments too); their covariance comes from
-the spread of the group means of `moments.py`, carried through d kappa/d m. Errors are over networks. The same
-correlators from the neurons, without the noise of the sum over them, are in `duality.py`.
+the spread of the group means of `moments.py`, carried through d kappa/d m. Where the law is not known to be even a mean
+of many standard deviations is taken off before the products: no connected function but the first depends on it. Errors
+are over networks. The same correlators from the neurons, without the noise of the sum over them, are in `duality.py`.
 """
 
 from typing import Any
@@ -10,14 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..models.combinatorics import connected_from_moments, rank, sorted_tuples
+from ..models.combinatorics import connected_from_moments, rank, tuple_count
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
 from ..models.types import ByOrder
 from .chains import ODD_ADVICE, check_worth, worth
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .ensembles import Ensemble, Source
-from .moments import MAX_COMPONENTS, group_moments
+from .moments import MAX_COMPONENTS, far_centre, group_moments, moved
 from .sobol import Sampling, Sobol
 from .tails import effective_networks, judge_tail, tail_draws
 
@@ -25,6 +26,7 @@ __all__ = ["MIN_NETWORKS", "about_source", "check_even", "measure"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
+MOST_COMPONENTS = 50_000  # of an order asked for by name: 400 MB of rows behind its covariance
 SPACES = ("field", "readout", "neuron")
 SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
 ODD_FALSE_ALARM = 1e-6
@@ -90,8 +92,8 @@ def measure(
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
     chain = check_worth(source)
-    chosen, refused = _choose(source, orders)
     symmetric = bool(getattr(source, "even", False)) if even is None else even
+    chosen, refused = _choose(source, orders, symmetric)
     needed = _needed(chosen, symmetric)
     flags: dict[int, str] = {}
     draws = tail_draws(source)
@@ -103,7 +105,8 @@ def measure(
             elif tail.verdict == "flagged":
                 flags[order] = tail.why
     networks = effective_networks(source)
-    moments, rows, groups = group_moments(source, needed, progress=progress)
+    centre = None if symmetric or draws is None else far_centre(draws.fields, draws.centre)
+    moments, rows, groups = group_moments(source, needed, centre=centre, progress=progress)
     points = len(source.points)
     _check_variance(moments, points, symmetric)
     given = tuple(r for r in chosen if r not in refused)
@@ -112,6 +115,10 @@ def measure(
     cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
     connected = cumulant_rows(rows, moments, points, given, even=symmetric)
     kept = [r for r in needed if r not in refused]
+    if centre is not None:
+        moments, rows = moved(moments, rows, centre, tuple(kept))
+        if 1 in cumulants:
+            cumulants[1] = moments[1]
     return Correlators(
         points=source.points,
         moments={r: moments[r] for r in kept},
@@ -168,7 +175,8 @@ def check_even(data: Correlators) -> float:
     return chi2.p
 
 
-def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, ...], dict[int, str]]:
+def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
     points, networks, refused = len(source.points), worth(source).effective, {}
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
@@ -180,18 +188,30 @@ def _choose(source: Source, orders: tuple[int, ...] | None) -> tuple[tuple[int, 
                 f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {networks:.0f}; "
                 f"try orders={tuple(r for r in orders if r not in few) or (1,)}"
             )
+        size = {r: tuple_count(points, r) for r in _needed(orders, even)}
+        if max(size.values()) > MOST_COMPONENTS:
+            large = max(size, key=lambda r: size[r])
+            raise ValueError(
+                f"expected at most {MOST_COMPONENTS} components of an order, got {size[large]} of order {large} at "
+                f"{points} points; try a lower order or fewer points"
+            )
         return tuple(sorted(set(orders))), refused
     chosen: list[int] = []
     for order in ORDERS:
-        size = len(sorted_tuples(points, order))
+        size = tuple_count(points, order)
         if networks < MIN_NETWORKS[order]:
             refused[order] = f"{networks:.0f} networks, {MIN_NETWORKS[order]} needed"
         elif size > MAX_COMPONENTS:
             refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
         else:
             chosen.append(order)
-    if 2 not in chosen:
+    if 2 not in chosen and networks < MIN_NETWORKS[2]:
         raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {networks:.0f}; try drawing more")
+    if 2 not in chosen:
+        raise ValueError(
+            f"expected points few enough for their two-point function, got {refused[2]}; try fewer points, "
+            "or orders=(2,)"
+        )
     return tuple(chosen), refused
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..models.actions import AbstractAction
-from ..models.exact import exact, known_orders
+from ..models.exact import exact_if_known
 from ..models.types import Matrix
 from .ensembles import Ensemble
 from .samples import Samples
@@ -31,8 +31,9 @@ def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix
             raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
         return given, "given", None
     network = getattr(data, "model", None)
-    if network is not None and 2 in known_orders(network):
-        return exact(network, np.asarray(data.points), orders=(2,)).tensor(2), "exact kernel", None
+    truth = exact_if_known(network, np.asarray(data.points), (2,))
+    if truth is not None:
+        return truth.tensor(2), "exact kernel", None
     if isinstance(source, Ensemble):
         fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
         return fields.T @ fields / len(fields), "4096 further networks", None

@@ -17,10 +17,10 @@ import numpy as np
 import numpyro
 from jaxtyping import Float
 
-from ..models.combinatorics import pairings, rank, set_partitions, sorted_tuples
+from ..models.combinatorics import pairings, rank, set_partitions, sorted_tuples, tuple_count
 from ..models.networks import Network
 from .ensembles import Ensemble
-from .moments import group_moments
+from .moments import MAX_COMPONENTS, group_moments
 from .structure import run
 from .tails import judge_tail
 
@@ -79,11 +79,17 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
             f"expected at least 4 neurons and {_LEAST} networks for the patterns of four legs, got {network.width} and "
             f"{ensemble.n}; try width=20, n=100_000"
         )
+    quads = tuple_count(len(ensemble.points), 4)
+    if quads > MAX_COMPONENTS:
+        raise ValueError(
+            f"expected points few enough for at most {MAX_COMPONENTS} components of order 4, got {quads} at "
+            f"{len(ensemble.points)}; try fewer points"
+        )
     tail = judge_tail(ensemble, 4)
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose four-point function has an average, got: {tail.why}")
     points = tuple(map(tuple, ensemble.points.tolist()))
-    size = len(sorted_tuples(len(points), 4)) * len(PATTERNS) + 2 * len(sorted_tuples(len(points), 2))
+    size = tuple_count(len(points), 4) * len(PATTERNS) + 2 * tuple_count(len(points), 2)
     sums = Ensemble(
         _SymmetricSums(network, points),
         points=np.arange(float(size))[:, None],

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..models.combinatorics import rank, sorted_tuples
+from ..models.combinatorics import rank, sorted_tuples, tuple_count
 from ..models.types import Matrix, Vector
 from .basis import Basis
 from .gaussianity import Group, Sets, symmetrised
@@ -53,8 +53,8 @@ class Intervals(NamedTuple):
 def derivatives(basis: Basis) -> Derivatives:
     """First and second derivatives of the quartic terms of a basis."""
     points, quads = len(basis.scale), basis.quads
-    first = np.zeros((len(quads), points, len(sorted_tuples(points, 3))))
-    second = np.zeros((len(quads), points, points, len(sorted_tuples(points, 2))))
+    first = np.zeros((len(quads), points, tuple_count(points, 3)))
+    second = np.zeros((len(quads), points, points, tuple_count(points, 2)))
     row = np.arange(len(quads))
     for j in range(4):
         rest = np.delete(quads, j, axis=1)

@@ -25,6 +25,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ..models.chain import draw_fields, kinetic, log_partition, statistics
+from ..models.chain_grid import grid_nodes
 from ..models.shared import AbstractScale, LogNormalScale
 from ..models.types import Matrix, Vector
 from .recovery import Recovery
@@ -77,7 +78,8 @@ def planted_chain(
         metric: W of score matching, (site, site); default the free propagator (P + m2)^-1 at the prior mean.
 
     Raises:
-        ValueError: a prior that reaches actions without a bound.
+        ValueError: a prior that reaches actions without a bound, or masses so light and wells so deep that no grid of
+            the chain resolves them.
 
     >>> sorted(planted_chain(sites=4).posteriors)
     ['exact', 'gold', 'naive', 'reweighted', 'scalar', 'score']
@@ -97,12 +99,14 @@ def planted_chain(
         laplacian = jnp.stack([jnp.full(len(fields), np.trace(w)), bend], axis=1)
         return score_equations(gradient, fields @ free, laplacian, w)
 
-    simulator = partial(draw_fields, n=n, sites=sites)
-    exact = partial(log_partition, sites=sites)
+    far = np.stack([centre - _REACH * spread, centre + _REACH * spread])
+    nodes = max(grid_nodes(float(m2), float(lam), sites) for m2 in far[:, 0] for lam in far[:, 1])
+    simulator = partial(draw_fields, n=n, sites=sites, nodes=nodes)
+    exact = partial(log_partition, sites=sites, nodes=nodes)
     with jax.enable_x64(True):
         surface = _surface(exact, centre, _REACH * spread, _SURFACE)
         prior = dist.Normal(jnp.asarray(centre), jnp.asarray(spread)).to_event(1)
-    draw_reference = partial(draw_fields, n=reference * n, sites=sites)
+    draw_reference = partial(draw_fields, n=reference * n, sites=sites, nodes=nodes)
     posteriors = _score_posteriors(equations, centre, spread)
     posteriors |= _likelihood_posteriors(
         equations, statistics, surface, draw_reference, centre, spread, 1.0 + 1.0 / reference

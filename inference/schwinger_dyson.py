@@ -8,7 +8,7 @@ the scaled fields of `basis.py`.
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ..models.combinatorics import rank, sorted_tuples
+from ..models.combinatorics import rank, tuple_count
 from ..models.types import ByOrder, Matrix, Vector
 from .basis import Basis
 
@@ -81,7 +81,7 @@ def laplacian_vector(basis: Basis, moments: ByOrder) -> Vector:
 def psi_map(basis: Basis, theta: Vector) -> csr_matrix:
     """psi(theta) as a linear map on the scaled moments of order 2, 4, 6 (constants dropped), (term, moment)."""
     points, q = len(basis.scale), len(basis.quadratic)
-    counts = {r: len(sorted_tuples(points, r)) for r in (2, 4, 6)}
+    counts = {r: tuple_count(points, r) for r in (2, 4, 6)}
     offset = {2: 0, 4: counts[2], 6: counts[2] + counts[4]}
     weight = np.concatenate([basis.quadratic.T @ theta[:q], basis.terms.T @ theta[q:]])
     entries, size = _products(basis)

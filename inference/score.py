@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..models.combinatorics import rank, sorted_tuples
+from ..models.combinatorics import rank, sorted_tuples, tuple_count
 from ..models.correlators import Correlators, check_scrambles
 from ..models.types import Matrix, Vector
 from .basis import Basis, embed
@@ -190,7 +190,7 @@ def _slope(basis: Basis, theta: jax.Array) -> jax.Array:
     points, q = len(basis.scale), len(basis.quadratic)
     pairs, couplings = basis.quadratic.T @ theta[:q], basis.terms.T @ theta[q:]
     linear = jnp.zeros((points, points))
-    cubic = jnp.zeros((points, len(sorted_tuples(points, 3))))
+    cubic = jnp.zeros((points, tuple_count(points, 3)))
     for j in range(2):
         linear = linear.at[basis.pairs[:, j], basis.pairs[:, 1 - j]].add(pairs)
     for j in range(4):
@@ -201,7 +201,7 @@ def _slope(basis: Basis, theta: jax.Array) -> jax.Array:
 def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
     """lap_W T_k = constant_k + sum over pairs of slope_k,ab phi_a phi_b, (term,) and (term, pair)."""
     pairs, quads, w = basis.pairs, basis.quads, basis.metric
-    quartic = np.zeros((len(quads), len(sorted_tuples(len(w), 2))))
+    quartic = np.zeros((len(quads), tuple_count(len(w), 2)))
     for j in range(4):
         for k in range(j):
             rest = rank(np.delete(quads, [k, j], axis=1), len(w))

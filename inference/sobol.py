@@ -25,7 +25,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 from tqdm import tqdm
 
-from ..models.combinatorics import sorted_tuples
+from ..models.combinatorics import tuple_count
 from ..models.correlators import SCRAMBLES_PER_COMPONENT
 from ..models.types import Points
 from .ensembles import ByContent, Ensemble, is_plain
@@ -109,7 +109,7 @@ def plan_sampling(
 ) -> Plan | None:
     """How many scrambles of how many points, or None for independent draws."""
     most = max(dimensions)
-    components = sum(len(sorted_tuples(len(ensemble.points), r)) for r in orders)
+    components = sum(tuple_count(len(ensemble.points), r) for r in orders)
     if sampling == "random" or most == 0:
         return None
     if sampling != "choose":

@@ -35,11 +35,12 @@ class Tail(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Centred fields (network, point), single neurons (neuron, point) where the model shows them, and weights."""
+    """Centred fields (network, point), single neurons (neuron, point) where the model shows them, weights, centre."""
 
     fields: np.ndarray
     neurons: np.ndarray | None
     weights: np.ndarray | None
+    centre: np.ndarray
 
 
 def pareto_khat(values: np.ndarray) -> float:
@@ -80,7 +81,8 @@ def tail_draws(source: Source) -> Draws | None:
     else:
         fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
     # A mean far from zero would hide the tail of the fluctuations, which are what connected functions average.
-    return Draws(fields - np.median(fields, axis=0), _neurons(source), weights)
+    centre = np.median(fields, axis=0)
+    return Draws(fields - centre, _neurons(source), weights, centre)
 
 
 def effective_networks(source: Source) -> float:

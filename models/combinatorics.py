@@ -29,6 +29,7 @@ __all__ = [
     "rank",
     "set_partitions",
     "sorted_tuples",
+    "tuple_count",
 ]
 
 Partition = tuple[tuple[int, ...], ...]
@@ -45,6 +46,15 @@ def sorted_tuples(points: int, order: int) -> Tuples:
     table = np.array(rows, dtype=np.int64).reshape(len(rows), order)
     table.setflags(write=False)
     return table
+
+
+def tuple_count(points: int, order: int) -> int:
+    """How many sorted tuples there are, C(M+r-1, r), without a list of them: 64 points have 119 877 472 of order 6.
+
+    >>> tuple_count(64, 6), tuple_count(2, 2) == len(sorted_tuples(2, 2))
+    (119877472, True)
+    """
+    return comb(points + order - 1, order)
 
 
 def rank(tuples: Int[np.ndarray, "*many order"], points: int) -> Int[np.ndarray, "*many"]:
@@ -193,7 +203,7 @@ def connected_from_moments(
     Raises:
         ValueError: fewer than r networks, of which no unbiased estimate exists.
     """
-    total = np.zeros(len(sorted_tuples(points, order)))
+    total = np.zeros(tuple_count(points, order))
     if n is not None and n < order:
         raise ValueError(
             f"expected at least {order} networks for an unbiased cumulant of order {order}, got {n}; "
@@ -223,7 +233,7 @@ def _slopes(
     values: ByOrder, points: int, order: int, even: bool, coefficient: Callable[[tuple[int, ...]], float]
 ) -> dict[int, csr_matrix]:
     """Derivatives of the sum over set partitions of coefficient(sizes) times a product of values."""
-    count = len(sorted_tuples(points, order))
+    count = tuple_count(points, order)
     rows = np.arange(count)
     entries: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     for sizes, blocks in _terms(points, order, even):
@@ -238,7 +248,7 @@ def _slopes(
                 np.concatenate([slope for _, slope in parts]),
                 (np.tile(rows, len(parts)), np.concatenate([where for where, _ in parts])),
             ),
-            shape=(count, len(sorted_tuples(points, size))),
+            shape=(count, tuple_count(points, size)),
         )
         for size, parts in entries.items()
     }

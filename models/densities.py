@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from .convergence import check_independent
 from .correlators import check_points
-from .generating import MOST_NODES, Rule, characteristic, hidden_axes, neuron_rule, readout_log_mean, refined
+from .generating import MOST_NODES, Rule, characteristic, coarsest, hidden_axes, neuron_rule, readout_log_mean, refined
 from .networks import Network
 from .neurons import Cos, Erf, Tanh
 from .types import Points
@@ -73,7 +73,8 @@ def exact_density(
     if len(x) > 2 or phi.ndim != 2 or phi.shape[1] != len(x):
         raise ValueError(f"expected one or two points and fields (field, point), got {len(x)} and {phi.shape}")
     axes = hidden_axes(network.neuron, x)
-    kernel, _ = refined(lambda n: _two_point(network, *neuron_rule(network.neuron, x, n)), axes, 1e-14)
+    start = coarsest(network.neuron, x)
+    kernel, _ = refined(lambda n: _two_point(network, *neuron_rule(network.neuron, x, n)), axes, 1e-14, start=start)
     condition = float(np.linalg.cond(kernel))
     if not condition < 1e8:
         raise ValueError(
@@ -149,7 +150,7 @@ def _rays(points: int, radii: np.ndarray) -> np.ndarray:
 
 def _edge(network: Network, x: Points, factor: np.ndarray, step: float, allowed: float) -> _Edge:
     """The |k| beyond which the characteristic function, continued by its own power law, leaves less than `allowed`."""
-    points, size, nodes, left, power = len(x), 6.0, 32, np.inf, 0.0
+    points, size, nodes, left, power = len(x), 6.0, coarsest(network.neuron, x), np.inf, 0.0
     hidden, sphere = hidden_axes(network.neuron, x), 2.0 if points == 1 else 2.0 * np.pi
     radii = np.linspace(_SHELL, 1.0, 9)
     while points * (size / step + 1.0) ** points * nodes**hidden < _MOST_WORK and size < _FARTHEST:

@@ -8,27 +8,32 @@ for Cos and Gauss at every order; a lattice rule for Erf and Tanh, the support-c
 Of several kinds of neurons the cumulants are averaged; over a latent all neurons share, the moments are (`shared.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from itertools import product
 from math import factorial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from .combinatorics import sorted_tuples
+from .accuracy import Errors, cumulant_errors, judged, largest, moment_errors
+from .combinatorics import sorted_tuples, tuple_count
 from .correlators import Correlators, check_points
 from .networks import Network
 from .neurons import Cos, Erf, Gauss, ReLU, Tanh
-from .quadrature import gaussian_moments, relu_moments
+from .quadrature import gaussian_moments, lattice_nodes, relu_moments
 from .recursion import even_cumulants, even_moments
 from .scalar import ScalarMode, scalar_moments, scalar_site_moment
+from .signs import sign_moments
 from .types import Points, Tuples, Vector
 
-__all__ = ["activation_moments", "exact", "known_orders", "site_moments"]
+__all__ = ["activation_moments", "exact", "exact_if_known", "known_orders", "site_moments"]
 
 _KNOWN = (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode)
+_SITE_REACH = 9.0  # standard deviations of one pre-activation
+_LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `signs.py` take longer
+MOST_COMPONENTS = 1_000_000  # of one order
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
 
@@ -38,23 +43,30 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     Args:
         network: a `Network` whose neuron is one of the suite.
         points: (point, axis).
-        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these. Cos, Gauss
+        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these that the
+            number of points allows. Cos, Gauss
             and ScalarMode have any even order asked for by name.
 
     Returns:
-        Correlators without errors; `about["accuracy"]` is the estimated absolute error of <s..s> (0 in closed form).
+        Correlators without errors. `about["accuracy"]` is the estimated absolute error {order: number} of the connected
+        functions, of the largest component, readout scales included; `about["relative_accuracy"]` the same over the
+        largest component; `about["rule"]` how the averages over a neuron are known. An order that is uncertain by more
+        than 1e-4 of itself is in `flags`, by more than 1e-2 in `refused`.
 
     Raises:
-        ValueError: a neuron or an order without an exact result; the message says which orders are known.
+        ValueError: a model, a neuron or an order without an exact result; the message says which are known. More than
+            a million components of an order asked for by name.
 
     Example:
         >>> import numpy as np
-        >>> exact(Network(Cos(), width=10), np.zeros((1, 1))).connected(4).round(12).tolist()   # (3/8) 3 - 3/4, over N
+        >>> data = exact(Network(Cos(), width=10), np.zeros((1, 1)))
+        >>> data.connected(4).round(12).tolist()   # (3/8) 3 - 3/4, over N
         [0.0375]
+        >>> data.about["rule"], data.about["relative_accuracy"][4] < 1e-13
+        ('closed form', True)
     """
+    known, asked = known_orders(network), _asked(network, orders)
     x = check_points(points)
-    known = known_orders(network)
-    asked = known if orders is None else tuple(sorted(set(orders)))
     unknown = [r for r in asked if r not in known and not (r > 6 and r % 2 == 0 and _closed(network, r))]
     if unknown:
         name = type(getattr(network, "neuron", network)).__name__
@@ -62,17 +74,73 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
             f"expected orders with an exact result, for {name} {list(known) or 'none'}, got {unknown[0]}; "
             "try measuring it: inf.measure(Ensemble(...))"
         )
-    cumulants, accuracy = _cumulants(network, x, max(asked, default=0))
-    moments = even_moments(cumulants, len(x))
+    sizes = {r: tuple_count(len(x), r) for r in asked}
+    large = {r: f"{size} components at {len(x)} points, above {MOST_COMPONENTS}" for r, size in sizes.items()}
+    large = {r: why for r, why in large.items() if sizes[r] > MOST_COMPONENTS}
+    if large and (orders is not None or min(large) == min(asked)):
+        raise ValueError(
+            f"expected at most {MOST_COMPONENTS} components, got {sizes[min(large)]} of order {min(large)} at {len(x)} "
+            "points; try a lower order or fewer points"
+        )
+    asked = tuple(r for r in asked if r not in large)
+    found, rule = _cumulants(network, x, max(asked, default=0))
+    cumulants, moments = found.values, even_moments(found.values, len(x))
+    size = largest(cumulants)
+    natural = {r: network.width ** (1.0 - r / 2.0) * size[2] ** (r / 2.0) for r in asked}
+    refused, flags = judged({r: cumulants[r] for r in asked}, found.errors, natural)
     return Correlators(
         points=x,
-        moments={r: moments[r] for r in asked},
-        cumulants={r: cumulants[r] for r in asked},
+        moments={r: moments[r] for r in asked if r not in refused},
+        cumulants={r: cumulants[r] for r in asked if r not in refused},
         maker="exact",
         even=True,
+        refused=large | refused,
+        flags=flags,
         model=network,
-        about={"accuracy": accuracy, "model": repr(network)},
+        about={
+            "accuracy": {r: found.errors[r] for r in asked},
+            "relative_accuracy": {r: found.errors[r] / size[r] if size[r] > 0.0 else 0.0 for r in asked},
+            "rule": rule,
+            "model": repr(network),
+        },
     )
+
+
+def exact_if_known(network: object, points: Points, orders: tuple[int, ...]) -> Correlators | None:
+    """`exact` where it has an answer at all these orders, else None: for those who can also measure."""
+    if not isinstance(network, Network) or not set(orders) <= set(known_orders(network)):
+        return None
+    try:
+        found = exact(network, points, orders=orders)
+    except ValueError:  # pre-activations that no lattice resolves
+        return None
+    return None if found.refused else found
+
+
+def _asked(network: object, orders: Iterable[int] | None) -> tuple[int, ...]:
+    """The orders to give; refused by what was handed over where there is nothing to give."""
+    if orders is not None and (isinstance(orders, str) or not isinstance(orders, Iterable)):
+        raise ValueError(f"expected orders as a tuple, got {orders!r}; try orders=(2, 4)")
+    known = known_orders(network)
+    if not known and (orders is None or isinstance(network, _KNOWN)):
+        raise ValueError(
+            f"expected a Network of neurons known exactly ({', '.join(kind.__name__ for kind in _KNOWN)}), got "
+            f"{_foreign(network)}"
+        )
+    return known if orders is None else tuple(sorted(set(orders)))
+
+
+def _foreign(network: object) -> str:
+    """What was handed over instead of a network known exactly, and what to try."""
+    if isinstance(network, _KNOWN):
+        return f"the neuron {network!r}; try m.Network(m.{network!r}, width=20)"
+    kinds = network.kinds if isinstance(network, Network) else (network,)
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, _KNOWN):
+            return f"the class {kind.__name__} for a neuron; try m.Network(m.{kind.__name__}(), width=20)"
+    unknown = next((kind for kind in kinds if type(kind) not in _KNOWN), network)
+    name = getattr(unknown, "__name__", None) or type(unknown).__name__
+    return f"{name} of type {type(unknown).__name__}; try measuring it: inf.measure(inf.Ensemble(...))"
 
 
 def known_orders(network: object) -> tuple[int, ...]:
@@ -92,50 +160,67 @@ def _closed(network: Network, order: int) -> bool:
     return 6 in known and beyond and {type(neuron) for neuron in network.kinds} <= {Cos, Gauss, ScalarMode}
 
 
-def _cumulants(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
-    """Connected functions of order 2, 4, .., top, and the estimated error of the averages behind them."""
+class _Found(NamedTuple):
+    """Connected functions or moments, and the absolute error of the largest component of each order."""
+
+    values: dict[int, np.ndarray]
+    errors: Errors
+
+
+def _cumulants(network: Network, points: Points, top: int) -> tuple[_Found, str]:
+    """Connected functions of order 2, 4, .., top, and the rule that gave the averages behind them."""
     scale, length, count = network.shared_scale, network.shared_length, len(points)
+    rules: set[str] = set()
     if scale is None and length is None:
-        out, accuracy = _given_shared(network, points, top)
+        found = _given_shared(network, points, top, rules)
     else:
-        moments, accuracy = _over_lengths(network, points, top, _LENGTH_NODES)
+        moments, errors = _over_lengths(network, points, top, _LENGTH_NODES, rules)
         if length is not None:
-            fewer, _ = _over_lengths(network, points, top, 2 * _LENGTH_NODES // 3)
-            accuracy += max(float(np.max(np.abs(moments[r] - fewer[r]))) for r in moments)
+            fewer, _ = _over_lengths(network, points, top, 2 * _LENGTH_NODES // 3, rules)
+            errors = {r: errors[r] + float(np.max(np.abs(moments[r] - fewer[r]))) for r in moments}
+            rules.add("quadrature")
         if scale is not None:  # given tau, phi without its bias is sqrt(tau) times the field of tau = 1
             moments = {r: scale.moment(r // 2) * value for r, value in moments.items()}
-        out = even_cumulants(moments, count)
-    if out:
-        out[2] = out[2] + network.output_bias**2
-    return out, accuracy
+            errors = {r: scale.moment(r // 2) * error for r, error in errors.items()}
+        cumulants = even_cumulants(moments, count)
+        found = _Found(cumulants, cumulant_errors(moments, cumulants, errors))
+    if found.values:
+        found.values[2] = found.values[2] + network.output_bias**2
+    return found, "quadrature" if "quadrature" in rules else "closed form"
 
 
-def _over_lengths(network: Network, points: Points, top: int, nodes: int) -> tuple[dict[int, np.ndarray], float]:
+def _over_lengths(network: Network, points: Points, top: int, nodes: int, rules: set[str]) -> _Found:
     """Moments without output bias at tau = 1, averaged over the shared length."""
     lengths, weights = ([1.0], [1.0]) if network.shared_length is None else network.shared_length.nodes(nodes)
     total: dict[int, np.ndarray] = {}
-    accuracy = 0.0
+    errors: Errors = {}
     for length, weight in zip(lengths, weights, strict=True):
-        given, error = _given_shared(network, points / length, top)
-        accuracy += weight * error
-        for r, value in even_moments(given, len(points)).items():
-            total[r] = total.get(r, 0.0) + weight * value
-    return total, accuracy
+        given, error = _given_shared(network, points / length, top, rules)
+        moments = even_moments(given, len(points))
+        for r, more in moment_errors(moments, given, error).items():
+            total[r] = total.get(r, 0.0) + weight * moments[r]
+            errors[r] = errors.get(r, 0.0) + float(weight) * more
+    return _Found(total, errors)
 
 
-def _given_shared(network: Network, points: Points, top: int) -> tuple[dict[int, np.ndarray], float]:
+def _given_shared(network: Network, points: Points, top: int, rules: set[str]) -> _Found:
     """Connected functions of independent neurons, tau = 1 and no output bias: N^(1-r/2) times the mean over kinds."""
     out: dict[int, np.ndarray] = {}
-    accuracy = 0.0
+    errors: Errors = {}
     for kind in network.kinds:
         neuron: dict[int, np.ndarray] = {}
+        given: Errors = {}
         for order in range(2, top + 1, 2):
             value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
-            neuron[order] = _readout_moment(network.readout, order) * network.output_scale**order * value
-            accuracy = max(accuracy, error)
-        for order, connected in even_cumulants(neuron, len(points)).items():
-            out[order] = out.get(order, 0.0) + network.width ** (1.0 - order / 2.0) * connected / len(network.kinds)
-    return out, accuracy
+            factor = _readout_moment(network.readout, order) * network.output_scale**order
+            neuron[order], given[order] = factor * value, factor * error
+            rules.add("quadrature" if error > 0.0 else "closed form")
+        cumulants = even_cumulants(neuron, len(points))
+        for order, error in cumulant_errors(neuron, cumulants, given).items():
+            share = network.width ** (1.0 - order / 2.0) / len(network.kinds)
+            out[order] = out.get(order, 0.0) + share * cumulants[order]
+            errors[order] = errors.get(order, 0.0) + share * error
+    return _Found(out, errors)
 
 
 def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vector, float]:
@@ -168,8 +253,12 @@ def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vec
         covariance = neuron.bias_scale**2 + neuron.weight_scale**2 * (points @ points.T) / d
         if type(neuron) is ReLU:
             return relu_moments(covariance, tuples)
-        activation: Callable[[np.ndarray], np.ndarray] = special.erf if type(neuron) is Erf else np.tanh
-        return gaussian_moments(activation, covariance, tuples)
+        if type(neuron) is Tanh:
+            return gaussian_moments(np.tanh, covariance, tuples)
+        if order >= 6 and lattice_nodes(covariance, order) < _LATTICE_IS_FASTER:
+            return gaussian_moments(special.erf, covariance, tuples)
+        value, each = sign_moments(covariance, tuples)
+        return value, float(np.max(each, initial=0.0))
     raise ValueError(f"expected a neuron of the suite, got {type(neuron).__name__}; try measuring it instead")
 
 
@@ -226,7 +315,9 @@ def _readout_moment(readout: str, order: int) -> float:
         return 3.0 ** (order / 2) / (order + 1)
     if readout == "laplace":
         return factorial(order) / 2.0 ** (order / 2)
-    return 1.0
+    if readout == "rademacher":
+        return 1.0
+    raise ValueError(f"expected a readout law with known moments, got {readout!r}; try 'gaussian'")
 
 
 def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:
@@ -241,6 +332,14 @@ def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:
             return np.exp((order**2 / 2.0 - order) * c)
     if type(neuron) is ReLU:
         return 0.5 * special.factorial2(order - 1, exact=True) * c ** (order / 2)
-    nodes, weights = special.roots_hermitenorm(200)
-    activation = special.erf if type(neuron) is Erf else np.tanh
-    return activation(np.sqrt(c)[:, None] * nodes) ** order @ (weights / weights.sum())
+    # A kink of width 1/sqrt(c) inside the Gaussian: panels that double from there on.
+    activation, narrow = (special.erf if type(neuron) is Erf else np.tanh), (1.0 + 2.0 * c) ** -0.5
+    y, weight = special.roots_legendre(32)
+    out = np.zeros(len(c))
+    edge = np.zeros(len(c))
+    while np.any(edge < _SITE_REACH):
+        half = 0.5 * (np.minimum(np.maximum(2.0 * edge, narrow), _SITE_REACH) - edge)
+        xi = edge[:, None] + half[:, None] * (1.0 + y)
+        out += half * ((activation(np.sqrt(c)[:, None] * xi) ** order * np.exp(-0.5 * xi**2)) @ weight)
+        edge = edge + 2.0 * half
+    return out * (2.0 / np.pi) ** 0.5

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from .combinatorics import multiplicities, rank, sorted_tuples
+from .combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from .convergence import check_sources
 from .correlators import Correlators
 from .types import Matrix, Vector
@@ -275,7 +275,7 @@ def _times(left: Polynomial, right: Polynomial, points: int) -> Polynomial:
         for q, b in right.items():
             first, second = sorted_tuples(points, r), sorted_tuples(points, q)
             joined = np.concatenate([np.repeat(first, len(b), axis=0), np.tile(second, (len(a), 1))], axis=1)
-            into = out.setdefault(r + q, np.zeros(len(sorted_tuples(points, r + q))))
+            into = out.setdefault(r + q, np.zeros(tuple_count(points, r + q)))
             np.add.at(into, rank(joined, points), np.outer(a, b).ravel())
     return out
 

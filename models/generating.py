@@ -15,6 +15,7 @@ log l. At N = infinity a Gamma scale of variance v gives Z = (1 - v J.K.J/2)^(-1
 """
 
 from collections.abc import Callable
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,22 @@ from .neurons import Cos, Erf, ReLU, Tanh
 from .shared import GammaScale
 from .types import Points
 
-__all__ = ["characteristic", "exact_generating", "hidden_axes", "neuron_rule", "readout_log_mean", "refined"]
+__all__ = [
+    "characteristic",
+    "coarsest",
+    "exact_generating",
+    "hidden_axes",
+    "neuron_rule",
+    "readout_log_mean",
+    "refined",
+]
 
 MOST_NODES = {1: 1 << 14, 2: 1 << 9}  # per axis of a lattice, by its dimension
 _REACH = 8.6  # standard deviations of the hidden parameters that are covered: the rest weighs 1e-17
 _CHUNK = 1 << 21  # numbers in memory at a time
 _SCALE_NODES = 1 << 11  # at most, over the shared scale
 _COARSE = 32  # hidden nodes per axis at which the first rule of a refinement stands
+_RESOLVED = 1.25  # spacing of nodes in widths of s: two rules that miss its kink agree, and both are wrong
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 _LOST = 45.0  # in the log: what is left out of the shared scale weighs 1e-19
 
@@ -146,9 +156,9 @@ def _given_length(network: Network, x: Points, j: np.ndarray, axes: int) -> tupl
     """W[J] without the output bias, and its error: N log <...> of one neuron, averaged over a shared scale."""
     scaled = j * (network.output_scale / np.sqrt(network.width))
     average = _relu_average if type(network.neuron) is ReLU else _bounded_average
-    scale = network.shared_scale
+    scale, start = network.shared_scale, coarsest(network.neuron, x)
     if not isinstance(scale, GammaScale):  # any other scale is here only where J.s vanishes identically
-        value, error = refined(lambda nodes: average(network, x, scaled, nodes), axes, 1e-12)
+        value, error = refined(lambda nodes: average(network, x, scaled, nodes), axes, 1e-12, start=start)
         return network.width * value, network.width * error
     rate, root = _rate_in_scale(network, x, j)
 
@@ -158,12 +168,12 @@ def _given_length(network: Network, x: Points, j: np.ndarray, axes: int) -> tupl
         given = network.width * average(network, x, rows, hidden).reshape(nodes, -1)
         return log_sum(given + log_weight[:, None], np.ones((nodes, 1)), axis=0)
 
-    nodes, before, change = 32, mixed(32, _COARSE), np.inf
+    nodes, before, change = 32, mixed(32, start), np.inf
     while change > 1e-12 * network.width and 2 * nodes <= _SCALE_NODES:  # a coarse hidden rule decides its nodes
         nodes *= 2
-        current = mixed(nodes, _COARSE)
+        current = mixed(nodes, start)
         change, before = float(np.max(np.abs(current - before))), current
-    value, error = refined(lambda hidden: mixed(nodes, hidden), axes, 1e-12 * network.width)
+    value, error = refined(lambda hidden: mixed(nodes, hidden), axes, 1e-12 * network.width, start=start)
     return value, error + change
 
 
@@ -227,9 +237,28 @@ def hidden_axes(neuron: Any, x: Points) -> int:
     return max(axes, 1)
 
 
-def refined(value: Callable[[int], np.ndarray], axes: int, tolerance: float) -> tuple[np.ndarray, float]:
+def coarsest(neuron: Any, x: Points) -> int:
+    """The fewest nodes per axis that see the activation: s(L xi) varies over 1/sqrt(1 + 4 L^2), refused if too many.
+
+    ReLU is integrated between its kinks, where any number will do.
+    """
+    if type(neuron) is ReLU:
+        return _COARSE
+    factor = preactivation(neuron, x)
+    needed = 2.0 * _REACH / _RESOLVED * (1.0 + 4.0 * float(np.max(factor**2, initial=0.0))) ** 0.5
+    nodes = _COARSE * 2 ** max(0, ceil(log2(needed / _COARSE)))
+    most = MOST_NODES[max(factor.shape[1], 1)]
+    if 2 * nodes > most:
+        raise ValueError(
+            f"expected pre-activations that {most} nodes an axis resolve, got {needed:.3g} needed and as many again to "
+            "compare with; try a smaller weight_scale or points nearer the origin"
+        )
+    return nodes
+
+
+def refined(value: Callable[[int], np.ndarray], axes: int, tolerance: float, *, start: int) -> tuple[np.ndarray, float]:
     """Double the nodes per axis until the value changes by less than the tolerance; value and last change."""
-    nodes, current = _COARSE, value(_COARSE)
+    nodes, current = start, value(start)
     while True:
         nodes, before = 2 * nodes, current
         current = value(nodes)

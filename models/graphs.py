@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .combinatorics import rank, sorted_tuples
+from .combinatorics import rank, sorted_tuples, tuple_count
 from .types import Vector
 
 __all__ = ["Diagram", "attach", "connected_sum", "dense", "diagrams", "evaluate", "unique", "vertex_sets"]
@@ -162,7 +162,7 @@ def connected_sum(
         [-24.0, 864.0]
     """
     points = len(next(iter(vertices.values())))
-    total = np.zeros(len(sorted_tuples(points, legs)))
+    total = np.zeros(tuple_count(points, legs))
     for valences in vertex_sets(excess, tuple(vertices)):
         for diagram in diagrams(legs, valences, self_energies=self_energies):
             total += line ** len(diagram.lines) * evaluate(diagram, vertices)

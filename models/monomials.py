@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from .combinatorics import rank, sorted_tuples
+from .combinatorics import rank, sorted_tuples, tuple_count
 from .types import Matrix, Tuples, Vector
 
 __all__ = ["Monomials", "contraction", "dense", "from_dense", "monomials"]
@@ -59,7 +59,7 @@ def monomials(term: np.ndarray, tuples: np.ndarray, coefficient: np.ndarray, cou
 
 def dense(terms: Monomials, points: int) -> Matrix:
     """The coefficients as a table, (term, sorted tuple)."""
-    out = np.zeros((terms.count, len(sorted_tuples(points, terms.degree))))
+    out = np.zeros((terms.count, tuple_count(points, terms.degree)))
     out[terms.term, rank(terms.tuples, points)] = terms.coefficient
     return out
 

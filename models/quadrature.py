@@ -7,6 +7,7 @@ homogeneous with kinks, uses the cone on which all its arguments are positive.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from math import comb, gamma, pi
 
 import numpy as np
@@ -22,8 +23,10 @@ Group = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_distinct`
 RANK_CUTOFF = 1e-13  # eigenvalues below this share of the largest are rounding; dropping one moves a moment by O(it)
 ONE_RULE_RANK = 4  # up to this rank one lattice serves all tuples, above it each set of distinct points has its own
 MOST_NODES = 50_000_000  # of one lattice; about five seconds for four points
+EPS = float(np.finfo(float).eps)
 CHUNK = 1 << 16  # nodes in memory at a time
 REFINEMENT = 1.25  # ratio of the steps of two successive lattices
+COARSEST = 1.25  # step, in widths of the integrand, of the finest lattice: <1> is then right to 3e-6 on a smooth axis
 CELL_COST = (1.0, 4.0, 1.0, 0.1)  # all cells of M points in rank 1 to 4, over M^(rank-1) sets of distinct points
 LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 
@@ -37,30 +40,41 @@ def gaussian_moments(
     z = L xi, the integral over xi is the plain trapezoidal sum on a lattice inside a ball. For an integrand analytic
     within a distance y of the real axis its error is exp(-2 pi y / h), where Gauss-Hermite with n nodes reaches only
     exp(-2 y sqrt(n)): tanh(4 xi)^2 to 1e-8 takes 140 nodes instead of 700. The step of each axis follows the largest
-    |L_ak|, and is refined until two lattices agree.
+    |L_ak|, and is refined until two lattices agree to a share of prod_k <s(z_k)^2>^(1/2), the size a product can have.
+    Two lattices that both miss the integrand agree as well: none is taken that is coarser than the integrand.
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M, r = 2, 4 or 6; values (K,).
     The activation takes and returns an array of any shape and grows at most like |z| (no exp: closed forms exist).
     `nodes` fixes the number of nodes along the finest axis. The error is the largest change of any value from the
-    lattice before the last, plus the share of the weight outside the ball: once below a few per cent an
-    overestimate for analytic activations, no bound for kinked ones (use `relu_moments`).
+    lattice before the last, plus what the lattice and the ball miss of <1> = 1, plus the rounding of C: once below a
+    few per cent an overestimate for analytic activations, no bound for kinked ones (use `relu_moments`).
 
-    Raises ValueError for a covariance that is not symmetric positive semi-definite, or for odd or bad tuples.
+    Raises ValueError for a covariance that is not symmetric positive semi-definite, for odd or bad tuples, and for
+    pre-activations so large that a lattice as fine as the integrand has more than MOST_NODES nodes.
     """
     covariance, tuples = _checked(covariance, tuples)
     if tuples.shape[1] not in (2, 4, 6):
         raise ValueError(f"expected tuples of 2, 4 or 6 points, got {tuples.shape[1]}; try order 4")
     if nodes is not None and nodes < 4:
         raise ValueError(f"expected at least 4 nodes per axis, got {nodes}; try None, which refines until converged")
+    rms = _root_mean_square(activation, _spread(covariance))
     if _factor(covariance).shape[1] <= ONE_RULE_RANK:
-        return _lattice_moments(activation, _factor(covariance), tuples, nodes)
+        return _lattice_moments(activation, covariance, tuples, rms, nodes)
     values, error = np.empty(len(tuples)), 0.0
     for points, rows in _by_distinct_points(tuples).items():
-        local = np.searchsorted(points, tuples[rows])
-        factor = _factor(covariance[np.ix_(points, points)])
-        values[rows], change = _lattice_moments(activation, factor, local, nodes)
+        here, local = np.array(points), np.searchsorted(points, tuples[rows])
+        values[rows], change = _lattice_moments(activation, covariance[np.ix_(here, here)], local, rms[here], nodes)
         error = max(error, change)
     return values, error
+
+
+def lattice_nodes(covariance: np.ndarray, order: int) -> float:
+    """About how many nodes `gaussian_moments` sums over, all its lattices together; inf where it takes one for each set
+    of points.
+    """
+    factor = _factor(covariance)
+    ball, _ = _ball(factor, order)
+    return 1.5 * ball / 0.6 ** factor.shape[1] if factor.shape[1] <= ONE_RULE_RANK else np.inf
 
 
 def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:
@@ -131,32 +145,81 @@ def _factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
     return axes[:, kept] * np.sqrt(np.maximum(spectrum[kept], 0.0))
 
 
-def _lattice_moments(
-    activation: Activation, factor: np.ndarray, tuples: np.ndarray, nodes: int | None
-) -> tuple[np.ndarray, float]:
-    order, rank = tuples.shape[1], factor.shape[1]
-    tolerance = {1: 1e-12, 2: 1e-12, 3: 1e-10}.get(rank, 1e-8)
-    shape = (rank + order) / 2  # |z|^order in `rank` dimensions: a chi-square of rank + order degrees of freedom
-    radius = np.sqrt(2 * gammainccinv(shape, tolerance / 10))
+def _root_mean_square(activation: Activation, spread: np.ndarray) -> np.ndarray:
+    """<s(z)^2>^(1/2) for z ~ N(0, spread^2), to a few digits, (M,): the size of a factor."""
+    spread = np.maximum(spread, 1e-100)[:, None]
+    u = (np.arange(256) + 0.5) / 256.0 * np.arcsinh(9.0 * spread)  # z = sinh u resolves s and the Gaussian alike
+    z = np.sinh(u)
+    weight = np.exp(-0.5 * (z / spread) ** 2) * np.cosh(u)
+    return np.sqrt(np.sum(0.5 * (activation(z) ** 2 + activation(-z) ** 2) * weight, axis=1) / np.sum(weight, axis=1))
+
+
+def _tolerance(rank: int) -> float:
+    return {1: 1e-12, 2: 1e-12, 3: 1e-10}.get(rank, 1e-8)
+
+
+def _ball(factor: np.ndarray, order: int) -> tuple[float, np.ndarray]:
+    """Volume of the ball in units of the integrand's widths, and these, (R,)."""
+    rank = factor.shape[1]
     # tanh(l xi) has poles at distance pi/2l, a Gaussian alone asks for a step below one: these widths serve both
     widths = 1 / np.sqrt(1 + 4 * np.max(factor**2, axis=0))
-    ball = pi ** (rank / 2) / gamma(rank / 2 + 1) * radius**rank / np.prod(widths)
-    step = 1.25 if nodes is None else REFINEMENT * 2 * radius / (nodes * np.min(widths))
-    step = max(step, REFINEMENT * (ball / MOST_NODES) ** (1 / rank))
-    values = _lattice_sum(activation, factor, tuples, step * widths, radius)
+    return pi ** (rank / 2) / gamma(rank / 2 + 1) * _radius(rank, order) ** rank / np.prod(widths), widths
+
+
+def _radius(rank: int, order: int) -> float:
+    # |z|^order in `rank` dimensions: a chi-square of rank + order degrees of freedom
+    return float(np.sqrt(2 * gammainccinv((rank + order) / 2, _tolerance(rank) / 10)))
+
+
+def _lattice_moments(
+    activation: Activation, covariance: np.ndarray, tuples: np.ndarray, rms: np.ndarray, nodes: int | None
+) -> tuple[np.ndarray, float]:
+    factor = _factor(covariance)
+    order, rank = tuples.shape[1], factor.shape[1]
+    tolerance, radius, (ball, widths) = _tolerance(rank), _radius(rank, order), _ball(factor, order)
+    size = float(np.max(np.prod(rms[tuples], axis=1), initial=0.0))
+    least = (ball / MOST_NODES) ** (1 / rank)
+    if nodes is None and least > COARSEST:
+        raise ValueError(
+            f"expected pre-activations that {MOST_NODES:.0e} nodes resolve, got standard deviations up to "
+            f"{np.max(_spread(covariance)):.3g} along {rank} axes, which take {ball / COARSEST**rank:.1e}; try "
+            "a smaller weight_scale or points nearer the origin, a lower order, or Erf, which is known at every size"
+        )
+    step = COARSEST if nodes is None else REFINEMENT * 2 * radius / (nodes * np.min(widths))
+    step = max(step, REFINEMENT * least)
+    values, _ = _lattice_sum(activation, factor, tuples, step * widths, radius)
     while True:
         step /= REFINEMENT
-        coarse, values = values, _lattice_sum(activation, factor, tuples, step * widths, radius)
-        size = max(1.0, float(np.max(np.abs(values), initial=0.0)))
+        coarse, (values, one) = values, _lattice_sum(activation, factor, tuples, step * widths, radius)
+        size = max(size, float(np.max(np.abs(values), initial=0.0)))
         change = float(np.max(np.abs(values - coarse), initial=0.0))
-        finished = nodes is not None or change < tolerance * size
+        finished = nodes is not None or change <= tolerance * size
         if finished or ball / (step / REFINEMENT) ** rank > MOST_NODES:
-            return values, change + size * float(gammaincc(shape, radius**2 / 2))
+            missed = float(gammaincc((rank + order) / 2, radius**2 / 2)) + abs(one - 1.0)
+            return values, change + size * missed + _rounding(activation, covariance, factor, tuples, rms)
+
+
+def _rounding(
+    activation: Activation, covariance: np.ndarray, factor: np.ndarray, tuples: np.ndarray, rms: np.ndarray
+) -> float:
+    """What moments change where C does not equal L L^T, sum_(i<j) dC_ij <s'(z_i) s'(z_j) ...>, and rounding of sums."""
+    change = np.max(np.abs(covariance - factor @ factor.T)) + EPS * np.max(np.abs(covariance))
+    slope = _root_mean_square(lambda z: (activation(z + 1e-3) - activation(z - 1e-3)) / 2e-3, _spread(covariance))
+    total, order = 8.0 * EPS * np.prod(rms[tuples], axis=1), tuples.shape[1]
+    for i, j in combinations(range(order), 2):
+        rest = [k for k in range(order) if k not in (i, j)]
+        total += change * slope[tuples[:, i]] * slope[tuples[:, j]] * np.prod(rms[tuples[:, rest]], axis=1)
+    return float(np.max(total, initial=0.0))
+
+
+def _spread(covariance: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(np.diag(covariance), 0.0))
 
 
 def _lattice_sum(
     activation: Activation, factor: np.ndarray, tuples: np.ndarray, steps: np.ndarray, radius: float
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
+    """The sums for all tuples, and that of one."""
     products, groups = _in_halves(tuples)
     probe = np.linspace(0.1, 4.0, 9)
     mirrored, straight = activation(-probe), activation(probe)
@@ -164,8 +227,10 @@ def _lattice_sum(
     tables = [np.zeros((len(first), last - start)) for _, first, start, last, _ in groups]
     largest = max((table.size for table in tables), default=1)
     block = max(64, min(SMALL_PRODUCT // largest, CHUNK // max(len(products), 1)))
+    one = 0.0
     for xi in _half_ball(steps, radius):
         weight = np.exp(-0.5 * np.sum(xi**2, axis=1)) * ((2.0 if definite else 1.0) * np.prod(steps / np.sqrt(2 * pi)))
+        one += float(weight.sum()) * (1.0 if definite else 2.0)
         for k in range(0, len(weight), block):
             z, share = factor @ xi[k : k + block].T, weight[k : k + block]
             for sign in (1,) if definite else (1, -1):
@@ -178,7 +243,7 @@ def _lattice_sum(
     values = np.empty(len(tuples))
     for table, (rows, _, _, _, entry) in zip(tables, groups, strict=True):
         values[rows] = table[entry]
-    return values
+    return values, one
 
 
 def _in_halves(tuples: np.ndarray) -> tuple[np.ndarray, list[Halves]]:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import integrate
 
+from nnft.inference.planted import planted_chain
 from nnft.models.chain import Chain, correlator, draw_fields, gap, kinetic, log_partition, statistics
+from nnft.models.chain_grid import grid_nodes, least_nodes
 from tests.statistics import agree, disagree
 
 REFERENCE = {
@@ -52,11 +54,76 @@ def test_one_site_is_a_quadrature():
 
 def test_more_nodes_change_nothing_and_too_few_are_refused():
     for m2, lam, sites in [(1.0, 0.1, 16), (1.0, 4.0, 1), (-2.0, 0.5, 5)]:
-        coarse, fine = Chain(m2, lam, sites, 32), Chain(m2, lam, sites, 64)
-        np.testing.assert_allclose(coarse.log_partition, fine.log_partition, rtol=1e-11)
-        np.testing.assert_allclose(coarse.moment(6), fine.moment(6), rtol=1e-9)
-    with pytest.raises(ValueError, match=r"expected .* 32 nodes, got 1 and 16; try"):
-        Chain(1.0, 1.0, 1, 16)
+        least = least_nodes(m2, lam, sites)
+        coarse, fine = Chain(m2, lam, sites, least), Chain(m2, lam, sites, 64)
+        np.testing.assert_allclose(coarse.log_partition, fine.log_partition, rtol=1e-12)
+        np.testing.assert_allclose(coarse.moment(6), fine.moment(6), rtol=1e-11)
+        with pytest.raises(ValueError, match=f"expected at least {least} nodes for 13 digits .* got {least - 1}; try"):
+            Chain(m2, lam, sites, least - 1)
+
+
+FREE = [(0.25, 16), (0.04, 16), (0.04, 1), (0.04, 2), (0.01, 100)]
+
+
+@pytest.mark.parametrize(("m2", "sites"), FREE)
+def test_light_masses_take_the_nodes_they_need(m2, sites):
+    """At 40 nodes the step exceeds the kinetic width: log Z was off by 11 at m2 = .01."""
+    chain, inverse = Chain(m2, 0.0, sites), np.linalg.inv(kinetic(sites) + m2 * np.eye(sites))
+    free = 0.5 * (sites * np.log(2 * np.pi) + np.linalg.slogdet(inverse)[1])
+    np.testing.assert_allclose(chain.log_partition, free, rtol=1e-13, atol=2e-13)
+    np.testing.assert_allclose(chain.moment(2), inverse[0, 0], rtol=1e-12)
+    np.testing.assert_allclose(chain.gap, 2 * np.arcsinh(np.sqrt(m2) / 2), rtol=1e-12)
+
+
+def dense(m2, lam, sites, nodes=601):
+    """log Z, <phi^2> and the gap from a matrix far finer than needed, in NumPy."""
+    lowest = -(m2**2) / (16 * lam) if m2 < 0 else 0.0
+    edge = np.sqrt(2 * (45 + lowest) / (m2 / 2 + np.sqrt(m2**2 / 4 + 4 * lam * (45 + lowest))))
+    x = np.linspace(-edge, edge, nodes)
+    v = m2 * x**2 / 2 + lam * x**4 - lowest
+    level, state = np.linalg.eigh((x[1] - x[0]) * np.exp(-(v[:, None] + v) / 2 - (x[:, None] - x) ** 2 / 2))
+    share = np.maximum(level / level[-1], 0.0) ** sites
+    log_z = sites * (np.log(level[-1]) - lowest) + np.log(share.sum())
+    return log_z, x**2 @ state**2 @ share / share.sum(), np.log(level[-1] / level[-2])
+
+
+WELLS = [(0.04, 3.3e-5, 100), (-4.0, 0.5, 16), (-60.0, 1.0, 16), (-24.0, 1.0, 1)]
+
+
+@pytest.mark.parametrize(("m2", "lam", "sites"), WELLS)
+def test_soft_quartics_and_deep_wells_take_the_nodes_they_need(m2, lam, sites):
+    chain, (log_z, second, splitting) = Chain(m2, lam, sites), dense(m2, lam, sites)
+    np.testing.assert_allclose(chain.log_partition, log_z, rtol=1e-13, atol=1e-12)  # the powers of `dense` round too
+    np.testing.assert_allclose(chain.moment(2), second, rtol=1e-12)
+    np.testing.assert_allclose(chain.gap, splitting, rtol=1e-12, atol=1e-13)
+
+
+def test_light_masses_in_the_fisher_matrix_and_in_draws():
+    m2, n = 0.01, 20_000  # too many nodes for one table of all steps: each field has its own row
+    chain, inverse = Chain(m2, 0.0), np.linalg.inv(kinetic(16) + m2 * np.eye(16))
+    np.testing.assert_allclose(chain.fisher[0, 0], np.trace(inverse @ inverse) / 2, rtol=1e-11)
+    fields = Chain(m2, 0.0, 16, 176).draw(n, key=jax.random.key(3))
+    for distance in (0, 1, 8):
+        product = fields[:, 2] * fields[:, (2 + distance) % 16]
+        agree(product.mean(), inverse[0, distance], product.std() / n**0.5)
+        disagree(product.mean(), 0.78 * inverse[0, distance], product.std() / n**0.5)  # 40 nodes were 22 % off
+
+
+def test_what_no_grid_resolves_is_refused_with_the_number():
+    with pytest.raises(
+        ValueError, match=r"expected a chain of at most 1024 nodes a site, got \d+ .* m2 = 1e-06.*; try"
+    ):
+        Chain(1e-6, 0.0)
+    with pytest.raises(ValueError, match=r"expected at least \d+ nodes for 13 digits at m2 = 0.04.*, got 40; try"):
+        Chain(0.04, 0.0, 16, 40)
+    with pytest.raises(ValueError, match=r"expected nodes= where the couplings are mapped .* try nodes=grid_nodes"):
+        jax.grad(partial(log_partition, sites=16))(jnp.array([1.0, 0.1]))
+
+
+def test_the_planted_chain_takes_the_nodes_of_its_prior():
+    with jax.enable_x64(True):
+        deep = planted_chain(n=4, sites=1, mean=(-24.0, 1.0), sd=(0.1, 0.01))
+    assert deep.simulator.keywords["nodes"] == grid_nodes(-24.6, 0.94, 1) > 40
 
 
 def test_a_long_chain_neither_over_nor_underflows():
@@ -68,11 +135,12 @@ def test_a_long_chain_neither_over_nor_underflows():
 def test_everything_maps_over_couplings():
     theta = np.array([[1.0, 0.1], [1.0, 1.0]])
     with jax.enable_x64(True):
-        log_z = jax.vmap(partial(log_partition, sites=16))(jnp.asarray(theta))
-        means = -jax.vmap(jax.grad(partial(log_partition, sites=16)))(jnp.asarray(theta))
-        levels = jax.vmap(gap)(jnp.asarray(theta))
-        two = jax.vmap(partial(correlator, sites=16))(jnp.asarray(theta))
-        fields = jax.vmap(partial(draw_fields, n=5, sites=16))(jax.random.split(jax.random.key(0), 2), theta)
+        log_z = jax.vmap(partial(log_partition, sites=16, nodes=40))(jnp.asarray(theta))
+        means = -jax.vmap(jax.grad(partial(log_partition, sites=16, nodes=40)))(jnp.asarray(theta))
+        levels = jax.vmap(partial(gap, nodes=40))(jnp.asarray(theta))
+        two = jax.vmap(partial(correlator, sites=16, nodes=40))(jnp.asarray(theta))
+        draw = partial(draw_fields, n=5, sites=16, nodes=40)
+        fields = jax.vmap(draw)(jax.random.split(jax.random.key(0), 2), theta)
         log_z, means, levels, two = (np.asarray(values) for values in (log_z, means, levels, two))
     expected = np.array(list(REFERENCE.values()))
     np.testing.assert_allclose(np.stack([log_z, means[:, 0] / 8, means[:, 1] / 16], 1), expected[:, :3], atol=6e-13)
