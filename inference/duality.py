@@ -153,8 +153,8 @@ def _measure_any_neuron(
 ) -> Correlators:
     """Neuron space of a model that is no `Network`: all orders, no parity assumed."""
     assert structure.plate is not None
-    points, (plate, width, _) = len(ensemble.points), structure.plate
-    neuron = OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
+    points, (plate, width) = len(ensemble.points), structure.plate
+    neuron = OneNeuron(ensemble.model, ensemble.site, plate, width)
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key)
     one = Neuron(ensemble.model, ensemble.site, plate, width)
     dimensions = count_dimensions(sampling, [one], ensemble)
