@@ -48,12 +48,12 @@ def skewed(points):
 
 
 def frozen_features(points):
-    with handlers.substitute(data={"w": jnp.array(W)}):
+    with handlers.substitute(data={"w": jnp.asarray(W.copy())}):
         plain(points)
 
 
 def frozen_readout(points):
-    with handlers.substitute(data={"c": jnp.array(C)}):
+    with handlers.substitute(data={"c": jnp.asarray(C.copy())}):
         plain(points)
 
 
