@@ -34,6 +34,7 @@ from ..models.networks import READOUTS, Network
 from ..models.neurons import Gauss
 from .derived import HiddenCovariance, OneNeuron, as_tuples
 from .ensembles import ByContent, Ensemble, Source, is_plain
+from .guard import check_law, from_covariances, from_neurons, square
 from .moments import MAX_COMPONENTS, group_moments
 from .scrambles import Plan
 from .sobol import Neuron, Sampling, average_neuron, count_dimensions, plan_sampling
@@ -115,6 +116,9 @@ def measure_neurons(
     connected = {r: np.concatenate([part[1][r] for part in parts]) / len(parts) for r in needed}
     if 2 in cumulants:
         cumulants[2] = cumulants[2] + model.output_bias**2
+    check_law(
+        ensemble, "neuron", from_neurons(singles, ensemble, model.width, model.output_bias**2 * np.ones((points,) * 2))
+    )
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r)) for r in cumulants}
     tables = (full, cumulants), (moment_rows, connected)
@@ -156,8 +160,8 @@ def _measure_any_neuron(
 ) -> Correlators:
     """Neuron space of a model that is no `Network`: all orders, no parity assumed."""
     assert structure.plate is not None
-    points, (plate, width, _) = len(ensemble.points), structure.plate
-    neuron = OneNeuron(ensemble.model, ensemble.site, *structure.plate[:2])
+    points, (plate, width) = len(ensemble.points), structure.plate
+    neuron = OneNeuron(ensemble.model, ensemble.site, plate, width)
     single = Ensemble(neuron, points=ensemble.points, n=ensemble.n, key=ensemble.key, dtype=ensemble.dtype)
     one = Neuron(ensemble.model, ensemble.site, plate, width)
     dimensions = count_dimensions(sampling, [one], ensemble)
@@ -170,10 +174,14 @@ def _measure_any_neuron(
         scale = width ** (1.0 - r / 2.0)
         cumulants[r] = scale * connected_from_moments(moments, points, r, n=n)
         connected[r] = scale * _carried(rows, cumulant_jacobian(moments, points, r))
-    if structure.outside and 2 in cumulants:
+    shift = np.zeros(points * (points + 1) // 2)
+    if structure.outside:
         bias = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), structure.outside, ensemble.site)
         with handlers.seed(rng_seed=0):
-            cumulants[2] = cumulants[2] + np.asarray(bias(ensemble.points))
+            shift = np.asarray(bias(ensemble.points), dtype=float)
+    check_law(ensemble, "neuron", from_neurons([single], ensemble, width, square(shift, points)))
+    if structure.outside and 2 in cumulants:
+        cumulants[2] = cumulants[2] + shift
     full = {r: moments_from_connected(cumulants, points, r) for r in cumulants}
     moment_rows = {r: _carried(connected, moment_jacobian(cumulants, points, r, even=False)) for r in cumulants}
     tables = (full, cumulants), (moment_rows, connected)
@@ -201,6 +209,7 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     moments, rows, groups = group_moments(hidden, halves, progress=progress)
     cumulants = {r: connected_from_moments(moments, len(pairs), r, n=source.n) for r in halves}
     connected = cumulant_rows(rows, moments, len(pairs), halves, even=False)
+    check_law(ensemble, "readout", from_covariances(hidden, points))
     paired = {r: _pairing_map(points, 2 * r) for r in halves}
     values = tuple({2 * r: paired[r] @ table[r] for r in halves} for table in (moments, cumulants))
     errors = tuple({2 * r: (paired[r] @ table[r].T).T for r in halves} for table in (rows, connected))

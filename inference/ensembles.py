@@ -143,7 +143,7 @@ class Ensemble:
         return float(logs.max() + np.log(np.mean(np.exp(logs - logs.max()))))
 
     @cached_property
-    def _floats(self) -> int:
+    def numbers(self) -> int:
         """Random and deterministic numbers one network holds: what decides the block."""
         with _precision(self.dtype):
             sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
@@ -152,7 +152,7 @@ class Ensemble:
     @cached_property
     def block(self) -> int:
         """Networks drawn at a time by one device; another size may change the last bit of a field, no more."""
-        return int(2 ** np.clip(np.round(np.log2(_budget() / self._floats)), 0, 14))
+        return int(2 ** np.clip(np.round(np.log2(_budget() / self.numbers)), 0, 14))
 
     @cached_property
     def _draw(self) -> Callable[[jax.Array, np.ndarray], jax.Array]:
@@ -202,7 +202,7 @@ class Ensemble:
     @cached_property
     def _call(self) -> int:
         """Networks drawn by one call of the compiled program, a whole number of blocks on each device."""
-        short = max(1, _BLOCKS * _budget() // (self.block * self._floats)) * len(jax.devices()) * self.block
+        short = max(1, _BLOCKS * _budget() // (self.block * self.numbers)) * len(jax.devices()) * self.block
         return _LONG * short if self.n >= 12 * _LONG * short else short
 
     def _start(self, call: int) -> jax.Array:

@@ -21,11 +21,11 @@ from ..models.exact import exact_if_known
 from ..models.lattice_actions import TranslationInvariant
 from ..models.types import Tuples
 from .basis import embed
+from .lattices import judge_sites
 from .likelihood import gauge_map
 from .measure import check_even
 from .problem import Problem, is_lattice
 from .score import Equations, gains
-from .sites import judge_sites
 
 __all__ = ["coupling_dims", "label_point", "label_tree"]
 
@@ -255,9 +255,12 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         if np.isfinite(seen.p):
             attrs |= {"left_out_chi2": seen.chi2, "left_out_dof": seen.dof, "left_out_p": seen.p}
             attrs["left_out"] = ", ".join(seen.left_out)
-    measured = data is not None and np.isfinite(data.networks) and 4 in data.cumulants
-    truth = exact_if_known(data.model, problem.points, (2, 4)) if measured else None
-    if truth is not None:
+    if (
+        data is not None
+        and np.isfinite(data.networks)
+        and 4 in data.cumulants
+        and (truth := exact_if_known(data.model, problem.points, (2, 4))) is not None
+    ):
         values["G2_exact"] = ("pair", truth.connected(2))
         values["G4_exact"] = ("quad", truth.connected(4))
         distance = (data - truth).chi2(2, 4)

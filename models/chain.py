@@ -25,6 +25,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .chain_grid import DEPTH, grid_nodes, least_nodes
@@ -42,7 +43,7 @@ def _nodes(theta: Any, sites: int, nodes: int | None) -> int:
     """As many as asked for, else as many as the couplings need."""
     if nodes is not None:
         return nodes
-    if isinstance(theta, jax.core.Tracer):
+    if isinstance(theta, Tracer):
         raise ValueError(
             "expected nodes= where the couplings are mapped or differentiated, got none; try nodes=grid_nodes(m2, lam, "
             "sites) of the lightest mass and the deepest wells in reach"

@@ -169,7 +169,7 @@ def test_every_check_has_its_planted_fault(healthy):
     found = diagnose(healthy)
     assert {c.name for c in found} == {name for name, *_ in FAULTS} | NOTES
     assert {c.name for c in found if c.verdict == "note"} == NOTES
-    elsewhere = {"resolved", "exact_p", "guide_khat", "truncation", "translation_p"}  # in test_ladder and test_sites
+    elsewhere = {"resolved", "exact_p", "guide_khat", "truncation", "translation_p"}  # in test_ladder and test_lattices
     assert set(EDGES) | elsewhere == set(LIMITS)
     assert [c.name for c in found if c.verdict == "warn"] == ["loop over tree"]
     assert found.failed == []
