@@ -121,19 +121,23 @@ def _moments(fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array 
     """What `observe` sums over the networks of a block; the Gram matrix site by site, or of whole terms."""
     local = terms.local_gradients(fields)
     if root is not None or shared:
-        white = local if root is None else terms.gradients(fields) @ root
+        white = _at_sites(local, terms) if root is None else terms.gradients(fields) @ root
         flat = jnp.swapaxes(white, 0, 1).reshape(terms.size, -1)
         gram = flat @ flat.T
     else:
-        gram = local @ jnp.swapaxes(local, 1, 2)
+        white = _at_sites(local, terms)
+        gram = white @ jnp.swapaxes(white, 1, 2)
     right = terms.laplacians(fields)
     if terms.fixed is not None:
-        free = terms.free_force(fields)
-        free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
-        right = right - terms.gather(local * free[:, None])
+        right = right - terms.gather(local * terms.turned(terms.free_force(fields))[:, None])
     value, phi = terms.values(fields), fields / terms.scale
     odd = jnp.stack([phi, phi**3])
     return gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+
+
+def _at_sites(local: jax.Array, terms: Terms) -> jax.Array:
+    """Slopes times sqrt(W_aa) of a diagonal metric."""
+    return local if terms.unit else local * jnp.sqrt(jnp.diag(jnp.asarray(terms.metric)))[:, None, None]
 
 
 _shared_moments = partial(_moments, shared=True)

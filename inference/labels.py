@@ -144,11 +144,12 @@ def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     constants = {
         "weights": ("x", problem.weights),
         "metric": (("x", "y"), problem.metric),
+        "two_point": (("x", "y"), problem.two_point),
         "matrix": (("term", "term_too"), eq.matrix),
         "vector": ("term", eq.vector),
         "factors": ("term", problem.factors),
     }
-    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.metric)[0], "quadratic_terms": q}
+    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.two_point)[0], "quadratic_terms": q}
     attrs["condition"] = _condition(problem)
     if problem.basis is not None:
         found = gains(eq, problem.rich, q)
@@ -211,6 +212,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         "x_position": (("x", "axis"), problem.points),
         "vector": ("term", eq.vector),
         "factors": ("term", problem.factors),
+        "scale": ("x", problem.scale),
         "estimate": ("term", eq.estimate),
         "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
     }
@@ -223,7 +225,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
     if is_lattice(problem.action):
         values["two_point"] = ("x", problem.two_point[0])
     else:
-        values["metric"] = (("x", "y"), problem.metric)
+        values |= {"metric": (("x", "y"), problem.metric), "two_point": (("x", "y"), problem.two_point)}
     if problem.modes is not None:
         values["modes"] = (("x", "site"), problem.modes)
     attrs: dict[str, Any] = {"quadratic_terms": q, "dof": eq.dof, "condition": _condition(problem)}

@@ -1,8 +1,8 @@
 """What a fit works on before any sampling: checked data, a metric fixed before them, the equations and the prior.
 
 The metric W of score matching decides what is estimated once the action is truncated, so it is fixed without looking
-at the data that are fitted: the exact kernel of the model, further networks of the recipe, or held-out networks of an
-array.
+at the data that are fitted (`metric.py`). It enters A, b and psi and nothing else: units, prior, eps4 and the lines of
+diagrams are those of the two-point function K of the field, exact or measured.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from .density import check_density
 from .direct import Observed, direct_equations
 from .ensembles import Ensemble
 from .measure import MIN_NETWORKS, check_even, measure
-from .metric import choose_metric, over_translations
+from .metric import Metrics, choose_metrics
 from .modes import in_modes, leading_modes
 from .moments import MAX_COMPONENTS
 from .polynomial import polynomial_equations
@@ -54,10 +54,11 @@ class Problem:
         factors: physical coupling = scaled coupling / factor, (term,).
         weights: quadrature weights, (point,).
         metric: W, (point, point).
-        two_point: K where it is not W, (point, point).
+        two_point: K of the field, (point, point).
         metric_from: where W came from.
         basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
         modes: rows of the modes, (mode, point), for an action of modes.
+        given: whether W was prescribed; the units of the terms are then those of K.
     """
 
     points: Points
@@ -76,6 +77,7 @@ class Problem:
     rich_basis: Basis | None = None
     rich: Equations | None = None
     modes: np.ndarray | None = None
+    given: bool = False
 
     @property
     def quadratic(self) -> int:
@@ -89,10 +91,15 @@ class Problem:
         blocks = {**self.action.quadratic_blocks(count), **self.action.blocks(count)}
         return tuple((name, len(labels)) for name, labels in blocks.items())
 
+    @property
+    def scale(self) -> Vector:
+        """Units of the scaled fields: standard deviations of the field by W, or by K where W was prescribed."""
+        return np.sqrt(np.diag(self.two_point if self.given else self.metric))
+
     @cached_property
     def terms(self) -> Terms:
         """The same terms, to be evaluated on fields."""
-        return terms_of(self.action, self.metric, self.weights)
+        return terms_of(self.action, self.metric, self.weights, scale=_units(self.two_point, self.given))
 
 
 def prepare(
@@ -130,35 +137,38 @@ def prepare(
             "networks needed), or inf.design(network, points, n) before drawing more"
         )
     check_density(getattr(data, "model", None), np.asarray(data.points))
-    if lattice and isinstance(source, Samples):  # the multiple of the unit matrix drops out, and K only sets the prior
-        chosen, metric_from, rest = over_translations(source, action), "average over sites", None
-    else:
-        chosen, metric_from, rest = choose_metric(data, source, metric)
-    rest = data if rest is None else rest
+    found = choose_metrics(data, source, metric, action, lattice)
+    rest = data if found.rest is None else found.rest
     modes = None
     if isinstance(action, Modes):
         if weights is not None:
             raise ValueError("expected no quadrature weights for an action of modes, got some; try leaving them out")
-        modes, share = leading_modes(chosen, action.count)
+        modes, share = leading_modes(found.two_point, action.count)
         exact_modes, networks_in_modes = in_modes(rest, modes)
         rest = exact_modes if exact_modes is not None else networks_in_modes
         source = networks_in_modes
-        chosen, metric_from = np.eye(action.count), f"{action.count} modes ({share:.1%} of the variance), {metric_from}"
+        unit = np.eye(action.count)
+        inside = modes @ found.metric @ modes.T if found.given else unit
+        where = f"{action.count} modes ({share:.1%} of the variance), {found.where}"
+        found = found._replace(metric=inside, two_point=unit, where=where)
     assert rest is not None
     points = np.asarray(rest.points)
     w = _check_weights(weights, len(points))
-    common = {"points": points, "action": action, "weights": w, "metric_from": metric_from, "modes": modes}
+    common = {"points": points, "action": action, "weights": w, "modes": modes, "given": found.given}
     if not _through_correlators(action, len(points)):
-        return _from_fields(rest, action, chosen, metric, prior_scale, common, progress)
-    make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
+        return _from_fields(rest, found, prior_scale, common, progress)
+    for matrix in (found.metric, found.two_point):
+        make_basis(action, matrix, w)  # refuses a singular Gram matrix before any long pass
     measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
     # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
     check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
     check_even(measured)
-    basis = make_basis(action, chosen, w)
-    prior = default_prior(basis, scale=prior_scale)
+    two_point = found.two_point if found.exact else measured.tensor(2, "moment")
+    scale = _units(two_point, found.given)
+    basis = make_basis(action, found.metric, w, scale=scale)
+    prior = default_prior(basis, scale=prior_scale, two_point=two_point / np.outer(basis.scale, basis.scale))
     whole = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
-    full = make_basis(FullQuartic(), chosen, w) if len(points) <= _RICH_POINTS and whole else None
+    full = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _RICH_POINTS and whole else None
     eq, rich = equations(
         measured,
         basis,
@@ -174,9 +184,9 @@ def prepare(
         equations=eq,
         prior=prior,
         factors=basis.factors,
-        metric=chosen,
-        # On the lines of diagrams the measured function is better than one of a few held-out networks.
-        two_point=measured.tensor(2, "moment") if metric is None and isinstance(source, Samples) else chosen,
+        metric=found.metric,
+        metric_from=found.where,
+        two_point=two_point,
         basis=basis,
         rich_basis=full,
         rich=rich,
@@ -197,31 +207,29 @@ def _through_correlators(action: AbstractAction, points: int) -> bool:
     return few and action.degree == 4 and action.fixed(points) is None
 
 
-def _from_fields(
-    rest: Any,
-    action: AbstractAction,
-    two_point: Matrix,
-    given: Matrix | None,
-    scale: float,
-    common: dict[str, Any],
-    progress: bool,
-) -> Problem:
-    """The problem of an action that is fitted to fields; `given` is a metric that was prescribed."""
-    points, w, lattice = common["points"], common["weights"], is_lattice(action)
+def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any], progress: bool) -> Problem:
+    """The problem of an action that is fitted to fields."""
+    points, w, action = common["points"], common["weights"], common["action"]
+    lattice = is_lattice(action)
     source = rest.source if isinstance(rest, Correlators) else rest
     if source is None:
         if isinstance(rest, Correlators) and np.isinf(rest.networks):
-            return _from_moments(rest, action, two_point, scale, common)
+            return _from_moments(rest, found, scale, common)
         raise ValueError(
             f"expected networks to fit {type(action).__name__} at {len(points)} points, got correlators without them; "
             "try inf.fit(ensemble, ...) or inf.fit(samples, ...)"
         )
     if not lattice:
-        make_basis(Constant(), two_point, w)  # refuses a singular Gram matrix
-    metric, where = two_point if given is None else np.asarray(given, dtype=float), common["metric_from"]
-    if given is None and (lattice or len(points) > _DENSE_POINTS):
-        metric, where = np.diag(np.diag(two_point)), f"variances ({where})"
-    terms = terms_of(action, metric, w)
+        for matrix in (found.metric, found.two_point):
+            make_basis(Constant(), matrix, w)  # refuses a singular Gram matrix
+    metric, where = found.metric, found.where
+    if not found.given and (lattice or len(points) > _DENSE_POINTS):
+        metric, where = np.diag(np.diag(metric)), f"variances ({where})"
+    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
+    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
+    known = found.exact or lattice or data is None  # of a lattice: already averaged over sites
+    two_point = found.two_point if known else data.tensor(2, "moment")
+    terms = terms_of(action, metric, w, scale=_units(two_point, found.given))
     if source.n < 2 * terms.size:
         raise ValueError(
             f"expected at least {2 * terms.size} networks for the covariance of {terms.size} terms, got {source.n}; "
@@ -229,26 +237,31 @@ def _from_fields(
         )
     scaled = two_point / np.outer(terms.scale, terms.scale)
     prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)
-    found, seen = direct_equations(
+    eq, seen = direct_equations(
         source, terms, pilot_precision=prior.precision, pilot_centre=prior.mean, progress=progress
     )
-    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
-    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
     return Problem(
         data=data,
         source=source,
-        equations=found,
+        equations=eq,
         prior=prior,
         factors=terms.factors,
         metric=metric,
+        metric_from=where,
         two_point=two_point,
         observed=seen,
-        **{**common, "metric_from": where},
+        **common,
     )
 
 
-def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, scale: float, common: Any) -> Problem:
+def _units(two_point: Matrix, given: bool) -> Vector | None:
+    """Standard deviations of the field, where a prescribed W does not have them, (point,)."""
+    return np.sqrt(np.diag(two_point)) if given else None
+
+
+def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) -> Problem:
     """The full sextic action from exact moments up to order ten."""
+    action, metric = common["action"], found.metric
     if not isinstance(action, FullSextic):
         raise ValueError(
             f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
@@ -256,7 +269,7 @@ def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, sca
         )
     matrix, vector = polynomial_equations(data, 6, metric=metric)
     terms = terms_of(action, metric, common["weights"])
-    prior = default_prior(terms, scale=scale)
+    prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
     zero = np.zeros_like(matrix)
     eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
     return Problem(
@@ -266,8 +279,9 @@ def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, sca
         prior=prior,
         factors=terms.factors,
         metric=metric,
-        two_point=metric,
-        **common,
+        metric_from=found.where,
+        two_point=found.two_point,
+        **{**common, "given": False},  # the matrix above is in units of W
     )
 
 
