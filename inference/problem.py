@@ -26,7 +26,7 @@ from .metric import Metrics, choose_metrics
 from .modes import in_modes, leading_modes
 from .moments import MAX_COMPONENTS
 from .polynomial import polynomial_equations
-from .prior import Prior, default_prior
+from .prior import Prior, default_prior, relaxed
 from .samples import Samples
 from .score import Equations, equations
 from .tails import judge_tail
@@ -178,6 +178,8 @@ def prepare(
         networks=as_if_n,
         progress=progress,
     )
+    if np.any(eq.noise):
+        prior = relaxed(prior, eq.matrix, eq.noise, scale=prior_scale)
     return Problem(
         data=measured,
         source=measured.source if source is None else source,
@@ -244,7 +246,7 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
         data=data,
         source=source,
         equations=eq,
-        prior=prior,
+        prior=relaxed(prior, eq.matrix, eq.noise, scale=scale),
         factors=terms.factors,
         metric=metric,
         metric_from=where,
