@@ -47,7 +47,7 @@ def test_intervals_cover_whatever_the_metric(record):
             kept.append(np.abs(z) < half)
     coverage, fault = float(np.mean(inside)), float(np.mean(broken))
     record(
-        "coverage, W = free propagator of a strong action",
+        "metric: W = free propagator of a strong action",
         seed=SEED,
         sets=SETS,
         networks=NETWORKS,
