@@ -1,7 +1,8 @@
 """What a careful reader asks of a fit, each question with its number, its limit, its verdict and one sentence why.
 
 Did the sampler find the posterior (`sampling.py`), is there an expansion to speak of, may exp(-S) be normalised
-(`boundedness.py`), how much does the action explain, and does it give the four-point function back? What a fit does not
+(`boundedness.py`), how much does the action explain, is the prior in the way (`influence.py`), and does the action give
+the four-point function back? What a fit does not
 hold (a lattice has no four-point function of all its sites) is not asked. Limits and verdicts are in `checks.py`.
 """
 
@@ -16,6 +17,7 @@ from ..models.diagrams import four_point, whitened
 from .boundedness import boundedness_checks
 from .checks import LIMITS, Check, Diagnosis
 from .couplings import action, couplings, field_scale, group, interaction_names, two_point
+from .influence import influence_checks
 from .sampling import sampling_checks
 
 __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
@@ -131,8 +133,7 @@ def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
             yield Check("excluded terms", value, f"p > {LIMITS['excluded_p']}", verdict, why)
     if "truncation_bias" in constants:
         yield _truncation(fit)
-    yield _determined(fit)
-    yield _narrowed(fit)
+    yield from influence_checks(fit)
     z, total = _resolved(fit)
     count = int(np.sum(np.abs(z) > LIMITS["resolved"]))
     why = "Independent coupling combinations more than 3 sd from zero, in directions of decreasing information."
@@ -213,36 +214,6 @@ def _truncation(fit: xr.DataTree) -> Check:
     )
     value, limit = f"largest {largest:.2g} sd, rms {rms:.2g} sd", f"<= {LIMITS['truncation']:.0f} sd"
     return Check("truncation bias of tree level", value, limit, verdict, why)
-
-
-def _determined(fit: xr.DataTree) -> Check:
-    """p_eff = p - tr(prior^-1 posterior covariance) of the interaction, both in closed form."""
-    constants = group(fit, "constant_data")
-    q, factor = int(constants.attrs["quadratic_terms"]), constants["prior_factor"].values
-    noise = constants["noise"].values / float(fit.attrs["networks"])
-    matrix, dof = constants["matrix"].values, float(constants.attrs["dof"])
-    weight = 1.0 if np.isinf(dof) else (dof - len(noise) - 1.0) / dof  # Hartlap
-    design = matrix @ factor
-    information = weight * design.T @ np.linalg.solve(noise, design)
-    left = np.linalg.inv(np.eye(len(factor)) + 0.5 * (information + information.T))
-    count = len(factor) - q
-    value = f"{count - float(np.trace(left[q:, q:])):.1f} of {count}"
-    why = (
-        "Couplings that the data determine rather than the prior: their number less the trace of posterior over prior "
-        "covariance, with the default prior, worth one network, and its closed posterior."
-    )
-    return Check("p_eff", value, "none", "note", why)
-
-
-def _narrowed(fit: xr.DataTree) -> Check:
-    """Prior beside posterior: where the ratio is near one, the prior speaks."""
-    found = couplings(fit)
-    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no sd
-        ratio = np.array([c.prior_sd for c in found]) / np.array([c.sd for c in found])
-    name = found[int(np.nanargmin(ratio))].text if np.any(np.isfinite(ratio)) else "none"
-    value = f"{np.nanmedian(ratio):.3g} (smallest {np.nanmin(ratio):.3g}, {name})"
-    why = "How many times the data narrowed a coupling (median): near one, the prior speaks."
-    return Check("prior over posterior sd", value, "none", "note", why)
 
 
 def _resolved(fit: xr.DataTree) -> tuple[np.ndarray, int]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..models.combinatorics import rank, sorted_tuples
 from ..models.correlators import Correlators, check_scrambles
-from ..models.types import Matrix, Vector
+from ..models.types import Matrix, Tuples, Vector
 from .basis import Basis, embed
 from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
@@ -147,10 +147,13 @@ def _gaussian(basis: Basis, matrix: Matrix, vector: Vector) -> Vector:
     return np.concatenate([np.linalg.solve(matrix[:q, :q], vector[:q]), np.zeros(len(vector) - q)])
 
 
-def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
+def residuals(
+    fields: jax.Array, basis: Basis, theta: jax.Array, laplacian: tuple[jax.Array, jax.Array] | None = None
+) -> jax.Array:
     """psi_k = grad T_k . W grad S - lap_W T_k of each network, (network, term), for scaled couplings theta.
 
-    fields are physical, (network, point). Zero on average for the density exp(-S): the Schwinger-Dyson equations.
+    fields are physical, (network, point); laplacian: what `_laplacian` gives, where it is known. Zero on average for
+    the density exp(-S): the Schwinger-Dyson equations.
     """
     phi, two, three = _monomials(fields, basis)
     force = basis.metric @ (_slope(basis, theta) @ jnp.concatenate([phi, three]))  # W grad S
@@ -158,18 +161,20 @@ def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
     quadratic = sum(phi[pairs[:, 1 - j]] * force[pairs[:, j]] for j in range(2))
     rest = [rank(np.delete(quads, j, axis=1), len(phi)) for j in range(4)]
     quartic = sum(three[rest[j]] * force[quads[:, j]] for j in range(4))
-    constant, slope = _laplacian(basis)
+    constant, slope = _laplacian(basis) if laplacian is None else laplacian
     return (jnp.concatenate([basis.quadratic @ quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
 
 
-def hyvarinen(fields: jax.Array, basis: Basis, couplings: jax.Array) -> jax.Array:
+def hyvarinen(
+    fields: jax.Array, basis: Basis, couplings: jax.Array, laplacian: tuple[jax.Array, jax.Array] | None = None
+) -> jax.Array:
     """J = 1/2 grad S . W grad S - lap_W S of each network, (network, rung), for each row of scaled couplings."""
     phi, two, three = _monomials(fields, basis)
-    rungs, root = jnp.asarray(couplings), np.linalg.cholesky(basis.metric).T
+    rungs, root = jnp.asarray(couplings), jnp.linalg.cholesky(jnp.asarray(basis.metric)).T
     slopes = root @ jax.vmap(partial(_slope, basis))(rungs)  # (rung, point, monomial): one product for all rungs
     gradient = slopes.reshape(-1, slopes.shape[2]) @ jnp.concatenate([phi, three])
     square = jnp.sum(gradient.reshape(len(rungs), len(phi), -1) ** 2, axis=1)
-    constant, slope = _laplacian(basis)
+    constant, slope = _laplacian(basis) if laplacian is None else laplacian
     return (0.5 * square - (rungs @ slope) @ two - (rungs @ constant)[:, None]).T
 
 
@@ -215,8 +220,12 @@ def scatter(
 
     With weights w the covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
-    statistic = _scatter_sums(Frozen(basis))
-    weight, (of_psi, of_score, squares) = total(source, statistic, theta, rungs, progress=progress, what="sandwich")
+    # The numbers of the basis are arguments: as constants of the program they would have it compiled for every fit.
+    numbers = (basis.quadratic, basis.terms, basis.scale, basis.metric)
+    statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)))
+    weight, (of_psi, of_score, squares) = total(
+        source, statistic, theta, rungs, *numbers, *_laplacian(basis), progress=progress, what="sandwich"
+    )
     squares = float(squares)  # of the weights, all one unless the model deforms its density
 
     def covariance(first: np.ndarray, second: np.ndarray, square: np.ndarray) -> Matrix:
@@ -244,10 +253,16 @@ class Frozen[T]:
 
 
 @lru_cache(maxsize=32)
-def _scatter_sums(frozen: Frozen[Basis]) -> Statistic:
-    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
-        psi = residuals(fields, frozen.tree, theta)
-        j = hyvarinen(fields, frozen.tree, rungs)
+def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]]) -> Statistic:
+    pairs, quads = frozen.tree
+
+    def statistic(
+        fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, *numbers: jax.Array
+    ) -> Any:
+        quadratic, terms, scale, metric, constant, slope = numbers
+        basis = Basis(pairs, quadratic, quads, terms, scale, jnp.ones(len(quads)), metric)  # units of no concern here
+        psi = residuals(fields, basis, theta, (constant, slope))
+        j = hyvarinen(fields, basis, rungs, (constant, slope))
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
         return (
             (psi.sum(axis=0), weights @ psi, psi.T @ psi),
