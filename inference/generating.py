@@ -28,11 +28,13 @@ from ..models.networks import Network, Neuron, nearest
 from ..models.types import Points
 from .duality import allowed_spaces
 from .ensembles import Ensemble, Source
+from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .sums import Statistic, sums
-from .tails import DECISIVE, FLAG_ERROR, FLAG_KHAT, REFUSE_ERROR, REFUSE_KHAT, pareto_khat
+from .tails import FLAG_ERROR, REFUSE_ERROR
 
 __all__ = ["Generating", "generating"]
 
+DECISIVE = 100_000  # draws needed before k-hat alone refuses
 SPACES = ("field", "readout", "neuron")
 _LEAST = 1000  # of networks or neurons
 _DRAWS = 131_072  # looked at for their tail
