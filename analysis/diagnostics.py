@@ -59,6 +59,8 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("Z2 symmetry", f"p = {p:.2g}", f"> {LIMITS['odd_p']}", verdict, why)
     else:
         yield Check("Z2 symmetry", "not measured", "none", "note", "No odd correlators were given to test it.")
+    if "tail_verdict" in attrs:
+        yield _tails(str(attrs["tail_verdict"]), str(attrs["tail_why"]))
     if "eps4" in attrs:
         eps4, error = attrs["eps4"], attrs["eps4_error"]
         verdict = "pass" if eps4 < LIMITS["eps4"] else "fail"
@@ -76,6 +78,15 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("loop over tree", f"{ratio:.2g}", f"< {LIMITS['loop']}", verdict, why)
     if "G4" in group(fit, "observed_data"):
         yield _sign(fit)
+
+
+def _tails(verdict: str, why: str) -> Check:
+    """Have the averages behind the equations errors? Decided where they were taken."""
+    sentence = f"{why[0].upper()}{why[1:]}."
+    if verdict == "ok":
+        return Check("tails", "light", "as a Gaussian's", "pass", sentence)
+    heavy = "Averages of high powers hang on few networks, and errors may be too small: "
+    return Check("tails", "heavy", "as a Gaussian's", "warn" if verdict == "flagged" else "fail", heavy + sentence)
 
 
 def _sign(fit: xr.DataTree) -> Check:

@@ -2,8 +2,8 @@
 
 The m = min(n/5, 3 sqrt(n)) largest of n values follow a generalised Pareto law of shape k: the mean exists for k < 1,
 its error for k < 1/2 (A. Vehtari et al., arXiv:1507.02646). Of n values, though, k-hat is the slope of the law at its
-quantile 1 - m/n and not its limit: a Gaussian phi has k-hat(|phi|^6) = .57 +- .10 at n = 5000 and k-hat(|phi|^10) = 1.13
-+- .14, while every power has a mean. So a tail is judged beside that of |z|^p, z Gaussian, at the same n, whose k-hat
+quantile 1 - m/n and not its limit: a Gaussian phi has k-hat .57 +- .10 of |phi|^6 at n = 5000 and 1.13 +- .14 of
+|phi|^10, while every power has a mean. So a tail is judged beside that of |z|^p, z Gaussian, at the same n, whose k-hat
 is found from its expected quantiles, with the error (1 + k)/sqrt(m) of the tail fit.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from arviz_stats.base.array import array_stats
 from scipy import special, stats
 
-__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Limits", "gaussian_khat", "limits", "pareto_khat"]
+__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Limits", "gaussian_khat", "limits", "limits_beside", "pareto_khat"]
 
 FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FALSE_ALARM = 1e-3  # of a flag on a Gaussian field
@@ -77,8 +77,16 @@ def limits(n: int, power: float, looks: int = 1) -> Limits:
     >>> [round(x, 2) for x in limits(5000, 6)]
     [0.91, 1.22, 0.57]
     """
-    usual = gaussian_khat(n, power)
+    return _above(gaussian_khat(n, power), n, float(stats.norm.isf(FALSE_ALARM / looks)))
+
+
+def limits_beside(khat: float, n: int) -> Limits:
+    """The same beside the largest k-hat of a Gaussian sample of n fields, which has an error of its own."""
+    return _above(khat, n, np.sqrt(2.0) * float(stats.norm.isf(FALSE_ALARM)))
+
+
+def _above(usual: float, n: int, errors: float) -> Limits:
     root = np.sqrt(min(n / 5.0, 3.0 * np.sqrt(n)))
-    rare = usual + float(stats.norm.isf(FALSE_ALARM / looks)) * (1.0 + usual) / root
+    rare = usual + errors * (1.0 + usual) / root
     firm = (rare + _ERRORS / root) / (1.0 - _ERRORS / root)
     return Limits(max(FLAG_KHAT, rare), max(REFUSE_KHAT, usual + EXCESS, firm), usual)

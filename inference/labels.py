@@ -246,6 +246,8 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
     if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
         rows = data.rows.get("connected", {}).get(4)
         attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
+    if problem.tail is not None:
+        attrs["tail_verdict"], attrs["tail_why"] = problem.tail
     if problem.observed is not None:
         attrs["odd_p"] = problem.observed.odd_p
     elif data is not None and any(order in data.moments for order in (1, 3)):

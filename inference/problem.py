@@ -29,7 +29,7 @@ from .polynomial import polynomial_equations
 from .prior import Prior, default_prior, relaxed
 from .samples import Samples
 from .score import Equations, equations
-from .tails import judge_tail
+from .tails import Tail, gravest, judge_tail
 from .terms import Terms, terms_of
 
 __all__ = ["Problem", "is_lattice", "prepare"]
@@ -59,6 +59,7 @@ class Problem:
         basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
         modes: rows of the modes, (mode, point), for an action of modes.
         given: whether W was prescribed; the units of the terms are then those of K.
+        tail: whether what the fit averages over networks has an average with an error; None where nothing is known.
     """
 
     points: Points
@@ -78,6 +79,7 @@ class Problem:
     rich: Equations | None = None
     modes: np.ndarray | None = None
     given: bool = False
+    tail: Tail | None = None
 
     @property
     def quadratic(self) -> int:
@@ -118,8 +120,9 @@ def prepare(
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
     source = data.source if isinstance(data, Correlators) else data
     networks = data.networks if isinstance(data, Correlators) else data.n
+    scattered = None
     if as_if_n is not None:
-        data = _stand_in(data, as_if_n, key)
+        data, scattered = _stand_in(data, key)
         networks = as_if_n
     if np.isinf(networks) and isinstance(data, Correlators) and any(data.rows.values()):
         raise ValueError(
@@ -190,6 +193,7 @@ def prepare(
         metric_from=found.where,
         two_point=two_point,
         basis=basis,
+        tail=gravest(scattered, _of_orders(measured), eq.tail),
         rich_basis=full,
         rich=rich,
         **common,
@@ -227,6 +231,12 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
     metric, where = found.metric, found.where
     if not found.given and (lattice or len(points) > _DENSE_POINTS):
         metric, where = np.diag(np.diag(metric)), f"variances ({where})"
+    judged = judge_tail(source, 2 * (action.degree - 1))
+    if judged.verdict == "refused":
+        raise ValueError(
+            f"expected fields whose powers have averages, phi^{2 * (action.degree - 1)} for an action of degree "
+            f"{action.degree}, got: {judged.why}"
+        )
     orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
     data = measure(source, orders=orders, progress=progress) if 2 in orders else None
     known = found.exact or lattice or data is None  # of a lattice: already averaged over sites
@@ -252,8 +262,17 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
         metric_from=where,
         two_point=two_point,
         observed=seen,
+        tail=gravest(judged, eq.tail),
         **common,
     )
+
+
+def _of_orders(data: Correlators) -> Tail | None:
+    """The gravest verdict on the moments that a quartic action averages."""
+    if data.source is None and not data.flags:
+        return None
+    flagged = [data.flags[order] for order in (6, 4, 2) if order in data.flags]
+    return Tail("flagged", flagged[0]) if flagged else Tail("ok", "no moment of order 2, 4 or 6 is flagged")
 
 
 def _units(two_point: Matrix, given: bool) -> Vector | None:
@@ -287,8 +306,11 @@ def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) 
     )
 
 
-def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
-    """Exact correlators with networks of their model as source: the scatter of one network, not its noise."""
+def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
+    """Exact correlators with networks of their model as source: the scatter of one network, not its noise.
+
+    And whether that scatter, whose average takes the field's power of twelve, is known to an error of its own.
+    """
     if not isinstance(data, Correlators) or not np.isinf(data.networks) or any(data.rows.values()):
         raise ValueError(
             f"expected exact correlators with as_if_n, got {getattr(data, 'maker', 'networks')} ones, which have "
@@ -303,7 +325,11 @@ def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
     tail = judge_tail(stand_in, 6)
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
-    return replace(data, source=stand_in)
+    spread = judge_tail(stand_in, 12)
+    if spread.verdict != "ok":
+        what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
+        spread = Tail("flagged", f"{what}: {spread.why}")
+    return replace(data, source=stand_in), spread
 
 
 def _check_weights(weights: Vector | None, points: int) -> Vector:

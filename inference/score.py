@@ -21,6 +21,7 @@ from .basis import Basis, embed
 from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
 from .sums import Statistic, total
+from .tails import WATCHED, Tail, gaussian_twin, judge_values, watched
 
 __all__ = ["Equations", "Frozen", "Gains", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
@@ -33,7 +34,8 @@ class Equations(NamedTuple):
 
     matrix: A, (term, term); vector: b, (term,); noise: B, covariance of psi of one network at the pilot, (term, term);
     pilot: the theta B was taken at; networks: n; dof: degrees of freedom of B (inf when from every network); scores:
-    covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic (or the action).
+    covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic (or the action);
+    tail: whether the averages of psi converge, where its networks were looked at one by one.
     """
 
     matrix: Matrix
@@ -43,6 +45,7 @@ class Equations(NamedTuple):
     networks: float
     dof: float
     scores: Matrix
+    tail: Tail | None = None
 
     @property
     def estimate(self) -> Vector:
@@ -92,7 +95,8 @@ def equations(
         progress: a bar for a long pass.
 
     Raises:
-        ValueError: a moment is missing or refused; A is not resolved; fewer than five scrambles for every term.
+        ValueError: a moment is missing or refused; A is not resolved; fewer than five scrambles for every term; tails
+            so heavy that psi has no average.
     """
     wide = basis if rich is None else rich
     up = np.eye(basis.size) if rich is None else embed(basis, rich)
@@ -112,9 +116,9 @@ def equations(
     rungs = np.stack(
         [_gaussian(wide, wide_matrix, wide_vector), wide_pilot, np.linalg.lstsq(wide_matrix, wide_vector)[0]]
     )
-    noise, scores = np.zeros_like(wide_matrix), np.zeros((3, 3))
+    noise, scores, tail = np.zeros_like(wide_matrix), np.zeros((3, 3)), None
     if data.source is not None:
-        noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
+        noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
@@ -123,7 +127,7 @@ def equations(
         # J = 1/2 theta.(psi(theta) + psi(0)) network by network
         j = np.stack([0.5 * (rows @ psi_map(wide, t).T + bare) @ t for t in rungs], axis=1)
         noise, scores, dof = _floored(n * psi.T @ psi), n * j.T @ j, data.dof
-    found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores)
+    found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores, tail)
     if rich is None:
         return found, None
     return found, Equations(wide_matrix, wide_vector, noise, wide_pilot, n, dof, scores)
@@ -215,17 +219,25 @@ def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
 
 def scatter(
     source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
-) -> tuple[Matrix, Matrix]:
+) -> tuple[Matrix, Matrix, Tail | None]:
     """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass.
 
-    With weights w the covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
+    In the same pass some psi are looked at network by network: has their average an error? With weights w the
+    covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
     # The numbers of the basis are arguments: as constants of the program they would have it compiled for every fit.
     numbers = (basis.quadratic, basis.terms, basis.scale, basis.metric)
-    statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)))
-    weight, (of_psi, of_score, squares) = total(
-        source, statistic, theta, rungs, *numbers, *_laplacian(basis), progress=progress, what="sandwich"
-    )
+    keep, q, tail = watched(source), len(basis.quadratic), None
+    # The terms of fewest points first: a power of one field has the heaviest tail.
+    spread = np.array([len(np.unique(basis.quads[row != 0])) for row in basis.terms])
+    looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
+    statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)), looked)
+    given = (statistic, theta, rungs, *numbers, *_laplacian(basis))
+    weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
+    if keep:
+        tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2])
+        if tail.verdict == "refused":
+            raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     squares = float(squares)  # of the weights, all one unless the model deforms its density
 
     def covariance(first: np.ndarray, second: np.ndarray, square: np.ndarray) -> Matrix:
@@ -234,7 +246,7 @@ def scatter(
         central = square - cross - cross.T + squares * np.outer(mean, mean)
         return central / squares * source.n / (source.n - 1)
 
-    return covariance(*of_psi), covariance(*of_score)
+    return covariance(*of_psi), covariance(*of_score), tail
 
 
 class Frozen[T]:
@@ -253,7 +265,7 @@ class Frozen[T]:
 
 
 @lru_cache(maxsize=32)
-def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]]) -> Statistic:
+def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...] = ()) -> Statistic:
     pairs, quads = frozen.tree
 
     def statistic(
@@ -264,11 +276,12 @@ def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]]) -> Statistic:
         psi = residuals(fields, basis, theta, (constant, slope))
         j = hyvarinen(fields, basis, rungs, (constant, slope))
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
-        return (
+        added = (
             (psi.sum(axis=0), weights @ psi, psi.T @ psi),
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )
+        return (added, psi[:, np.array(looked)]) if looked else added
 
     return statistic
 

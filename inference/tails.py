@@ -7,6 +7,7 @@ also of |h|^n: the field of a wide network hides the tail of its neurons. What c
 than a Gaussian field shows at the same number of networks.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,15 +17,28 @@ from scipy import special
 from ..models.exact import known_orders, site_moments
 from ..models.networks import Network
 from .ensembles import Ensemble, Source
-from .khat import FLAG_KHAT, REFUSE_KHAT, limits, pareto_khat
+from .khat import FLAG_KHAT, REFUSE_KHAT, limits, limits_beside, pareto_khat
+from .samples import Samples
 
-__all__ = ["Tail", "effective_networks", "judge_tail", "tail_draws"]
+__all__ = [
+    "WATCHED",
+    "Tail",
+    "effective_networks",
+    "gaussian_twin",
+    "gravest",
+    "judge_tail",
+    "judge_values",
+    "tail_draws",
+    "watched",
+]
 
 FLAG_ERROR, REFUSE_ERROR = 0.1, 0.5  # relative error of <phi^n> by the exact moment of order 2n
 _FLAG_RATIO, _REFUSE_RATIO = 1.5, 2.0  # and the same over the error of a Gaussian field
+_LEAST_JUDGED = 100  # networks
 _LOOKED = 8  # points whose tail is fitted: those whose averages depend most on few networks
 _LEAST_EFFECTIVE = 1000
 _DRAWS = 131_072  # networks (and neurons) looked at
+WATCHED = 16  # terms of an action whose equations are looked at, network by network
 
 
 class Tail(NamedTuple):
@@ -32,6 +46,13 @@ class Tail(NamedTuple):
 
     verdict: str
     why: str
+
+
+def gravest(*tails: Tail | None) -> Tail | None:
+    """The worst of several verdicts; None where none was given."""
+    order = ["ok", "flagged", "refused"]
+    given = [tail for tail in tails if tail is not None]
+    return max(given, key=lambda tail: order.index(tail.verdict)) if given else None
 
 
 class Draws(NamedTuple):
@@ -117,6 +138,47 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
         return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: its error bar may be too small")
     if np.isnan(khat):
         return Tail("flagged", f"{why}: too few different values for a tail fit, its error bar is not checked")
+    return Tail("ok", f"{why}, below {limit.flag:.2f} {beside}")
+
+
+def watched(source: Source) -> int:
+    """Networks whose psi is looked at one by one: none where exact moments decide, or where too few say nothing."""
+    if known_orders(getattr(source, "model", None)) or source.n < _LEAST_JUDGED:
+        return 0
+    return min(source.n, _DRAWS)
+
+
+def gaussian_twin(source: Source) -> Samples:
+    """Gaussian fields of the covariance of a source, as many as are looked at."""
+    fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
+    values, vectors = np.linalg.eigh(fields.T @ fields / len(fields))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return Samples(np.random.default_rng(0).normal(size=fields.shape) @ root.T, source.points)
+
+
+def judge_values(values: np.ndarray, power: int, what: str, twin: Callable[[], np.ndarray]) -> Tail:
+    """Verdict on averages of what a fit sums over networks, beside what it would sum for a Gaussian field.
+
+    Sums of powers of different height can have a larger k-hat than the highest alone, a Gaussian field's too. So what
+    is heavier than |phi|^power of a Gaussian is compared with the same sums over a Gaussian sample.
+
+    Args:
+        values: of each network, (network, component), any sign.
+        power: highest power of the field in them.
+        what: their name.
+        twin: makes the values of Gaussian fields of the same covariance, as many; called where it decides.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float))
+    khat, where = _worst(sizes)
+    limit = limits(len(sizes), power, sizes.shape[1])
+    if khat > limit.flag:
+        limit = limits_beside(max(limit.gaussian, _worst(np.abs(twin()))[0]), len(sizes))
+    beside = f"(for a Gaussian field of as many networks: {limit.gaussian:.2f})"
+    why = f"Pareto k-hat of {what}, component {where}, is {khat:.2f}"
+    if khat > limit.refuse:
+        return Tail("refused", f"{why}, above {limit.refuse:.2f} {beside}: its average does not converge")
+    if khat > limit.flag:
+        return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: errors may be too small")
     return Tail("ok", f"{why}, below {limit.flag:.2f} {beside}")
 
 
