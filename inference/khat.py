@@ -18,7 +18,7 @@ __all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Limits", "gaussian_khat", "limits", "lim
 
 FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FALSE_ALARM = 1e-3  # of a flag on a Gaussian field
-EXCESS = 0.5  # of k-hat over a Gaussian's before anything is refused: what costs a mean its error
+EXCESS = 1.0 / 12.0  # of k-hat of |phi| itself over a Gaussian's before anything is refused: 1/2 for |phi|^6
 _ERRORS = 2.0  # errors of k-hat by which a refused one is beyond what a Gaussian sample shows
 
 
@@ -71,22 +71,22 @@ def gaussian_khat(n: int, power: float) -> float:
 def limits(n: int, power: float, looks: int = 1) -> Limits:
     """Limits of k-hat of a `power` of n fields, the largest of `looks`: one flag in a thousand Gaussian fields.
 
-    Refused is what is beyond .7, by 1/2 beyond the Gaussian's, and by two of its own errors beyond all but one in a
-    thousand Gaussian samples: k - 2 (1 + k)/sqrt(m) above the flag's limit.
+    Refused is what is beyond .7, by power/12 beyond the Gaussian's, and by two of its own errors beyond all but one in
+    a thousand Gaussian samples: k - 2 (1 + k)/sqrt(m) above the flag's limit.
 
     >>> [round(x, 2) for x in limits(5000, 6)]
     [0.91, 1.22, 0.57]
     """
-    return _above(gaussian_khat(n, power), n, float(stats.norm.isf(FALSE_ALARM / looks)))
+    return _above(gaussian_khat(n, power), n, power, float(stats.norm.isf(FALSE_ALARM / looks)))
 
 
-def limits_beside(khat: float, n: int) -> Limits:
+def limits_beside(khat: float, n: int, power: float) -> Limits:
     """The same beside the largest k-hat of a Gaussian sample of n fields, which has an error of its own."""
-    return _above(khat, n, np.sqrt(2.0) * float(stats.norm.isf(FALSE_ALARM)))
+    return _above(khat, n, power, np.sqrt(2.0) * float(stats.norm.isf(FALSE_ALARM)))
 
 
-def _above(usual: float, n: int, errors: float) -> Limits:
+def _above(usual: float, n: int, power: float, errors: float) -> Limits:
     root = np.sqrt(min(n / 5.0, 3.0 * np.sqrt(n)))
     rare = usual + errors * (1.0 + usual) / root
     firm = (rare + _ERRORS / root) / (1.0 - _ERRORS / root)
-    return Limits(max(FLAG_KHAT, rare), max(REFUSE_KHAT, usual + EXCESS, firm), usual)
+    return Limits(max(FLAG_KHAT, rare), max(REFUSE_KHAT, usual + EXCESS * power, firm), usual)

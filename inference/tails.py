@@ -172,7 +172,7 @@ def judge_values(values: np.ndarray, power: int, what: str, twin: Callable[[], n
     khat, where = _worst(sizes)
     limit = limits(len(sizes), power, sizes.shape[1])
     if khat > limit.flag:
-        limit = limits_beside(max(limit.gaussian, _worst(np.abs(twin()))[0]), len(sizes))
+        limit = limits_beside(max(limit.gaussian, _worst(np.abs(twin()))[0]), len(sizes), power)
     beside = f"(for a Gaussian field of as many networks: {limit.gaussian:.2f})"
     why = f"Pareto k-hat of {what}, component {where}, is {khat:.2f}"
     if khat > limit.refuse:

@@ -161,6 +161,8 @@ FAULTS = [
     ("NUTS against closed form", shifted(0.3), "fail", shifted(0.1)),
     ("NUTS against closed form", shifted(-0.3), "fail", shifted(-0.1)),
     ("Z2 symmetry", attribute(odd_p=1e-4), "warn", attribute(odd_p=2e-3)),
+    ("tails", attribute(tail_verdict="flagged", tail_why="k-hat is 1.1, above 0.91"), "warn", untouched),
+    ("tails", attribute(tail_verdict="refused", tail_why="k-hat is 2.1, above 1.22"), "fail", untouched),
     ("eps4", attribute(eps4=0.31), "fail", attribute(eps4=0.29)),
     ("eps4", attribute(eps4=np.nan), "fail", untouched),
     ("loop over tree", untouched, "warn", scaled(0.05)),
