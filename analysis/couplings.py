@@ -133,8 +133,8 @@ def markov(fit: xr.DataTree) -> bool:
 def two_point(fit: xr.DataTree) -> Matrix:
     """K of a fit, (point, point); on a lattice from its first row, the average over sites."""
     constants = group(fit, "constant_data")
-    if "metric" in constants:
-        return constants["metric"].values
+    if "metric" in constants:  # files of fits before the two were told apart hold the metric alone
+        return constants["two_point" if "two_point" in constants else "metric"].values
     one, row = action(fit), constants["two_point"].values
     assert isinstance(one, LatticePhi4 | TranslationInvariant)
     assert one.shape is not None
@@ -148,7 +148,7 @@ def field_scale(fit: xr.DataTree) -> Vector:
     """Standard deviation of the field at each point, (point,)."""
     constants = group(fit, "constant_data")
     if "metric" in constants:
-        return np.sqrt(np.diag(constants["metric"].values))
+        return np.sqrt(np.diag(two_point(fit)))
     return np.full(constants.sizes["x"], np.sqrt(constants["two_point"].values[0]))
 
 

@@ -1,7 +1,8 @@
 """What a careful reader asks of a fit, each question with its number, its limit, its verdict and one sentence why.
 
 Did the sampler find the posterior (`sampling.py`), is there an expansion to speak of, may exp(-S) be normalised
-(`boundedness.py`), how much does the action explain, and does it give the four-point function back? What a fit does not
+(`boundedness.py`), how much does the action explain, is the prior in the way (`influence.py`), and does the action give
+the four-point function back? What a fit does not
 hold (a lattice has no four-point function of all its sites) is not asked. Limits and verdicts are in `checks.py`.
 """
 
@@ -17,6 +18,7 @@ from ..models.diagrams import four_point, whitened
 from .boundedness import boundedness_checks
 from .checks import LIMITS, Check, Diagnosis
 from .couplings import action, couplings, field_scale, group, interaction_names, two_point
+from .influence import influence_checks
 from .sampling import sampling_checks
 
 __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
@@ -76,6 +78,8 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("Z2 symmetry", f"p = {p:.2g}", f"> {LIMITS['odd_p']}", verdict, why)
     else:
         yield Check("Z2 symmetry", "not measured", "none", "note", "No odd correlators were given to test it.")
+    if "tail_verdict" in attrs:
+        yield _tails(str(attrs["tail_verdict"]), str(attrs["tail_why"]))
     if "eps4" in attrs:
         eps4, error = attrs["eps4"], attrs["eps4_error"]
         verdict = "pass" if eps4 < LIMITS["eps4"] else "note" if "translation_p" in attrs else "fail"
@@ -95,6 +99,15 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("loop over tree", f"{ratio:.2g}", f"< {LIMITS['loop']}", verdict, why)
     if "G4" in group(fit, "observed_data"):
         yield _sign(fit)
+
+
+def _tails(verdict: str, why: str) -> Check:
+    """Have the averages behind the equations errors? Decided where they were taken."""
+    sentence = f"{why[0].upper()}{why[1:]}."
+    if verdict == "ok":
+        return Check("tails", "light", "as a Gaussian's", "pass", sentence)
+    heavy = "Averages of high powers hang on few networks, and errors may be too small: "
+    return Check("tails", "heavy", "as a Gaussian's", "warn" if verdict == "flagged" else "fail", heavy + sentence)
 
 
 def _sign(fit: xr.DataTree) -> Check:
@@ -170,8 +183,7 @@ def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
             yield Check("excluded terms", value, f"p > {LIMITS['excluded_p']}", verdict, why)
     if "truncation_bias" in constants:
         yield _truncation(fit)
-    yield _determined(fit)
-    yield _narrowed(fit)
+    yield from influence_checks(fit)
     z, total = _resolved(fit)
     count = int(np.sum(np.abs(z) > LIMITS["resolved"]))
     why = "Independent coupling combinations more than 3 sd from zero, in directions of decreasing information."
@@ -252,36 +264,6 @@ def _truncation(fit: xr.DataTree) -> Check:
     )
     value, limit = f"largest {largest:.2g} sd, rms {rms:.2g} sd", f"<= {LIMITS['truncation']:.0f} sd"
     return Check("truncation bias of tree level", value, limit, verdict, why)
-
-
-def _determined(fit: xr.DataTree) -> Check:
-    """p_eff = p - tr(prior^-1 posterior covariance) of the interaction, both in closed form."""
-    constants = group(fit, "constant_data")
-    q, factor = int(constants.attrs["quadratic_terms"]), constants["prior_factor"].values
-    noise = constants["noise"].values / float(fit.attrs["networks"])
-    matrix, dof = constants["matrix"].values, float(constants.attrs["dof"])
-    weight = 1.0 if np.isinf(dof) else (dof - len(noise) - 1.0) / dof  # Hartlap
-    design = matrix @ factor
-    information = weight * design.T @ np.linalg.solve(noise, design)
-    left = np.linalg.inv(np.eye(len(factor)) + 0.5 * (information + information.T))
-    count = len(factor) - q
-    value = f"{count - float(np.trace(left[q:, q:])):.1f} of {count}"
-    why = (
-        "Couplings that the data determine rather than the prior: their number less the trace of posterior over prior "
-        "covariance, with the default prior, worth one network, and its closed posterior."
-    )
-    return Check("p_eff", value, "none", "note", why)
-
-
-def _narrowed(fit: xr.DataTree) -> Check:
-    """Prior beside posterior: where the ratio is near one, the prior speaks."""
-    found = couplings(fit)
-    with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no sd
-        ratio = np.array([c.prior_sd for c in found]) / np.array([c.sd for c in found])
-    name = found[int(np.nanargmin(ratio))].text if np.any(np.isfinite(ratio)) else "none"
-    value = f"{np.nanmedian(ratio):.3g} (smallest {np.nanmin(ratio):.3g}, {name})"
-    why = "How many times the data narrowed a coupling (median): near one, the prior speaks."
-    return Check("prior over posterior sd", value, "none", "note", why)
 
 
 def _resolved(fit: xr.DataTree) -> tuple[np.ndarray, int]:

@@ -227,7 +227,7 @@ def _fold(table: str, rows: int, what: str) -> str:
 
 def _points(fit: xr.DataTree) -> str:
     constants, observed = group(fit, "constant_data"), group(fit, "observed_data")
-    if "two_point" in constants:
+    if "metric" not in constants:  # a lattice, whose sites are alike
         variance = significant(float(constants["two_point"].values[0]), 4)
         return (
             f"<p>The field lives {escape(where(fit))}, sites in C order as <code>field.reshape(-1)</code> has them. "
@@ -253,11 +253,11 @@ def _points(fit: xr.DataTree) -> str:
 
 
 def _metric(fit: xr.DataTree) -> str:
-    """Which matrix contracts the indices of a gradient; the checks call it K."""
+    """Which matrix contracts the indices of a gradient."""
     told = str(fit.attrs.get("metric_from", "given"))
     inner = re.fullmatch(r"variances \((.*)\)", told)
     what = {
-        "given": "was given by hand",
+        "given": "was given by hand; the checks take the two-point function K of the field",
         "exact kernel": "is the exact two-point function G<sub>2</sub>",
         "two-point function of the data": "is the measured two-point function G<sub>2</sub>",
     }.get(told, f"is the two-point function G<sub>2</sub> of {escape(told)}")
@@ -266,8 +266,9 @@ def _metric(fit: xr.DataTree) -> str:
         what = f"is diagonal, the variance of the field, {of}"
     elif isinstance(action(fit), Modes):
         which, _, of = told.partition("), ")
-        what = f"is the unit matrix in the leading {escape(which)}) of the two-point function ({escape(of)})"
-    return f"The metric W of score matching (K in the checks) {what}."
+        told_of = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
+        what = f"{told_of} the leading {escape(which)}) of the two-point function ({escape(of)})"
+    return f"The metric W of score matching {what}."
 
 
 def _field(fit: xr.DataTree) -> str:

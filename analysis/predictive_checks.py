@@ -21,7 +21,7 @@ from ..models.ladder import action_of
 from ..models.monomials import dense
 from ..models.normalisability import boundedness
 from ..models.types import Vector
-from .couplings import group
+from .couplings import group, two_point
 
 __all__ = ["Component", "Outcome", "Predictive", "predictive"]
 
@@ -112,11 +112,11 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         raise ValueError(f"expected at least two draws to see a spread, got {draws}; try draws=24")
     constants, seen = group(fit, "constant_data"), group(fit, "correlators")
     action, weights = action_of({str(k): v for k, v in fit.attrs.items()}), constants["weights"].values
-    count, metric = len(weights), constants["metric"].values
+    count, kernel = len(weights), two_point(fit)
     positions = constants["x_position"].values
     kept = _kept(fit, draws)
     pairs, quartic, sextic = _coefficients(kept, action, weights)
-    scale = np.sqrt(np.diag(metric))
+    scale = np.sqrt(np.diag(kernel))
     forms = [{2: pairs[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]}) for k in range(len(quartic))]
     bounded = sum(boundedness(form, count, scale=scale).bounded for form in forms)
     six = "G6" in seen and count <= _SIX_POINTS
@@ -125,10 +125,10 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         made = predict_fields(count, pairs, quartic, sextic=sextic, orders=(2, *orders), key=key)
         how = f"fields drawn from the action of each of {len(forms)} posterior draws, all bounded below"
     else:
-        made = predict_diagrams(positions, metric, quartic, sextic=sextic, orders=orders)
-        two = predict(metric, {**{n: v[None] for n, v in kept.items()}, "q": pairs[None]}, action, weights)["G2"][0]
+        made = predict_diagrams(positions, kernel, quartic, sextic=sextic, orders=orders)
+        two = predict(kernel, {**{n: v[None] for n, v in kept.items()}, "q": pairs[None]}, action, weights)["G2"][0]
         # The gap equation is first order: what its loop adds to the propagator is the size of what it leaves out.
-        made[2] = Predictions(two, np.abs(two - metric[tuple(sorted_tuples(count, 2).T)]), np.zeros_like(two))
+        made[2] = Predictions(two, np.abs(two - kernel[tuple(sorted_tuples(count, 2).T)]), np.zeros_like(two))
         why = f"{bounded} of {len(forms)} draws bounded below" if key is not None else "no key to draw fields with"
         how = f"diagrams to one loop on full lines ({why})"
     components = {}
@@ -137,7 +137,7 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         components[f"G{r}"] = _component(seen[name].values, seen[f"{name}_error"].values, made[r])
     quads = sorted_tuples(count, 4)
     same = multiplicities(quads) == 1.0
-    variance = np.diag(metric) ** 2
+    variance = np.diag(kernel) ** 2
     ratio = Predictions(*(part[:, same] / variance for part in made[4]))
     four, error = seen["G4"].values[same] / variance, seen["G4_error"].values[same] / variance
     components["kurtosis"] = _component(four, error, ratio)

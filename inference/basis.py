@@ -1,4 +1,4 @@
-"""The terms of an action in natural units: scaled fields phi_a/sqrt(W_aa), each term of unit norm in its monomials.
+"""The terms of an action in natural units: scaled fields phi_a/scale_a, each term of unit norm in its monomials.
 
 In these units couplings, moments and equations are numbers of order one; `factors` lead back to physical couplings. The
 quadratic terms always come first: they are fitted together with the quartic ones. Everything is on all sorted tuples of
@@ -26,9 +26,9 @@ class Basis(eqx.Module):
         quadratic: (quadratic, pair), rows of unit norm: the quadratic terms in scaled monomials.
         quads: sorted quads that occur, (quad, 4).
         terms: (quartic, quad), rows of unit norm: T_k in scaled monomials.
-        scale: sqrt(W_aa), (point,).
+        scale: standard deviations of the field, (point,).
         factors: physical coupling = scaled coupling / factor, (quadratic + quartic,).
-        metric: scaled metric W_ab/sqrt(W_aa W_bb), (point, point).
+        metric: scaled metric W_ab/(scale_a scale_b), (point, point).
     """
 
     pairs: Tuples
@@ -45,16 +45,16 @@ class Basis(eqx.Module):
         return len(self.quadratic) + len(self.terms)
 
 
-def make_basis(action: AbstractAction, metric: Matrix, weights: Vector) -> Basis:
-    """Terms of an action for a metric (K itself by default) and quadrature weights.
+def make_basis(action: AbstractAction, metric: Matrix, weights: Vector, *, scale: Vector | None = None) -> Basis:
+    """Terms of an action for a metric W and quadrature weights; scale is the unit of the field, default sqrt(W_aa).
 
     Raises:
         ValueError: the Gram matrix is too ill-conditioned to invert; the message gives its condition number.
     """
     points = len(metric)
-    scale = np.sqrt(np.diag(metric))
-    correlation = metric / np.outer(scale, scale)
-    condition = np.linalg.cond(correlation)
+    own = np.sqrt(np.diag(metric))
+    scale = own if scale is None else scale
+    condition = np.linalg.cond(metric / np.outer(own, own))
     if not condition < CONDITION_LIMIT:
         raise ValueError(
             f"expected points whose Gram matrix can be inverted (condition number below {CONDITION_LIMIT:.0e}), got "
@@ -74,7 +74,7 @@ def make_basis(action: AbstractAction, metric: Matrix, weights: Vector) -> Basis
         terms=(terms / norms[:, None])[:, used],
         scale=scale,
         factors=np.concatenate([lengths, norms]),
-        metric=correlation,
+        metric=metric / np.outer(scale, scale),
     )
 
 

@@ -22,23 +22,29 @@ from .chains import ODD_ADVICE, worth
 from .ensembles import Source
 from .score import RESOLUTION_LIMIT, Equations
 from .sums import error_rows, group_length
+from .tails import WATCHED, Tail, gaussian_twin, gravest, judge_values, watched
 from .terms import Terms
 
 __all__ = ["Observed", "direct_equations", "observe"]
 
 _FLOATS = 4_000_000  # of one block's largest table: fits the cache of two cores
 _CHUNK = 2**24  # floats read at a time
+_WATCHED_SQUARES = 4  # terms whose gradient squared is looked at network by network: each costs a pass over the slots
 ODD_FALSE_ALARM = 1e-6
 
 
 class Observed(NamedTuple):
-    """Means over networks: A and b of score matching, and T_k with one standard error, all in scaled fields."""
+    """Means over networks: A and b of score matching, and T_k with one standard error, all in scaled fields.
+
+    odd_p: of vanishing odd averages; tail: whether the diagonal of A has an average with an error.
+    """
 
     matrix: Matrix
     vector: Vector
     terms: Vector
     errors: Vector
     odd_p: float
+    tail: Tail | None = None
 
 
 def direct_equations(
@@ -85,8 +91,8 @@ def direct_equations(
     gauss, q = np.zeros(terms.size), terms.quadratic
     gauss[:q] = np.linalg.solve(seen.matrix[:q, :q], seen.vector[:q])
     found = _scatter if worth(source).block == 1 else _block_scatter
-    noise, scores, dof = found(source, terms, pilot, gauss, progress)
-    return Equations(seen.matrix, seen.vector, noise, pilot, n, dof, scores), seen
+    noise, scores, dof, tail = found(source, terms, pilot, gauss, progress)
+    return Equations(seen.matrix, seen.vector, noise, pilot, n, dof, scores, gravest(seen.tail, tail)), seen
 
 
 def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed:
@@ -97,7 +103,13 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     shape = (terms.size, terms.size) if root is not None or shared else (points, width, width)
     zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, (2, points), (2, points))]
     block = _shared_moments if shared and root is None else _moments
-    gram, vector, first, second, odd, square = _sum(source, terms, block, zero, "equations", progress, root)
+    (gram, vector, first, second, odd, square), values = _sum(source, terms, block, zero, "equations", progress, root)
+    tail = _converging(
+        values,
+        terms,
+        "grad T . W grad T",
+        lambda: _sum(gaussian_twin(source), terms, block, zero, "equations", False, root)[1],
+    )
     n = source.n
     if gram.ndim == 3:
         matrix = np.zeros((terms.size + 1, terms.size + 1))
@@ -108,68 +120,106 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     errors = np.sqrt(memory * np.maximum(second / n - (first / n) ** 2, 0.0) / n)
     z = np.abs(odd) / np.sqrt(np.maximum(memory * square, 1e-300))
     p = min(1.0, 2 * z.size * float(stats.norm.sf(z.max())))  # Bonferroni: safe for correlated points
-    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p)
+    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p, tail)
+
+
+def _converging(
+    values: np.ndarray | None, terms: Terms, what: str, twin: Callable[[], np.ndarray | None]
+) -> Tail | None:
+    """Verdict on what is averaged, from its values network by network; refused where there is no average."""
+    if values is None:
+        return None
+    tail = judge_values(values, 2 * (terms.degree - 1), what, lambda: np.asarray(twin()))
+    if tail.verdict == "refused":
+        raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
+    return tail
 
 
 def _scatter(
     source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool
-) -> tuple[Matrix, Matrix, float]:
+) -> tuple[Matrix, Matrix, float, Tail | None]:
     """Covariance over networks of psi at the pilot and of the Hyvarinen scores of (Gaussian, pilot, pilot), and dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    first, second, mean, square = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss)
+    (first, second, mean, square), values = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss)
+    tail = _converging(
+        values,
+        terms,
+        "psi",
+        lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, pilot, gauss)[1],
+    )
     n = source.n
     noise = (second - np.outer(first, first) / n) / (n - 1)
     scores = (square - np.outer(mean, mean) / n) / (n - 1)
-    return noise, scores[np.ix_([0, 1, 1], [0, 1, 1])], n - 1.0
+    return noise, scores[np.ix_([0, 1, 1], [0, 1, 1])], n - 1.0, tail
 
 
 def _block_scatter(
     source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool
-) -> tuple[Matrix, Matrix, float]:
+) -> tuple[Matrix, Matrix, float, Tail | None]:
     """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
-    zero, length, parts = [np.zeros(terms.size), np.zeros(2)], group_length(source), []
+    zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
+    length, parts = group_length(source), []
     for start in range(0, source.n, length):
         span = start, min(start + length, source.n), length
-        parts.append(_sum(source, terms, _block_residuals, zero, "sandwich", progress, pilot, gauss, span=span))
+        (psi, _, score, _), _ = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, span=span)
+        parts.append((psi, score))
     sizes = np.minimum(length, source.n - length * np.arange(len(parts))).astype(float)
     psi, scores = (error_rows(source, sizes, np.stack(part)) for part in zip(*parts, strict=True))
     effective, both = worth(source).effective, np.ix_([0, 1, 1], [0, 1, 1])
-    return effective * psi.T @ psi, (effective * scores.T @ scores)[both], len(sizes) - 1.0
+    return effective * psi.T @ psi, (effective * scores.T @ scores)[both], len(sizes) - 1.0, None
 
 
-def _moments(fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array | None, shared: bool = False) -> Any:
+def _moments(
+    fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array | None, *, watch: bool, shared: bool = False
+) -> Any:
     """What `observe` sums over the networks of a block; the Gram matrix site by site, or of whole terms."""
     local = terms.local_gradients(fields)
     if root is not None or shared:
-        white = local if root is None else terms.gradients(fields) @ root
+        white = _at_sites(local, terms) if root is None else terms.gradients(fields) @ root
         flat = jnp.swapaxes(white, 0, 1).reshape(terms.size, -1)
         gram = flat @ flat.T
     else:
-        gram = local @ jnp.swapaxes(local, 1, 2)
+        white = _at_sites(local, terms)
+        gram = white @ jnp.swapaxes(white, 1, 2)
     right = terms.laplacians(fields)
     if terms.fixed is not None:
-        free = terms.free_force(fields)
-        free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
-        right = right - terms.gather(local * free[:, None])
+        right = right - terms.gather(local * terms.turned(terms.free_force(fields))[:, None])
     value, phi = terms.values(fields), fields / terms.scale
     odd = jnp.stack([phi, phi**3])
-    return gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+    added = gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+    return added, _diagonal(local, terms) if watch else None
+
+
+def _at_sites(local: jax.Array, terms: Terms) -> jax.Array:
+    """Slopes times sqrt(W_aa) of a diagonal metric."""
+    return local if terms.unit else local * jnp.sqrt(jnp.diag(jnp.asarray(terms.metric)))[:, None, None]
+
+
+def _diagonal(local: jax.Array, terms: Terms) -> jax.Array:
+    """Grad T_k . grad T_k of the terms looked at, (network, term), in the diagonal of W."""
+    looked = _looked(terms, _WATCHED_SQUARES)
+    square = _at_sites(local, terms) ** 2
+    chosen = jnp.asarray(looked)[:, None, None] == jnp.asarray(terms.slots)  # (term, point, slot)
+    return jnp.einsum("kas,asn->nk", chosen.astype(square.dtype), square)
+
+
+def _looked(terms: Terms, most: int) -> np.ndarray:
+    """Some of the terms of highest degree, the first and the last among them."""
+    top = terms.size - terms.parts[-1].count
+    return top + np.unique(np.linspace(0, terms.size - top - 1, most).astype(int))
 
 
 _shared_moments = partial(_moments, shared=True)
 
 
-def _residuals(fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array) -> Any:
+def _residuals(
+    fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array, *, watch: bool
+) -> Any:
     """What `_scatter` sums over the networks of a block."""
     psi, at_gauss, bare = (terms.residuals(fields, t) for t in (pilot, gauss, jnp.zeros_like(pilot)))
     psi = psi * alive[:, None]
     score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
-    return psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T
-
-
-def _block_residuals(fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array) -> Any:
-    psi, _, score, _ = _residuals(fields, alive, terms, pilot, gauss)
-    return psi, score
+    return (psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T), psi[:, _looked(terms, WATCHED)] if watch else None
 
 
 def _sum(
@@ -181,12 +231,15 @@ def _sum(
     progress: bool,
     *given: Any,
     span: tuple[int, int, int] | None = None,
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Sums over networks in float64, block after block; padding is the zero field with alive = 0.
 
+    Beside them what some terms give network by network, (network, term), where it decides whether averages converge.
     `span`: first, one past the last, and the length of all such spans, which one program serves; None for all networks.
     """
     size, (start, stop, length) = _block(terms), span or (0, source.n, source.n)
+    missing, kept = watched(source) if span is None else 0, []
+    watch = missing > 0
     with jax.enable_x64(True):
         tables, given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
@@ -194,18 +247,31 @@ def _sum(
         added = tuple(jnp.asarray(part) for part in zero)
         with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
             for fields, alive in _blocks(source, size, start, stop, length):
-                added = _added(block, added, jnp.asarray(fields), jnp.asarray(alive), tables, given)
+                arrays = jnp.asarray(fields), jnp.asarray(alive)
+                added, values = _added(block, added, *arrays, tables, given, watch)
+                if missing:
+                    kept.append(np.asarray(values)[alive > 0][:missing])
+                    missing -= len(kept[-1])
                 bar.update(int(alive.sum()))
-        return [np.asarray(part) for part in added]
+        return [np.asarray(part) for part in added], np.concatenate(kept) if kept else None
 
 
 # The tables are an argument: as constants of the program they would be folded, for minutes, and for every fit anew.
 @eqx.filter_jit
-def _added(block: Callable[..., Any], added: Any, fields: jax.Array, alive: jax.Array, terms: Terms, given: Any) -> Any:
-    def step(added: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, added, block(*pair, terms, *given)), None
+def _added(
+    block: Callable[..., Any],
+    added: Any,
+    fields: jax.Array,
+    alive: jax.Array,
+    terms: Terms,
+    given: Any,
+    watch: bool,
+) -> Any:
+    def step(added: Any, pair: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array | None]:
+        more, values = block(*pair, terms, *given, watch=watch)
+        return jax.tree.map(jnp.add, added, more), values
 
-    return jax.lax.scan(step, added, (fields, alive))[0]
+    return jax.lax.scan(step, added, (fields, alive))
 
 
 def _blocks(source: Source, size: int, first: int, stop: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -29,11 +29,13 @@ from ..models.types import Points
 from .chains import check_worth
 from .duality import allowed_spaces
 from .ensembles import Ensemble, Source
+from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .sums import Statistic, error_rows, sums
-from .tails import DECISIVE, FLAG_ERROR, FLAG_KHAT, REFUSE_ERROR, REFUSE_KHAT, pareto_khat
+from .tails import FLAG_ERROR, REFUSE_ERROR
 
 __all__ = ["Generating", "generating"]
 
+DECISIVE = 100_000  # draws needed before k-hat alone refuses
 SPACES = ("field", "readout", "neuron")
 _LEAST = 1000  # of networks or neurons
 _DRAWS = 131_072  # looked at for their tail

@@ -54,7 +54,7 @@ def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: V
     fitted = constants["x_position"].values
     if target.shape[1] != fitted.shape[1]:
         raise ValueError(f"expected points with {fitted.shape[1]} coordinates, got {target.shape[1]}; try the same d")
-    own = np.diag(constants["metric"].values)
+    own = constants["scale"].values ** 2 if "scale" in constants else np.diag(constants["metric"].values)
     if variance is None:
         if np.ptp(own) > _STATIONARY * own.max():
             raise ValueError(

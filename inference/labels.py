@@ -145,11 +145,12 @@ def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     constants = {
         "weights": ("x", problem.weights),
         "metric": (("x", "y"), problem.metric),
+        "two_point": (("x", "y"), problem.two_point),
         "matrix": (("term", "term_too"), eq.matrix),
         "vector": ("term", eq.vector),
         "factors": ("term", problem.factors),
     }
-    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.metric)[0], "quadratic_terms": q}
+    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.two_point)[0], "quadratic_terms": q}
     attrs["condition"] = _condition(problem)
     if problem.basis is not None:
         found = gains(eq, problem.rich, q)
@@ -212,6 +213,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
         "x_position": (("x", "axis"), problem.points),
         "vector": ("term", eq.vector),
         "factors": ("term", problem.factors),
+        "scale": ("x", problem.scale),
         "estimate": ("term", eq.estimate),
         "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
     }
@@ -224,7 +226,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
     if is_lattice(problem.action):
         values["two_point"] = ("x", problem.two_point[0])
     else:
-        values["metric"] = (("x", "y"), problem.metric)
+        values |= {"metric": (("x", "y"), problem.metric), "two_point": (("x", "y"), problem.two_point)}
     if problem.modes is not None:
         values["modes"] = (("x", "site"), problem.modes)
     attrs: dict[str, Any] = {"quadratic_terms": q, "dof": eq.dof, "condition": _condition(problem)}
@@ -245,6 +247,8 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr
     if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
         rows = data.rows.get("connected", {}).get(4)
         attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
+    if problem.tail is not None:
+        attrs["tail_verdict"], attrs["tail_why"] = problem.tail
     if problem.observed is not None:
         attrs["odd_p"] = problem.observed.odd_p
     elif data is not None and any(order in data.moments for order in (1, 3)):

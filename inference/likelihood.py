@@ -3,7 +3,7 @@
 The estimating equations of score matching are, for n networks, Gaussian: b - A theta ~ N(0, B/n), B their covariance
 over networks at a pilot. With priors on theta this is a generalised posterior whose width is calibrated by the
 sandwich, not a likelihood of the fields: it exists for actions unbounded below too. statistics: Bissiri et al.
-    arXiv:1306.6430. The default prior is worth one network (prior.py).
+    arXiv:1306.6430. The default prior is worth one network (`prior.py`).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The default prior on an action's couplings: in Wick-ordered form, worth exactly one network.
+"""The default prior on an action's couplings: in Wick-ordered form, worth one network.
 
 With :T: the Wick-ordered terms under N(0, K), S = 1/2 phi K^-1 phi + delta . :phi phi: + theta . :T(phi):, and
 
@@ -8,12 +8,22 @@ a sum over complete contractions (Wick's theorem), the Fisher information of one
 linear maps, and the two-point function stays near K whatever the couplings. On a lattice, whose fields average over V
 like sites, it is worth one site: s is multiplied by sqrt(V). Sextic terms likewise, with F6. In terms of
 the plain monomials, phi^4 = :phi^4: + 6 K :phi^2: + .., so quartic couplings shift the quadratic ones, sextic both.
+
+One network of a strongly non-Gaussian field can tell far less than a Gaussian one: in a double well of S = -12 phi^2 +
+phi^4 by 1e-5 along one direction, and there F would be worth 1e5 networks. So no direction is worth more than four
+networks of the field itself: with P the precision above and J = A B^-1 A the information of one network in the
+equations of the fit (Godambe's; A. C. Davison, Statistical Models, 2003, ch. 7.2),
+
+    P' = sum_i min(1, 4 mu_i) P v_i v_i^T P,   J v_i = mu_i P v_i,   v_i . P v_j = delta_ij        (s = 1)
+
+which is P itself, to the last digit, while every mu_i >= 1/4, and about 1 for weak couplings.
 """
 
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from ..models.combinatorics import rank
 from ..models.monomials import Monomials, contraction, from_dense
@@ -21,7 +31,9 @@ from ..models.types import Matrix, Vector
 from .basis import Basis
 from .terms import Terms
 
-__all__ = ["Prior", "default_prior", "wick_covariance"]
+__all__ = ["Prior", "default_prior", "relaxed", "wick_covariance"]
+
+_LEAST = 0.25  # information of one network along a direction, over that of a Gaussian one: below, the prior is relaxed
 
 
 class Prior(NamedTuple):
@@ -88,6 +100,42 @@ def default_prior(
         factor4 = np.block([[factor4, -down @ factor6], [corner, factor6]])
         shift = np.concatenate([shift, 0.5 * shift @ down], axis=1)
     return Prior(centre, shift, scale * _inverse_root(second), factor4)
+
+
+def relaxed(prior: Prior, matrix: Matrix, noise: Matrix, *, scale: float = 1.0) -> Prior:
+    """A prior no direction of which is worth more than four networks of these equations; itself where none is.
+
+    Args:
+        prior: of `default_prior`.
+        matrix: A, (term, term).
+        noise: B, the covariance of psi over networks, (term, term).
+        scale: s of the prior, worth 1/s^2 networks.
+
+    Example, q phi^2 with one network that tells a hundredth of what the prior says: its variance becomes 25.
+
+        >>> one = Prior(np.zeros(1), np.zeros((1, 0)), np.eye(1), np.zeros((0, 0)))
+        >>> relaxed(one, np.eye(1), 100.0 * np.eye(1)).factor.round(9).tolist()
+        [[5.0]]
+    """
+    factor = prior.factor / scale
+    try:
+        root = np.linalg.cholesky(noise)
+    except np.linalg.LinAlgError:  # fewer networks than terms: such a covariance is refused where it is inverted
+        return prior
+    seen = linalg.solve_triangular(root, matrix @ factor, lower=True)
+    information = seen.T @ seen  # of one network, in units in which the prior is the unit matrix
+    try:
+        np.linalg.cholesky(information - _LEAST * np.eye(len(factor)))
+        return prior
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(information)
+    stretch = np.sqrt(np.maximum(1.0, _LEAST / np.maximum(values, np.finfo(float).tiny)))
+    wide = prior.factor @ (vectors * stretch)
+    covariance, q = wide @ wide.T, len(prior.factor2)
+    inner = covariance[q:, q:]
+    slope = np.linalg.solve(inner, covariance[q:, :q]).T  # of the quadratic couplings on the others
+    rest = covariance[:q, :q] - slope @ covariance[q:, :q]
+    return Prior(prior.centre2, -slope, np.linalg.cholesky(0.5 * (rest + rest.T)), np.linalg.cholesky(inner))
 
 
 def wick_covariance(tuples: np.ndarray, k: Matrix, others: np.ndarray | None = None) -> Matrix:

@@ -1,8 +1,8 @@
 """What a fit works on before any sampling: checked data, a metric fixed before them, the equations and the prior.
 
 The metric W of score matching decides what is estimated once the action is truncated, so it is fixed without looking
-at the data that are fitted: the exact kernel of the model, further networks of the recipe, or held-out networks of an
-array.
+at the data that are fitted (`metric.py`). It enters A, b and psi and nothing else: units, prior, eps4 and the lines of
+diagrams are those of the two-point function K of the field, exact or measured.
 """
 
 from dataclasses import dataclass, replace
@@ -23,14 +23,14 @@ from .density import check_density
 from .direct import Observed, direct_equations
 from .ensembles import Ensemble
 from .measure import MIN_NETWORKS, check_even, measure
-from .metric import choose_metric, over_translations
+from .metric import Metrics, choose_metrics
 from .modes import in_modes, leading_modes
 from .moments import MAX_COMPONENTS
 from .polynomial import polynomial_equations
-from .prior import Prior, default_prior
+from .prior import Prior, default_prior, relaxed
 from .samples import Samples
 from .score import Equations, equations
-from .tails import judge_tail
+from .tails import Tail, gravest, judge_tail
 from .terms import Terms, terms_of
 
 __all__ = ["Problem", "is_lattice", "prepare"]
@@ -55,10 +55,12 @@ class Problem:
         factors: physical coupling = scaled coupling / factor, (term,).
         weights: quadrature weights, (point,).
         metric: W, (point, point).
-        two_point: K where it is not W, (point, point).
+        two_point: K of the field, (point, point).
         metric_from: where W came from.
         basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
         modes: rows of the modes, (mode, point), for an action of modes.
+        given: whether W was prescribed; the units of the terms are then those of K.
+        tail: whether what the fit averages over networks has an average with an error; None where nothing is known.
     """
 
     points: Points
@@ -77,6 +79,8 @@ class Problem:
     rich_basis: Basis | None = None
     rich: Equations | None = None
     modes: np.ndarray | None = None
+    given: bool = False
+    tail: Tail | None = None
 
     @property
     def quadratic(self) -> int:
@@ -90,10 +94,15 @@ class Problem:
         blocks = {**self.action.quadratic_blocks(count), **self.action.blocks(count)}
         return tuple((name, len(labels)) for name, labels in blocks.items())
 
+    @property
+    def scale(self) -> Vector:
+        """Units of the scaled fields: standard deviations of the field by W, or by K where W was prescribed."""
+        return np.sqrt(np.diag(self.two_point if self.given else self.metric))
+
     @cached_property
     def terms(self) -> Terms:
         """The same terms, to be evaluated on fields."""
-        return terms_of(self.action, self.metric, self.weights)
+        return terms_of(self.action, self.metric, self.weights, scale=_units(self.two_point, self.given))
 
 
 def prepare(
@@ -112,8 +121,9 @@ def prepare(
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
     source = data.source if isinstance(data, Correlators) else data
     networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
+    scattered = None
     if as_if_n is not None:
-        data = _stand_in(data, as_if_n, key)
+        data, scattered = _stand_in(data, key)
         networks = as_if_n
     if np.isinf(networks) and isinstance(data, Correlators) and any(data.rows.values()):
         raise ValueError(
@@ -135,35 +145,38 @@ def prepare(
             "networks needed), or inf.design(network, points, n) before drawing more"
         )
     check_density(getattr(data, "model", None), np.asarray(data.points))
-    if lattice and isinstance(source, Samples):  # the multiple of the unit matrix drops out, and K only sets the prior
-        chosen, metric_from, rest = over_translations(source, action), "average over sites", None
-    else:
-        chosen, metric_from, rest = choose_metric(data, source, metric)
-    rest = data if rest is None else rest
+    found = choose_metrics(data, source, metric, action, lattice)
+    rest = data if found.rest is None else found.rest
     modes = None
     if isinstance(action, Modes):
         if weights is not None:
             raise ValueError("expected no quadrature weights for an action of modes, got some; try leaving them out")
-        modes, share = leading_modes(chosen, action.count)
+        modes, share = leading_modes(found.two_point, action.count)
         exact_modes, networks_in_modes = in_modes(rest, modes)
         rest = exact_modes if exact_modes is not None else networks_in_modes
         source = networks_in_modes
-        chosen, metric_from = np.eye(action.count), f"{action.count} modes ({share:.1%} of the variance), {metric_from}"
+        unit = np.eye(action.count)
+        inside = modes @ found.metric @ modes.T if found.given else unit
+        where = f"{action.count} modes ({share:.1%} of the variance), {found.where}"
+        found = found._replace(metric=inside, two_point=unit, where=where)
     assert rest is not None
     points = np.asarray(rest.points)
     w = _check_weights(weights, len(points))
-    common = {"points": points, "action": action, "weights": w, "metric_from": metric_from, "modes": modes}
+    common = {"points": points, "action": action, "weights": w, "modes": modes, "given": found.given}
     if not _through_correlators(action, len(points)) or (lattice and networks < MIN_NETWORKS[6]):
-        return _from_fields(rest, action, chosen, metric, prior_scale, common, progress)
-    make_basis(action, chosen, w)  # refuses a singular Gram matrix before any long pass
+        return _from_fields(rest, found, prior_scale, common, progress)
+    for matrix in (found.metric, found.two_point):
+        make_basis(action, matrix, w)  # refuses a singular Gram matrix before any long pass
     measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
     # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
     check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
     check_even(measured)
-    basis = make_basis(action, chosen, w)
-    prior = default_prior(basis, scale=prior_scale)
+    two_point = found.two_point if found.exact else measured.tensor(2, "moment")
+    scale = _units(two_point, found.given)
+    basis = make_basis(action, found.metric, w, scale=scale)
+    prior = default_prior(basis, scale=prior_scale, two_point=two_point / np.outer(basis.scale, basis.scale))
     whole = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
-    full = make_basis(FullQuartic(), chosen, w) if len(points) <= _RICH_POINTS and whole else None
+    full = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _RICH_POINTS and whole else None
     eq, rich = equations(
         measured,
         basis,
@@ -173,16 +186,19 @@ def prepare(
         networks=as_if_n,
         progress=progress,
     )
+    if np.any(eq.noise):
+        prior = relaxed(prior, eq.matrix, eq.noise, scale=prior_scale)
     return Problem(
         data=measured,
         source=measured.source if source is None else source,
         equations=eq,
         prior=prior,
         factors=basis.factors,
-        metric=chosen,
-        # On the lines of diagrams the measured function is better than one of a few held-out networks.
-        two_point=measured.tensor(2, "moment") if metric is None and isinstance(source, Samples) else chosen,
+        metric=found.metric,
+        metric_from=found.where,
+        two_point=two_point,
         basis=basis,
+        tail=gravest(scattered, _of_orders(measured), eq.tail),
         rich_basis=full,
         rich=rich,
         **common,
@@ -202,31 +218,35 @@ def _through_correlators(action: AbstractAction, points: int) -> bool:
     return few and action.degree == 4 and action.fixed(points) is None
 
 
-def _from_fields(
-    rest: Any,
-    action: AbstractAction,
-    two_point: Matrix,
-    given: Matrix | None,
-    scale: float,
-    common: dict[str, Any],
-    progress: bool,
-) -> Problem:
-    """The problem of an action that is fitted to fields; `given` is a metric that was prescribed."""
-    points, w, lattice = common["points"], common["weights"], is_lattice(action)
+def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any], progress: bool) -> Problem:
+    """The problem of an action that is fitted to fields."""
+    points, w, action = common["points"], common["weights"], common["action"]
+    lattice = is_lattice(action)
     source = rest.source if isinstance(rest, Correlators) else rest
     if source is None:
         if isinstance(rest, Correlators) and np.isinf(rest.networks):
-            return _from_moments(rest, action, two_point, scale, common)
+            return _from_moments(rest, found, scale, common)
         raise ValueError(
             f"expected networks to fit {type(action).__name__} at {len(points)} points, got correlators without them; "
             "try inf.fit(ensemble, ...) or inf.fit(samples, ...)"
         )
     if not lattice:
-        make_basis(Constant(), two_point, w)  # refuses a singular Gram matrix
-    metric, where = two_point if given is None else np.asarray(given, dtype=float), common["metric_from"]
-    if given is None and (lattice or len(points) > _DENSE_POINTS):
-        metric, where = np.diag(np.diag(two_point)), f"variances ({where})"
-    terms = terms_of(action, metric, w)
+        for matrix in (found.metric, found.two_point):
+            make_basis(Constant(), matrix, w)  # refuses a singular Gram matrix
+    metric, where = found.metric, found.where
+    if not found.given and (lattice or len(points) > _DENSE_POINTS):
+        metric, where = np.diag(np.diag(metric)), f"variances ({where})"
+    judged = judge_tail(source, 2 * (action.degree - 1))
+    if judged.verdict == "refused":
+        raise ValueError(
+            f"expected fields whose powers have averages, phi^{2 * (action.degree - 1)} for an action of degree "
+            f"{action.degree}, got: {judged.why}"
+        )
+    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
+    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
+    # What is known of the model, or of a lattice, already averaged over sites, is better than what was measured.
+    two_point = found.two_point if found.exact or lattice or data is None else data.tensor(2, "moment")
+    terms = terms_of(action, metric, w, scale=_units(two_point, found.given))
     if (networks := worth(source).effective) < 2 * terms.size:
         what = "configurations" if lattice else "networks"
         raise ValueError(
@@ -235,26 +255,40 @@ def _from_fields(
         )
     scaled = two_point / np.outer(terms.scale, terms.scale)
     prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)
-    found, seen = direct_equations(
+    eq, seen = direct_equations(
         source, terms, pilot_precision=prior.precision, pilot_centre=prior.mean, progress=progress
     )
-    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
-    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
     return Problem(
         data=data,
         source=source,
-        equations=found,
-        prior=prior,
+        equations=eq,
+        prior=relaxed(prior, eq.matrix, eq.noise, scale=scale),
         factors=terms.factors,
         metric=metric,
+        metric_from=where,
         two_point=two_point,
         observed=seen,
-        **{**common, "metric_from": where},
+        tail=gravest(judged, eq.tail),
+        **common,
     )
 
 
-def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, scale: float, common: Any) -> Problem:
+def _of_orders(data: Correlators) -> Tail | None:
+    """The gravest verdict on the moments that a quartic action averages."""
+    if data.source is None and not data.flags:
+        return None
+    flagged = [data.flags[order] for order in (6, 4, 2) if order in data.flags]
+    return Tail("flagged", flagged[0]) if flagged else Tail("ok", "no moment of order 2, 4 or 6 is flagged")
+
+
+def _units(two_point: Matrix, given: bool) -> Vector | None:
+    """Standard deviations of the field, where a prescribed W does not have them, (point,)."""
+    return np.sqrt(np.diag(two_point)) if given else None
+
+
+def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) -> Problem:
     """The full sextic action from exact moments up to order ten."""
+    action, metric = common["action"], found.metric
     if not isinstance(action, FullSextic):
         raise ValueError(
             f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
@@ -262,7 +296,7 @@ def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, sca
         )
     matrix, vector = polynomial_equations(data, 6, metric=metric)
     terms = terms_of(action, metric, common["weights"])
-    prior = default_prior(terms, scale=scale)
+    prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
     zero = np.zeros_like(matrix)
     eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
     return Problem(
@@ -272,13 +306,17 @@ def _from_moments(data: Correlators, action: AbstractAction, metric: Matrix, sca
         prior=prior,
         factors=terms.factors,
         metric=metric,
-        two_point=metric,
-        **common,
+        metric_from=found.where,
+        two_point=found.two_point,
+        **{**common, "given": False},  # the matrix above is in units of W
     )
 
 
-def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
-    """Exact correlators with networks of their model as source: the scatter of one network, not its noise."""
+def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
+    """Exact correlators with networks of their model as source: the scatter of one network, not its noise.
+
+    And whether that scatter, whose average takes the field's power of twelve, is known to an error of its own.
+    """
     if not isinstance(data, Correlators) or not np.isinf(data.networks) or any(data.rows.values()):
         raise ValueError(
             f"expected exact correlators with as_if_n, got {getattr(data, 'maker', 'networks')} ones, which have "
@@ -293,7 +331,11 @@ def _stand_in(data: Any, as_if_n: int, key: jax.Array | None) -> Correlators:
     tail = judge_tail(stand_in, 6)
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
-    return replace(data, source=stand_in)
+    spread = judge_tail(stand_in, 12)
+    if spread.verdict != "ok":
+        what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
+        spread = Tail("flagged", f"{what}: {spread.why}")
+    return replace(data, source=stand_in), spread
 
 
 def _check_weights(weights: Vector | None, points: int) -> Vector:

@@ -18,9 +18,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..models.types import Matrix, Vector
+from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .score import RESOLUTION_LIMIT, Equations
 from .streams import boundedness_of, field_stream
-from .tails import FLAG_KHAT, REFUSE_KHAT, Tail, pareto_khat
+from .tails import Tail
 from .terms import Terms
 
 __all__ = [

@@ -16,12 +16,13 @@ import numpy as np
 
 from ..models.combinatorics import rank, sorted_tuples, tuple_count
 from ..models.correlators import Correlators, check_scrambles
-from ..models.types import Matrix, Vector
+from ..models.types import Matrix, Tuples, Vector
 from .basis import Basis, embed
 from .chains import worth
 from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
 from .sums import Statistic, error_rows, sums, total
+from .tails import WATCHED, Tail, gaussian_twin, judge_values, watched
 
 __all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
@@ -35,7 +36,7 @@ class Equations(NamedTuple):
     matrix: A, (term, term); vector: b, (term,); noise: B, covariance of psi of one network at the pilot, (term, term);
     pilot: the theta B was taken at; networks: n, of a chain n_eff; dof: degrees of freedom of B (inf when from every
     network); scores: covariance of one network's Hyvarinen score for the best Gaussian, the action and the full quartic
-    (or the action).
+    (or the action); tail: whether the averages of psi converge, where its networks were looked at one by one.
     """
 
     matrix: Matrix
@@ -45,6 +46,7 @@ class Equations(NamedTuple):
     networks: float
     dof: float
     scores: Matrix
+    tail: Tail | None = None
 
     @property
     def estimate(self) -> Vector:
@@ -94,7 +96,8 @@ def equations(
         progress: a bar for a long pass.
 
     Raises:
-        ValueError: a moment is missing or refused; A is not resolved; fewer than five scrambles for every term.
+        ValueError: a moment is missing or refused; A is not resolved; fewer than five scrambles for every term; tails
+            so heavy that psi has no average.
     """
     wide = basis if rich is None else rich
     up = np.eye(basis.size) if rich is None else embed(basis, rich)
@@ -114,11 +117,11 @@ def equations(
     rungs = np.stack(
         [_gaussian(wide, wide_matrix, wide_vector), wide_pilot, np.linalg.lstsq(wide_matrix, wide_vector)[0]]
     )
-    noise, scores = np.zeros_like(wide_matrix), np.zeros((3, 3))
+    noise, scores, tail = np.zeros_like(wide_matrix), np.zeros((3, 3)), None
     if data.source is not None and worth(data.source).block > 1:
         noise, scores, dof = block_scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.source is not None:
-        noise, scores = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
+        noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
@@ -127,7 +130,7 @@ def equations(
         # J = 1/2 theta.(psi(theta) + psi(0)) network by network
         j = np.stack([0.5 * (rows @ psi_map(wide, t).T + bare) @ t for t in rungs], axis=1)
         noise, scores, dof = _floored(n * psi.T @ psi), n * j.T @ j, data.dof
-    found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores)
+    found = Equations(matrix, vector, up @ noise @ up.T, pilot, n, dof, scores, tail)
     if rich is None:
         return found, None
     return found, Equations(wide_matrix, wide_vector, noise, wide_pilot, n, dof, scores)
@@ -151,10 +154,13 @@ def _gaussian(basis: Basis, matrix: Matrix, vector: Vector) -> Vector:
     return np.concatenate([np.linalg.solve(matrix[:q, :q], vector[:q]), np.zeros(len(vector) - q)])
 
 
-def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
+def residuals(
+    fields: jax.Array, basis: Basis, theta: jax.Array, laplacian: tuple[jax.Array, jax.Array] | None = None
+) -> jax.Array:
     """psi_k = grad T_k . W grad S - lap_W T_k of each network, (network, term), for scaled couplings theta.
 
-    fields are physical, (network, point). Zero on average for the density exp(-S): the Schwinger-Dyson equations.
+    fields are physical, (network, point); laplacian: what `_laplacian` gives, where it is known. Zero on average for
+    the density exp(-S): the Schwinger-Dyson equations.
     """
     phi, two, three = _monomials(fields, basis)
     force = basis.metric @ (_slope(basis, theta) @ jnp.concatenate([phi, three]))  # W grad S
@@ -162,18 +168,20 @@ def residuals(fields: jax.Array, basis: Basis, theta: jax.Array) -> jax.Array:
     quadratic = sum(phi[pairs[:, 1 - j]] * force[pairs[:, j]] for j in range(2))
     rest = [rank(np.delete(quads, j, axis=1), len(phi)) for j in range(4)]
     quartic = sum(three[rest[j]] * force[quads[:, j]] for j in range(4))
-    constant, slope = _laplacian(basis)
+    constant, slope = _laplacian(basis) if laplacian is None else laplacian
     return (jnp.concatenate([basis.quadratic @ quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
 
 
-def hyvarinen(fields: jax.Array, basis: Basis, couplings: jax.Array) -> jax.Array:
+def hyvarinen(
+    fields: jax.Array, basis: Basis, couplings: jax.Array, laplacian: tuple[jax.Array, jax.Array] | None = None
+) -> jax.Array:
     """J = 1/2 grad S . W grad S - lap_W S of each network, (network, rung), for each row of scaled couplings."""
     phi, two, three = _monomials(fields, basis)
-    rungs, root = jnp.asarray(couplings), np.linalg.cholesky(basis.metric).T
+    rungs, root = jnp.asarray(couplings), jnp.linalg.cholesky(jnp.asarray(basis.metric)).T
     slopes = root @ jax.vmap(partial(_slope, basis))(rungs)  # (rung, point, monomial): one product for all rungs
     gradient = slopes.reshape(-1, slopes.shape[2]) @ jnp.concatenate([phi, three])
     square = jnp.sum(gradient.reshape(len(rungs), len(phi), -1) ** 2, axis=1)
-    constant, slope = _laplacian(basis)
+    constant, slope = _laplacian(basis) if laplacian is None else laplacian
     return (0.5 * square - (rungs @ slope) @ two - (rungs @ constant)[:, None]).T
 
 
@@ -214,13 +222,25 @@ def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
 
 def scatter(
     source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
-) -> tuple[Matrix, Matrix]:
+) -> tuple[Matrix, Matrix, Tail | None]:
     """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass.
 
-    With weights w the covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
+    In the same pass some psi are looked at network by network: has their average an error? With weights w the
+    covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
-    statistic = _scatter_sums(Frozen(basis))
-    weight, (of_psi, of_score, squares) = total(source, statistic, theta, rungs, progress=progress, what="sandwich")
+    # The numbers of the basis are arguments: as constants of the program they would have it compiled for every fit.
+    numbers = (basis.quadratic, basis.terms, basis.scale, basis.metric)
+    keep, q, tail = watched(source), len(basis.quadratic), None
+    # The terms of fewest points first: a power of one field has the heaviest tail.
+    spread = np.array([len(np.unique(basis.quads[row != 0])) for row in basis.terms])
+    looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
+    statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)), looked)
+    given = (statistic, theta, rungs, *numbers, *_laplacian(basis))
+    weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
+    if keep:
+        tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2])
+        if tail.verdict == "refused":
+            raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     squares = float(squares)  # of the weights, all one unless the model deforms its density
 
     def covariance(first: np.ndarray, second: np.ndarray, square: np.ndarray) -> Matrix:
@@ -229,7 +249,7 @@ def scatter(
         central = square - cross - cross.T + squares * np.outer(mean, mean)
         return central / squares * source.n / (source.n - 1)
 
-    return covariance(*of_psi), covariance(*of_score)
+    return covariance(*of_psi), covariance(*of_score), tail
 
 
 def block_scatter(
@@ -258,16 +278,25 @@ class Frozen[T]:
 
 
 @lru_cache(maxsize=32)
-def _scatter_sums(frozen: Frozen[Basis]) -> Statistic:
-    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
-        psi = residuals(fields, frozen.tree, theta)
-        j = hyvarinen(fields, frozen.tree, rungs)
+def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...] = ()) -> Statistic:
+    pairs, quads = frozen.tree
+
+    def statistic(
+        fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, *numbers: jax.Array
+    ) -> Any:
+        traced: Any = numbers
+        quadratic, terms, scale, metric, constant, slope = traced
+        units: Any = jnp.ones(len(quads))
+        basis = Basis(pairs, quadratic, quads, terms, scale, units, metric)  # units of no concern here
+        psi = residuals(fields, basis, theta, (constant, slope))
+        j = hyvarinen(fields, basis, rungs, (constant, slope))
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
-        return (
+        added = (
             (psi.sum(axis=0), weights @ psi, psi.T @ psi),
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )
+        return (added, psi[:, np.array(looked)]) if looked else added
 
     return statistic
 

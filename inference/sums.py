@@ -56,21 +56,36 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     return sizes, jax.tree.map(lambda *leaves: _by_group(np.concatenate(leaves), groups, pieces), *parts)
 
 
-def total(source: Source, statistic: Statistic, *arguments: Any, progress: bool = False, what: str = "networks") -> Any:
+def total(
+    source: Source,
+    statistic: Statistic,
+    *arguments: Any,
+    keep: int = 0,
+    progress: bool = False,
+    what: str = "networks",
+) -> Any:
     """The same summed over all networks, (total weight, pytree): the sums of the groups are added as they come.
 
     For statistics whose values are large and whose spread nobody asks for, such as a matrix of all pairs of terms.
+    With keep > 0 the statistic gives (pytree, values of every network (network, column)), and what it gives of the
+    first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """
     length, _ = _grouped(source)
     with jax.enable_x64(True):
         shapes = jax.eval_shape(statistic, np.zeros((length, len(source.points))), np.zeros(length), *arguments)
+    shapes = shapes[0] if keep else shapes
+    kept, missing = [], keep
     size = 8 * sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
     held = length * max(1, min(_CHUNK // length, _HELD // size))
     weight, added = 0.0, jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
     for weights, part in _passes(source, statistic, arguments, length, held, progress, what):
         weight += float(weights.sum())
+        if keep:
+            part, values = part
+            kept.append(values.reshape(weights.size, -1)[weights.ravel() > 0][:missing])
+            missing -= len(kept[-1])
         jax.tree.map(_add, added, part)
-    return weight, added
+    return (weight, added, np.concatenate(kept)) if keep else (weight, added)
 
 
 def _add(into: np.ndarray, pieces: np.ndarray) -> None:

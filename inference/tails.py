@@ -1,30 +1,45 @@
 """Can an average of phi^n be believed? Heavy tails make a mean and its error bar both wrong, silently.
 
 An average of |phi|^n has an error bar only if <phi^2n> exists and the sample has met its tail. For a network of the
-suite the exact one-site moments decide: the relative error sqrt((<phi^2n>/<phi^n>^2 - 1)/n_networks). Otherwise the
-Pareto shape k-hat of |phi|^n over networks decides, and where single neurons can be drawn also of |h|^n: the field of
-a wide network hides the tail of its neurons. k-hat > 1/2: the variance of the mean is infinite; > 0.7: the mean
-cannot be estimated (A. Vehtari et al., arXiv:1507.02646).
+suite the exact one-site moments decide: the relative error sqrt((<phi^2n>/<phi^n>^2 - 1)/n_networks), beside that of a
+Gaussian field. Otherwise the Pareto shape k-hat of |phi|^n over networks decides, and where single neurons can be drawn
+also of |h|^n: the field of a wide network hides the tail of its neurons. What counts as heavy is in `khat.py`: more
+than a Gaussian field shows at the same number of networks.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from arviz_stats.base.array import array_stats
+from scipy import special
 
 from ..models.exact import known_orders, site_moments
 from ..models.networks import Network
 from .chains import worth
 from .ensembles import Ensemble, Source
+from .khat import FLAG_KHAT, REFUSE_KHAT, limits, limits_beside, pareto_khat
+from .samples import Samples
 
-__all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Tail", "effective_networks", "judge_tail", "pareto_khat", "tail_draws"]
+__all__ = [
+    "WATCHED",
+    "Tail",
+    "effective_networks",
+    "gaussian_twin",
+    "gravest",
+    "judge_tail",
+    "judge_values",
+    "tail_draws",
+    "watched",
+]
 
-FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FLAG_ERROR, REFUSE_ERROR = 0.1, 0.5  # relative error of <phi^n> by the exact moment of order 2n
-DECISIVE = 100_000  # draws needed before k-hat alone refuses
+_FLAG_RATIO, _REFUSE_RATIO = 1.5, 2.0  # and the same over the error of a Gaussian field
+_LEAST_JUDGED = 100  # networks
+_LOOKED = 8  # points whose tail is fitted: those whose averages depend most on few networks
 _LEAST_EFFECTIVE = 1000
 _DRAWS = 131_072  # networks (and neurons) looked at
+WATCHED = 16  # terms of an action whose equations are looked at, network by network
 
 
 class Tail(NamedTuple):
@@ -34,6 +49,13 @@ class Tail(NamedTuple):
     why: str
 
 
+def gravest(*tails: Tail | None) -> Tail | None:
+    """The worst of several verdicts; None where none was given."""
+    order = ["ok", "flagged", "refused"]
+    given = [tail for tail in tails if tail is not None]
+    return max(given, key=lambda tail: order.index(tail.verdict)) if given else None
+
+
 class Draws(NamedTuple):
     """Centred fields (network, point), single neurons (neuron, point) where the model shows them, weights, centre."""
 
@@ -41,33 +63,6 @@ class Draws(NamedTuple):
     neurons: np.ndarray | None
     weights: np.ndarray | None
     centre: np.ndarray
-
-
-def pareto_khat(values: np.ndarray) -> float:
-    """Shape of the generalised Pareto tail of positive values (not of log weights), k = 1/(tail exponent).
-
-    P(v > t) ~ t^(-1/k): for Pareto draws of exponent a the answer tends to 1/a. ArviZ's `psislw` expects log
-    *likelihoods* and flips their sign, so it is not used; this calls the tail fit on the values themselves.
-
-    Args:
-        values: independent draws, (draw,), at least 25; zeros say nothing about the tail and are left out.
-
-    Returns:
-        k-hat; inf if a value is not finite, -inf if the largest coincide (no tail), nan if too few differ for a fit.
-    """
-    v = np.asarray(values, dtype=float).ravel()
-    if len(v) < 25:
-        raise ValueError(f"expected at least 25 values for a tail fit, got {len(v)}; try more networks")
-    if not np.all(np.isfinite(v)):
-        return np.inf
-    v = v[v > 0]
-    if len(v) < 25:
-        return np.nan if len(v) else -np.inf
-    tail = np.partition(v, len(v) - int(3 * np.sqrt(len(v))))[-int(3 * np.sqrt(len(v))) :]
-    if np.min(tail) == np.max(tail):
-        return -np.inf  # an atom at the top (a Rademacher readout on one site, clipped data)
-    khat = array_stats.pareto_khat(v[None, :] / np.median(v), r_eff=1.0, tail="right", log_weights=False)
-    return float(np.asarray(khat))
 
 
 def tail_draws(source: Source) -> Draws | None:
@@ -137,13 +132,57 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
             khat, where, level, count = neuron_khat, place, "single neuron", len(seen.neurons)
     what = "h" if level == "single neuron" else "phi"
     why = f"Pareto k-hat of |{what}|^{order} is {khat:.2f} at point {where} ({level})"
-    if khat > REFUSE_KHAT and count >= DECISIVE:
-        return Tail("refused", f"{why}, above {REFUSE_KHAT}: its average does not converge; try a lower order")
-    if khat > FLAG_KHAT:
-        return Tail("flagged", f"{why}, above {FLAG_KHAT}: its error bar may be too small")
+    limit = limits(count, order, len(source.points))
+    beside = f"(a Gaussian field of as many networks: {limit.gaussian:.2f})"
+    if khat > limit.refuse:
+        advice = "its average does not converge; try a lower order, or fields with lighter tails"
+        return Tail("refused", f"{why}, above {limit.refuse:.2f} {beside}: {advice}")
+    if khat > limit.flag:
+        return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: its error bar may be too small")
     if np.isnan(khat):
         return Tail("flagged", f"{why}: too few different values for a tail fit, its error bar is not checked")
-    return Tail("ok", f"{why}, below {FLAG_KHAT}")
+    return Tail("ok", f"{why}, below {limit.flag:.2f} {beside}")
+
+
+def watched(source: Source) -> int:
+    """Networks whose psi is looked at one by one: none where exact moments decide, or where too few say nothing."""
+    if known_orders(getattr(source, "model", None)) or source.n < _LEAST_JUDGED:
+        return 0
+    return min(source.n, _DRAWS)
+
+
+def gaussian_twin(source: Source) -> Samples:
+    """Gaussian fields of the covariance of a source, as many as are looked at."""
+    fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
+    values, vectors = np.linalg.eigh(fields.T @ fields / len(fields))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return Samples(np.random.default_rng(0).normal(size=fields.shape) @ root.T, source.points)
+
+
+def judge_values(values: np.ndarray, power: int, what: str, twin: Callable[[], np.ndarray]) -> Tail:
+    """Verdict on averages of what a fit sums over networks, beside what it would sum for a Gaussian field.
+
+    Sums of powers of different height can have a larger k-hat than the highest alone, a Gaussian field's too. So what
+    is heavier than |phi|^power of a Gaussian is compared with the same sums over a Gaussian sample.
+
+    Args:
+        values: of each network, (network, component), any sign.
+        power: highest power of the field in them.
+        what: their name.
+        twin: makes the values of Gaussian fields of the same covariance, as many; called where it decides.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float))
+    khat, where = _worst(sizes)
+    limit = limits(len(sizes), power, sizes.shape[1])
+    if khat > limit.flag:
+        limit = limits_beside(max(limit.gaussian, _worst(np.abs(twin()))[0]), len(sizes), power)
+    beside = f"(for a Gaussian field of as many networks: {limit.gaussian:.2f})"
+    why = f"Pareto k-hat of {what}, component {where}, is {khat:.2f}"
+    if khat > limit.refuse:
+        return Tail("refused", f"{why}, above {limit.refuse:.2f} {beside}: its average does not converge")
+    if khat > limit.flag:
+        return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: errors may be too small")
+    return Tail("ok", f"{why}, below {limit.flag:.2f} {beside}")
 
 
 def _by_exact(moments: np.ndarray, order: int, networks: int) -> Tail:
@@ -153,21 +192,35 @@ def _by_exact(moments: np.ndarray, order: int, networks: int) -> Tail:
         square = (moments[below - 1] if below else 1.0) * moments[above - 1]  # of <phi^n>, or for odd n its upper bound
         relative = np.sqrt(np.maximum(moments[order - 1] / square - 1.0, 0.0) / networks)
     relative = np.where(np.isfinite(relative), relative, np.inf)  # a moment beyond floating point is beyond any average
+    flag, refuse = _gaussian_limits(order, networks)
     where = int(np.argmax(relative))
     worst = float(relative[where])
     why = f"the exact <phi^{2 * order}> makes the relative error of <phi^{order}> {worst:.2g} at point {where}"
-    if worst > REFUSE_ERROR:
-        return Tail("refused", f"{why}, above {REFUSE_ERROR}; try more networks, a lower order or exact correlators")
-    if worst > FLAG_ERROR:
-        return Tail("flagged", f"{why}, above {FLAG_ERROR}")
-    return Tail("ok", f"{why}, below {FLAG_ERROR}")
+    if worst > refuse:
+        return Tail("refused", f"{why}, above {refuse:.2g}; try more networks, a lower order or exact correlators")
+    if worst > flag:
+        return Tail("flagged", f"{why}, above {flag:.2g}")
+    return Tail("ok", f"{why}, below {flag:.2g}")
+
+
+def _gaussian_limits(order: int, networks: int) -> tuple[float, float]:
+    """Flagged and refused relative errors: too large in themselves, and for reasons a Gaussian field does not have."""
+    odd = special.factorial2(2 * order - 1)  # <z^2n>, and <|z|^n>^2 or for odd n its bound
+    below, above = order // 2 * 2, (order + 1) // 2 * 2
+    even = special.factorial2(below - 1) * special.factorial2(above - 1) if order > 1 else 1.0
+    usual = float(np.sqrt(max(odd / even - 1.0, 0.0) / networks))
+    return max(FLAG_ERROR, _FLAG_RATIO * usual), max(REFUSE_ERROR, _REFUSE_RATIO * usual)
 
 
 def _worst(powers: np.ndarray) -> tuple[float, int]:
-    khats = np.array([pareto_khat(powers[:, a]) for a in range(powers.shape[1])])
+    """Largest k-hat and its point, of the points whose mean square depends most on few networks."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        share = np.max(powers, axis=0) ** 2 / np.sum(powers**2, axis=0)
+    looked = np.argsort(-np.nan_to_num(share, nan=np.inf))[:_LOOKED]
+    khats = np.array([pareto_khat(powers[:, a]) for a in looked])
     # A point without an answer (nan) counts when every other one is harmless, and never hides a worse one.
     where = int(np.argmax(np.where(np.isnan(khats), FLAG_KHAT, khats)))
-    return float(khats[where]), where
+    return float(khats[where]), int(looked[where])
 
 
 def _neurons(source: Source) -> np.ndarray | None:

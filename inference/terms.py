@@ -1,6 +1,6 @@
 """The terms T_k of an action evaluated on fields: their values, gradients and Laplacians, at any size.
 
-S(phi) = 1/2 phi P phi + sum_k theta_k T_k(phi) in scaled fields phi_a/sqrt(W_aa), the quadratic terms first, each T_k
+S(phi) = 1/2 phi P phi + sum_k theta_k T_k(phi) in scaled fields phi_a/scale_a, the quadratic terms first, each T_k
 of unit norm in its monomials; P is a fixed free part, where the action has one. A term touches few monomials at each
 site, so everything is kept per site: a lattice of a thousand sites costs a thousand times one site, not a million.
 `Basis` holds the same terms on all sorted tuples, for actions small enough to be fitted to correlators.
@@ -53,11 +53,12 @@ class Terms(eqx.Module):
 
     Attributes:
         parts: the scaled terms as monomials, quadratic ones first, then degree 4, then 6.
-        scale: sqrt(W_aa), (point,).
+        scale: standard deviations of the field, (point,).
         factors: physical coupling = scaled coupling / factor, (term,).
-        metric: W_ab/sqrt(W_aa W_bb), (point, point).
+        metric: W_ab/(scale_a scale_b), (point, point).
         fixed: scaled P, (point, point), or None.
-        diagonal: whether the metric is the unit matrix in these units.
+        diagonal: whether the metric is diagonal.
+        unit: whether it is the unit matrix in these units.
     """
 
     parts: tuple[Monomials, ...]
@@ -69,6 +70,7 @@ class Terms(eqx.Module):
     slopes: Products  # dT/dphi_a of each slot, (point, slot)
     curvatures: Products  # lap_W T, (term,)
     diagonal: bool = eqx.field(static=True)
+    unit: bool = eqx.field(static=True)
 
     @property
     def size(self) -> int:
@@ -126,8 +128,14 @@ class Terms(eqx.Module):
         coupling = jnp.append(jnp.asarray(theta), 0.0)[self.slots]
         force = jnp.einsum("as,asn->an", coupling, local)
         force = force if self.fixed is None else force + self.free_force(fields)
-        force = force if self.diagonal else jnp.asarray(self.metric) @ force
-        return self._gather(local * force[:, None]) - self.laplacians(fields)
+        return self._gather(local * self.turned(force)[:, None]) - self.laplacians(fields)
+
+    def turned(self, force: Float[Array, "point network"]) -> Float[Array, "point network"]:
+        """W times a force; nothing to do where W is the unit matrix."""
+        if self.unit:
+            return force
+        metric = jnp.asarray(self.metric)
+        return jnp.diag(metric)[:, None] * force if self.diagonal else metric @ force
 
     def free_force(self, fields: Float[Array, "network point"]) -> Float[Array, "point network"]:
         """P phi of an action with a fixed part."""
@@ -149,13 +157,14 @@ class Terms(eqx.Module):
         return np.concatenate([np.full(part.count, float(part.degree)) for part in self.parts])
 
 
-def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
+def terms_of(action: AbstractAction, metric: Matrix, weights: Vector, *, scale: Vector | None = None) -> Terms:
     """The terms of an action for a metric W and quadrature weights.
 
     Args:
         action: any of the ladder.
         metric: (point, point), of positive diagonal; a diagonal one is recognised.
         weights: (point,).
+        scale: standard deviations of the field, the units of priors, (point,); default sqrt(W_aa).
 
     Example, S = phi^2 and phi^4 at one point with W = 4: T = (phi/2)^2, (phi/2)^4.
 
@@ -164,9 +173,10 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
         [[1.0, 1.0]]
     """
     points = len(metric)
-    scale = np.sqrt(np.diag(metric))
     diagonal = np.count_nonzero(metric) == points  # asked of the metric itself: x/sqrt(x)^2 is one but for its last bit
-    correlation = np.eye(points) if diagonal else metric / np.outer(scale, scale)
+    unit = bool(diagonal) and scale is None
+    scale = np.sqrt(np.diag(metric)) if scale is None else scale
+    correlation = np.eye(points) if unit else metric / np.outer(scale, scale)
     pairs = [p.rescaled(scale) for p in (action.quadratic(points), *action.interaction(points, weights))]
     # 32 bits: JAX keeps what it made of a shared integer table, in whichever precision it first met it.
     parts = tuple(p._replace(term=p.term.astype(np.int32), tuples=p.tuples.astype(np.int32)) for p, _ in pairs)
@@ -183,6 +193,7 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector) -> Terms:
         slopes=slopes,
         curvatures=_curvatures(parts, correlation),
         diagonal=bool(diagonal),
+        unit=unit,
     )
 
 

@@ -17,9 +17,9 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.infer.initialization import init_to_value
 from numpyro.infer.util import log_density
 
+from .khat import pareto_khat
 from .likelihood import Numbers
 from .sampler import Draws, Laws, Names, coordinates, sites_at, turned_model
-from .tails import pareto_khat
 
 __all__ = ["sample_variational"]
 

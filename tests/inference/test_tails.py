@@ -9,14 +9,15 @@ import pytest
 from arviz_stats.base.array import array_stats
 
 from nnft.inference.ensembles import Ensemble
+from nnft.inference.khat import gaussian_khat, limits, pareto_khat
 from nnft.inference.measure import measure
 from nnft.inference.samples import Samples
-from nnft.inference.tails import DECISIVE, judge_tail, pareto_khat, tail_draws
+from nnft.inference.tails import judge_tail, tail_draws
 from nnft.models.networks import Network
 from nnft.models.neurons import Cos, Gauss
 from tests.statistics import agree, disagree
 
-N_TAIL = 100_000
+N_TAIL = DECISIVE = 100_000
 TWO = np.array([[-0.01], [0.01]])
 
 
@@ -121,8 +122,26 @@ def test_a_gaussian_sample_passes_orders_2_4_6(gaussian):
     assert (data.orders, data.flags, data.refused) == ((1, 2, 3, 4, 6), {}, {})
 
 
-def test_planted_fault_a_twelfth_moment_would_refuse_even_a_gaussian(gaussian):
-    assert judge_tail(gaussian, 12).verdict == "refused"
+@pytest.mark.parametrize("n", [1000, 5000, 100_000])
+@pytest.mark.parametrize("power", [2, 6, 10])
+def test_the_limits_are_those_of_gaussian_samples(n, power):
+    """Mean and spread of k-hat over samples: the expected one, and at most the stated error, in a fixed sample."""
+    rng = np.random.default_rng(8)
+    reps = 100_000 // n if n > 1000 else 60
+    seen = [pareto_khat(np.abs(rng.normal(size=n)) ** power) for _ in range(max(reps, 8))]
+    expected, limit = gaussian_khat(n, power), limits(n, power)
+    error = (1.0 + expected) / np.sqrt(min(n / 5, 3 * np.sqrt(n)))
+    agree(np.mean(seen), expected, error / np.sqrt(len(seen)))
+    disagree(np.mean(seen), expected + 0.5, error / np.sqrt(len(seen)))
+    assert max(seen) < limit.refuse
+
+
+def test_planted_fault_a_fixed_limit_would_refuse_a_gaussian(gaussian):
+    """k-hat of the tenth power is .8 at 131 072 networks and 1.1 at 5000, above .7, and no fault of the field."""
+    few = samples(gaussian.read(0, 5000))
+    for source in (gaussian, few):
+        assert judge_tail(source, 10).verdict == "ok"
+        assert pareto_khat(np.abs(source.read(0, source.n)[:, 0]) ** 10) > 0.7
 
 
 def test_a_heavy_sample_is_refused_order_by_order():
@@ -135,10 +154,21 @@ def test_a_heavy_sample_is_refused_order_by_order():
         data.connected(6)
 
 
-def test_few_networks_flag_but_do_not_refuse():
-    source = samples(student(5, n=5000))
-    assert verdicts(source, (6,)) == ["flagged"]
-    assert "may be too small" in judge_tail(source, 6).why
+@pytest.mark.parametrize("n", [5000, 50_000, 150_000])
+@pytest.mark.parametrize("power", [6, 10])
+def test_student_fields_by_their_degrees(n, power):
+    """t(3), t(5) refused; t(7), t(9) flagged at least; t(30) never refused: what quartic and sextic actions average."""
+    found = {dof: judge_tail(samples(student(dof, n=n, points=3)), power).verdict for dof in (3, 5, 7, 9, 30)}
+    assert found[3] == found[5] == "refused"
+    assert "ok" not in (found[7], found[9])
+    assert found[30] != "refused"
+
+
+def test_a_flag_says_what_a_gaussian_field_would_show():
+    tail = judge_tail(samples(student(9, n=5000, points=3)), 6)
+    assert tail.verdict == "flagged"
+    assert "a Gaussian field of as many networks: 0.57" in tail.why
+    assert "may be too small" in tail.why
 
 
 def test_one_heavy_point_among_light_ones_decides():

@@ -95,12 +95,30 @@ def _sobol(e: Entry) -> Row:
     )
 
 
+def _metric(e: Entry) -> Row:
+    return (
+        f"95% intervals cover {_band(e['band'])}; {e['sets']} × {e['networks']:,} networks",
+        f"{e['coverage']:.3f}, lowest coupling {e['lowest_coupling']:.3f}",
+        f"a prior worth one network of covariance W: {e['fault_prior_of_the_metric']:.3f}",
+    )
+
+
+def _prior(e: Entry) -> Row:
+    return (
+        f"shift by the prior below {e['shift_below']:g} errors; {e['networks']:,} networks",
+        f"{e['shift_by_the_prior']:.2g}; z of κ, m², λ: " + ", ".join(f"{z:+.2f}" for z in e["z"]),
+        f"the prior of a Gaussian site: {e['fault_shift_by_the_prior_of_a_gaussian_site']:.3g}",
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
     "Fisher step": _step,
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
+    "metric": _metric,
+    "prior": _prior,
     "observed over predicted": _observed,
     "standard errors over Cramer-Rao": _efficiency,
     "sbc": _calibration,
