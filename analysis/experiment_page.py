@@ -161,11 +161,13 @@ def experiment_page(found: Experiment) -> str:
         f"neurons at every width, of which the prefactor is measured and 1/N taken for granted.</p>{_slopes(found)}",
         "<h2>Couplings</h2>",
         f"<p>Vertices at |y| ≤ Λ = {found.setting.cutoff:g}, points "
-        f"{', '.join(f'{x:.4g}' for x in found.setting.coupling_points[:, 0])}, N = {found.setting.coupling_width}; "
+        f"{', '.join(f'{x:.4g}' for x in found.setting.fit_points[:, 0])}, N = {found.setting.coupling_width}; "
         "given is the coupling times N, from least squares with equal weights and errors from the full covariance of "
         f"G<sub>4</sub><sup>c</sup>.</p>{_fits(found)}",
         "<h2>Six-point function</h2>",
-        "<p>First order in the couplings, no connected six-point function: mean over sorted tuples of "
+        "<p>Predicted where nothing was fitted, at the points "
+        f"{', '.join(f'{x:.4g}' for x in found.setting.coupling_points[:, 0])}. "
+        "First order in the couplings, no connected six-point function: mean over sorted tuples of "
         f"|predicted/true − 1|. Couplings from exact G<sub>4</sub><sup>c</sup> against the exact six-point "
         f"function; where the truth is a field, couplings from neurons.</p>{_six(found)}",
     ]
@@ -291,6 +293,7 @@ def _summary(found: Experiment) -> str:
         "seed": found.seed,
         "widths": found.widths,
         "points": found.setting.points,
+        "fit_points": found.setting.fit_points,
         "coupling_points": found.setting.coupling_points,
         "cutoff": found.setting.cutoff,
         "deviations": [asdict(d) for d in found.deviations],

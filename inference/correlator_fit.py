@@ -10,14 +10,14 @@ far as the columns of the design can be told apart: where they cannot, only the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
-from ..models.combinatorics import moment_jacobian, moments_from_connected, pairings, sorted_tuples
+from ..models.combinatorics import moment_jacobian, moments_from_connected, pairings, sorted_tuples, tuple_count
 from ..models.correlators import Chi2, Correlators, check_points, check_scrambles
 from ..models.networks import Network, nearest
 from ..models.neurons import Cos, Erf, Gauss, ReLU
@@ -78,6 +78,8 @@ class CorrelatorFit:
     chi2: Chi2 | None
     rows: Float[np.ndarray, "row quad"]
     """Error rows of the fitted G4c, (row, quad)."""
+    coupling_rows: Float[np.ndarray, "row coupling"]
+    """Error rows of the estimate, (row, coupling)."""
     points: Points
 
     @property
@@ -112,6 +114,23 @@ class CorrelatorFit:
             )
         k = self.names.index(name)
         return float(self.estimate[k]), float(np.sqrt(self.covariance[k, k]))
+
+    def at(self, points: Points, design: Float[np.ndarray, "quad 3"]) -> "CorrelatorFit":
+        """The same couplings at other points, whose G4c and predictions are then held out.
+
+        Args:
+            points: (point, 1).
+            design: `vertex_design` at these points.
+
+        Raises:
+            ValueError: a design that does not belong to the points.
+        """
+        x = check_points(points)
+        shape = (tuple_count(len(x), 4), len(COUPLINGS))
+        if design.shape != shape:
+            raise ValueError(f"expected a design of shape {shape}, got {design.shape}; try vertex_design at the points")
+        columns = design[:, [COUPLINGS.index(name) for name in self.names]]
+        return replace(self, four_point=columns @ self.estimate, rows=self.coupling_rows @ columns.T, points=x)
 
     def predict(self, two_point: Vector) -> Correlators:
         """Full two-, four- and six-point functions to first order in the couplings, with their statistical errors.
@@ -314,6 +333,7 @@ def fit_correlators(
         combinations=_combinations(basis, scale, amplitude, amplitude_rows),
         chi2=_chi2(whitener @ (value - fitted), kept - basis.shape[1], data) if len(rows) else None,
         rows=amplitude_rows @ (scaled @ basis).T,
+        coupling_rows=spread,
         points=data.points,
     )
 

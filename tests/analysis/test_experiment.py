@@ -17,6 +17,7 @@ from nnft.analysis.experiment import (
     experiment,
     power_law,
 )
+from nnft.inference.correlator_fit import fit_correlators, vertex_design
 from nnft.inference.ensembles import Ensemble
 from nnft.inference.measure import measure
 from nnft.models import Correlators, exact
@@ -108,6 +109,22 @@ def test_couplings_and_six_point_function(found):
         else:
             truth = (1 + 15 / s.width) / (1 + 15 / s.width + 44 / s.width**2) - 1
             agree(s.signed, truth, s.error)
+
+
+def test_the_fit_is_made_where_it_was_published_and_the_prediction_is_held_out(found):
+    """Fit inputs are x/sqrt 2; a fit at x itself would not be held out, and for Erf it is another one."""
+    setting = EXPERIMENTS["hms-erf"]
+    assert np.allclose(np.sqrt(2.0) * setting.fit_points, setting.coupling_points, rtol=1e-15)
+    network, x = setting.network(setting.coupling_width), setting.coupling_points
+    there = vertex_design(network, x, cutoff=setting.cutoff)
+    seen = fit_correlators(exact(network, setting.fit_points), vertex_design(network, setting.fit_points, cutoff=100.0))
+    moved, own = seen.at(x, there), fit_correlators(exact(network, x), there)
+    assert np.array_equal(moved.estimate, seen.estimate)
+    assert np.allclose(moved.four_point, there[:, 0] * seen.estimate[0], rtol=1e-13)
+    assert np.array_equal(moved.points, x)
+    assert 1e-6 < abs(moved.estimate[0] / own.estimate[0] - 1) < 1e-2
+    with pytest.raises(ValueError, match=r"expected a design of shape \(126, 3\), got \(15, 3\); try vertex_design"):
+        seen.at(x, there[:15])
 
 
 def test_a_tail_that_forbids_an_average_is_refused_with_its_number():
