@@ -12,6 +12,7 @@ from nnft import models as m
 from nnft.inference.basis import make_basis
 from nnft.inference.likelihood import default_prior, gaussian_posterior
 from nnft.inference.metric import over_translations
+from nnft.inference.prior import relaxed
 from nnft.inference.problem import prepare
 from nnft.inference.terms import terms_of
 from tests.oracles import planted
@@ -98,6 +99,8 @@ def test_whatever_the_metric_the_prior_is_that_of_the_field(road):
     scaled = kernel / np.outer(terms.scale, terms.scale)
     worth = np.sqrt(points) if lattice else 1.0
     prior = default_prior(terms, scale=worth, homogeneous=lattice, two_point=scaled)
+    ratio, eq = problem.factors / terms.factors, problem.equations
+    prior = relaxed(prior, eq.matrix * np.outer(ratio, ratio), eq.noise * np.outer(ratio, ratio), scale=worth)
     np.testing.assert_allclose(problem.prior.mean / problem.factors, prior.mean / terms.factors, rtol=1e-5, atol=1e-7)
     mine, theirs = problem.prior.factor / problem.factors[:, None], prior.factor / terms.factors[:, None]
     np.testing.assert_allclose(mine @ mine.T, theirs @ theirs.T, rtol=1e-5, atol=1e-7)
