@@ -8,6 +8,7 @@ The same numbers as from correlators (`score.py`), where both exist.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import comb
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
+from ..models.combinatorics import sorted_tuples
 from ..models.types import Matrix, Vector
 from .ensembles import Source
 from .score import RESOLUTION_LIMIT, Equations
@@ -26,17 +28,22 @@ __all__ = ["Observed", "direct_equations", "observe"]
 
 _FLOATS = 4_000_000  # of one block's largest table: fits the cache of two cores
 _CHUNK = 2**24  # floats read at a time
+_CHEAP = 1024  # products a network for odd averages at most, or a twentieth of those of the equations
 ODD_FALSE_ALARM = 1e-6
 
 
 class Observed(NamedTuple):
-    """Means over networks: A and b of score matching, and T_k with one standard error, all in scaled fields."""
+    """Means over networks: A and b of score matching, and T_k with one standard error, all in scaled fields.
+
+    odd_p: p-value of vanishing odd averages, and odd: the one furthest from zero, in words.
+    """
 
     matrix: Matrix
     vector: Vector
     terms: Vector
     errors: Vector
     odd_p: float
+    odd: str = ""
 
 
 def direct_equations(
@@ -68,8 +75,8 @@ def direct_equations(
     seen = observe(source, terms, progress=progress)
     if seen.odd_p < ODD_FALSE_ALARM:
         raise ValueError(
-            f"expected odd averages compatible with zero for an action with even terms only, got p = {seen.odd_p:.1g} "
-            "for <phi> and <phi^3>; try subtracting the mean or symmetrising the samples"
+            f"expected odd averages compatible with zero for an action with even terms only, got {seen.odd}, p = "
+            f"{seen.odd_p:.1g} among all <phi> and <phi phi phi>; try subtracting the mean or symmetrising the samples"
         )
     size = np.sqrt(np.diag(seen.matrix))
     condition = float(np.linalg.cond(seen.matrix / np.outer(size, size))) if terms.size <= 3000 else 1.0
@@ -92,7 +99,8 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     root = None if terms.diagonal else np.linalg.cholesky(terms.metric)
     points, width = terms.slots.shape
     shape = (terms.size, terms.size) if root is not None or shared else (points, width, width)
-    zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, (2, points), (2, points))]
+    odds = (1 + len(_odd_pairs(terms)), points)
+    zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, odds, odds)]
     block = _shared_moments if shared and root is None else _moments
     gram, vector, first, second, odd, square = _sum(source, terms, block, zero, "equations", progress, root)
     n = source.n
@@ -102,9 +110,31 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
             np.add.at(matrix, np.ix_(terms.slots[a], terms.slots[a]), gram[a])
         gram = matrix[:-1, :-1]
     errors = np.sqrt(np.maximum(second / n - (first / n) ** 2, 0.0) / n)
-    z = np.abs(odd) / np.sqrt(np.maximum(square, 1e-300))
-    p = min(1.0, 2 * z.size * float(stats.norm.sf(z.max())))  # Bonferroni: safe for correlated points
-    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p)
+    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, *_judge_odd(odd, square, terms))
+
+
+def _judge_odd(odd: np.ndarray, square: np.ndarray, terms: Terms) -> tuple[float, str]:
+    """P-value of the largest |z| of an odd monomial, and that monomial, from sums of the monomials and their squares.
+
+    Under phi -> -phi each is symmetric about zero, so that z keeps its normal law in the tail whatever that of phi is.
+    """
+    z = odd / np.sqrt(np.maximum(square, 1e-300))
+    row, last = (int(k) for k in np.unravel_index(np.argmax(np.abs(z)), z.shape))
+    pairs = _odd_pairs(terms)
+    points = len(odd[0])
+    cubes = comb(points + 2, 3) if len(pairs) > points else points**2  # the others are the same in another order
+    legs = sorted([*pairs[row - 1].tolist(), last] if row else [last])
+    name = "".join(f" phi({a})" for a in legs).strip()
+    p = min(1.0, 2 * (points + cubes) * float(stats.norm.sf(abs(z[row, last]))))  # Bonferroni: safe if correlated
+    return p, f"<{name}> at {z[row, last]:+.1f} sd"
+
+
+def _odd_pairs(terms: Terms) -> np.ndarray:
+    """Pairs that make, with one more point, the cubes that are tested: all, or <phi_a^2 phi_b> where all are costly."""
+    points, width = terms.slots.shape
+    every = sorted_tuples(points, 2)
+    size = points * width**2 if terms.diagonal else points * terms.size**2
+    return every if len(every) * points <= max(_CHEAP, size // 20) else np.repeat(np.arange(points)[:, None], 2, axis=1)
 
 
 def _scatter(source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool) -> tuple[Matrix, Matrix]:
@@ -132,8 +162,9 @@ def _moments(fields: jax.Array, alive: jax.Array, terms: Terms, root: jax.Array 
         free = free if terms.diagonal else jnp.asarray(terms.metric) @ free
         right = right - terms.gather(local * free[:, None])
     value, phi = terms.values(fields), fields / terms.scale
-    odd = jnp.stack([phi, phi**3])
-    return gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+    first, second = _odd_pairs(terms).T
+    two = jnp.concatenate([jnp.ones((len(phi), 1)), phi[:, first] * phi[:, second]], axis=1)
+    return gram, alive @ right, value.sum(0), (value**2).sum(0), two.T @ phi, (two**2).T @ phi**2
 
 
 _shared_moments = partial(_moments, shared=True)
