@@ -170,8 +170,8 @@ class Network(eqx.Module):
         with numpyro.plate("neuron", count):
             activation = _activation(neuron, points, count)
             weight = numpyro.sample("readout", READOUTS[self.readout].draw())
-        if count == points.shape[0]:  # (width, width) also comes from a site that was not turned: ask one neuron more
-            jax.eval_shape(lambda: _one_more(neuron, points, count + 1))
+        if count == points.shape[0]:  # (width, width) also comes from a site that was not turned: ask at one point more
+            jax.eval_shape(lambda: _one_more(neuron, points, count))
         return jnp.einsum("...n,...nm->...m", weight, activation)
 
 
@@ -198,4 +198,4 @@ def _activation(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*pl
 
 def _one_more(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*plate point"]:
     with numpyro.handlers.block(), numpyro.handlers.seed(rng_seed=0), numpyro.plate("neuron", count):
-        return _activation(neuron, points, count)
+        return _activation(neuron, jnp.concatenate([points, points[:1]]), count)

@@ -1,4 +1,4 @@
-"""What a stranger writes wrongly is answered with what was expected, what came and what to try; recipes are portable."""
+"""What a stranger writes wrongly is answered: what was expected, what came, what to try. Recipes are portable."""
 
 import copy
 import pickle
@@ -59,7 +59,7 @@ def test_an_error_of_the_neuron_itself_is_left_alone():
     def faulty(x):
         raise ValueError("my own words")
 
-    with pytest.raises(ValueError, match="^my own words$"):
+    with pytest.raises(ValueError, match=r"^my own words"):
         ensemble(m.Network(faulty, 5))
 
 
@@ -77,7 +77,9 @@ def seeded(points):
 @pytest.mark.parametrize("model", [constant, seeded])
 @pytest.mark.parametrize("space", ["field", None])
 def test_networks_that_do_not_differ_are_refused(model, space):
-    with pytest.raises(ValueError, match="expected networks that differ.*the same field from every key.*; try numpyro"):
+    with pytest.raises(
+        ValueError, match=r"expected networks that differ.*the same field from every key.*; try numpyro"
+    ):
         inf.measure(ensemble(model), space=space)
 
 
