@@ -7,7 +7,7 @@ request. Intervals are equal-tailed and hold 89 %, ArviZ's default.
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import arviz as az
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "INTERVAL",
     "Coupling",
     "action",
+    "check_fit",
     "couplings",
     "draws_of",
     "field_scale",
@@ -92,8 +93,22 @@ class Coupling(NamedTuple):
         return f"{self.site[0]}<sub>{indices(self.where)}</sub>" if self.where else _SYMBOLS[self.site][2]
 
 
+def check_fit(fit: Any) -> None:
+    """Refuse what is no tree: correlators and ensembles come before a fit, not in place of it.
+
+    Raises:
+        ValueError: something else than what `inf.fit` returns.
+    """
+    if not isinstance(fit, xr.DataTree):
+        raise ValueError(
+            f"expected a fit, the tree that inf.fit returns, got {type(fit).__name__}; "
+            "try inf.fit(data, models.Bilocal(), key=jax.random.key(0)) first"
+        )
+
+
 def group(fit: xr.DataTree, name: str) -> xr.Dataset:
     """One group of the tree as a dataset."""
+    check_fit(fit)
     if name not in fit.children:
         advice = "inf.fit(..., as_if_n=100_000) for draws" if "point" in fit.children else "a fit of inf.fit"
         raise ValueError(f"expected a fit with {name}, got a tree of {', '.join(fit.children)}; try {advice}")
@@ -112,6 +127,7 @@ def indices(where: str) -> str:
 
 def action(fit: xr.DataTree) -> AbstractAction:
     """The action that was fitted."""
+    check_fit(fit)
     return action_of({str(name): value for name, value in fit.attrs.items()})
 
 

@@ -17,7 +17,7 @@ from ..inference.predict import quartic_coefficients
 from ..models.diagrams import four_point, whitened
 from .boundedness import boundedness_checks
 from .checks import LIMITS, Check, Diagnosis
-from .couplings import action, couplings, field_scale, group, interaction_names, two_point
+from .couplings import action, check_fit, couplings, field_scale, group, interaction_names, two_point
 from .influence import influence_checks
 from .sampling import sampling_checks
 
@@ -30,6 +30,7 @@ def diagnose(fit: xr.DataTree) -> Diagnosis:
     Raises:
         ValueError: the tree is not such a fit.
     """
+    check_fit(fit)
     if "point" in fit.children:
         raise ValueError(
             "expected a fit with draws, got the point result of exact correlators, which has nothing to diagnose; "

@@ -6,6 +6,7 @@ Everything is checked when the list is made, before any work; an unknown word is
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from inspect import get_annotations
 from typing import Any, Self
 
@@ -122,8 +123,11 @@ class Fitting:
         known = [*sorted((f.name for f in fields(cls)), key=lambda name: name not in own), *besides]
         for name in settings:
             if name not in known:
-                expected = f"expected a setting among {', '.join(known)}, got {name!r}"
-                raise ValueError(f"{expected}; try {nearest(name, known)!r}")
+                close = get_close_matches(name, known, n=3, cutoff=0.0)
+                raise ValueError(
+                    f"expected one of {len(known)} settings, the nearest being {', '.join(close)}, got {name!r}; "
+                    f"try {close[0]!r}"
+                )
         return cls(**settings)
 
     def checked_weights(self, points: int) -> Vector:

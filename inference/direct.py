@@ -8,6 +8,7 @@ The same numbers as from correlators (`score.py`), where both exist.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import comb
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
+from ..models.combinatorics import sorted_tuples
 from ..models.types import Matrix, Vector
 from .chains import ODD_ADVICE, worth
 from .ensembles import Source
@@ -30,13 +32,15 @@ __all__ = ["Observed", "direct_equations", "observe"]
 _FLOATS = 4_000_000  # of one block's largest table: fits the cache of two cores
 _CHUNK = 2**24  # floats read at a time
 _WATCHED_SQUARES = 4  # terms whose gradient squared is looked at network by network: each costs a pass over the slots
+_CHEAP = 1024  # products a network for odd averages at most, or a twentieth of those of the equations
 ODD_FALSE_ALARM = 1e-6
 
 
 class Observed(NamedTuple):
     """Means over networks: A and b of score matching, and T_k with one standard error, all in scaled fields.
 
-    odd_p: of vanishing odd averages; tail: whether the diagonal of A has an average with an error.
+    odd_p: p-value of vanishing odd averages, and odd: the one furthest from zero, in words; tail: whether the diagonal
+    of A has an average with an error.
     """
 
     matrix: Matrix
@@ -44,6 +48,7 @@ class Observed(NamedTuple):
     terms: Vector
     errors: Vector
     odd_p: float
+    odd: str = ""
     tail: Tail | None = None
 
 
@@ -76,8 +81,8 @@ def direct_equations(
     seen = observe(source, terms, progress=progress)
     if seen.odd_p < ODD_FALSE_ALARM:
         raise ValueError(
-            f"expected odd averages compatible with zero for an action with even terms only, got p = {seen.odd_p:.1g} "
-            f"for <phi> and <phi^3>; try {ODD_ADVICE}"
+            f"expected odd averages compatible with zero for an action with even terms only, got {seen.odd}, p = "
+            f"{seen.odd_p:.1g} among all <phi> and <phi phi phi>; try {ODD_ADVICE}"
         )
     size = np.sqrt(np.diag(seen.matrix))
     condition = float(np.linalg.cond(seen.matrix / np.outer(size, size))) if terms.size <= 3000 else 1.0
@@ -101,7 +106,8 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     root = None if terms.diagonal else np.linalg.cholesky(terms.metric)
     points, width = terms.slots.shape
     shape = (terms.size, terms.size) if root is not None or shared else (points, width, width)
-    zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, (2, points), (2, points))]
+    odds = (1 + len(_odd_pairs(terms)), points)
+    zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, odds, odds)]
     block = _shared_moments if shared and root is None else _moments
     (gram, vector, first, second, odd, square), values = _sum(source, terms, block, zero, "equations", progress, root)
     tail = _converging(
@@ -118,9 +124,32 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
         gram = matrix[:-1, :-1]
     memory = 2.0 * worth(source).tau  # one where independent
     errors = np.sqrt(memory * np.maximum(second / n - (first / n) ** 2, 0.0) / n)
-    z = np.abs(odd) / np.sqrt(np.maximum(memory * square, 1e-300))
-    p = min(1.0, 2 * z.size * float(stats.norm.sf(z.max())))  # Bonferroni: safe for correlated points
-    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p, tail)
+    p, worst = _judge_odd(odd, memory * square, terms)
+    return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p, worst, tail)
+
+
+def _judge_odd(odd: np.ndarray, square: np.ndarray, terms: Terms) -> tuple[float, str]:
+    """P-value of the largest |z| of an odd monomial, and that monomial, from sums of the monomials and their squares.
+
+    Under phi -> -phi each is symmetric about zero, so that z keeps its normal law in the tail whatever that of phi is.
+    """
+    z = odd / np.sqrt(np.maximum(square, 1e-300))
+    row, last = (int(k) for k in np.unravel_index(np.argmax(np.abs(z)), z.shape))
+    pairs = _odd_pairs(terms)
+    points = len(odd[0])
+    cubes = comb(points + 2, 3) if len(pairs) > points else points**2  # the others are the same in another order
+    legs = sorted([*pairs[row - 1].tolist(), last] if row else [last])
+    name = "".join(f" phi({a})" for a in legs).strip()
+    p = min(1.0, 2 * (points + cubes) * float(stats.norm.sf(abs(z[row, last]))))  # Bonferroni: safe if correlated
+    return p, f"<{name}> at {z[row, last]:+.1f} sd"
+
+
+def _odd_pairs(terms: Terms) -> np.ndarray:
+    """Pairs that make, with one more point, the cubes that are tested: all, or <phi_a^2 phi_b> where all are costly."""
+    points, width = terms.slots.shape
+    every = sorted_tuples(points, 2)
+    size = points * width**2 if terms.diagonal else points * terms.size**2
+    return every if len(every) * points <= max(_CHEAP, size // 20) else np.repeat(np.arange(points)[:, None], 2, axis=1)
 
 
 def _converging(
@@ -185,8 +214,9 @@ def _moments(
     if terms.fixed is not None:
         right = right - terms.gather(local * terms.turned(terms.free_force(fields))[:, None])
     value, phi = terms.values(fields), fields / terms.scale
-    odd = jnp.stack([phi, phi**3])
-    added = gram, alive @ right, value.sum(0), (value**2).sum(0), odd.sum(1), (odd**2).sum(1)
+    first, second = _odd_pairs(terms).T
+    two = jnp.concatenate([jnp.ones((len(phi), 1)), phi[:, first] * phi[:, second]], axis=1)
+    added = gram, alive @ right, value.sum(0), (value**2).sum(0), two.T @ phi, (two**2).T @ phi**2
     return added, _diagonal(local, terms) if watch else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -28,7 +28,7 @@ from ..models.networks import READOUTS, Network
 from ..models.types import Points
 from .drawn import DRAWN
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "device_mesh", "is_plain"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "check_key", "device_mesh", "is_plain"]
 
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
@@ -36,6 +36,7 @@ _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten ne
 _LONG = 8  # times as many where an ensemble is twelve such calls or more (measured: 12 to 20 % less, to the same bits)
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where networks come from: a recipe (`Ensemble`) or somebody's array (`Samples`)."""
 
@@ -107,7 +108,7 @@ class Ensemble:
                 f"expected n, the number of networks, to be an integer in [1, 4.27e9], got {self.n!r}; try n=100_000"
             )
         object.__setattr__(self, "n", int(self.n))
-        _check_key(self.key)
+        check_key(self.key)
         if not callable(self.model):
             raise ValueError(
                 f"expected a NumPyro model (a callable of the points), got {self.model!r}; try Network(...)"
@@ -124,6 +125,10 @@ class Ensemble:
                 f"expected site {self.site!r} of shape (point,) = ({len(self.points)},), got {sites[self.site].shape}; "
                 "try numpyro.deterministic('phi', ...) of one number per point"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The recipe without the programs compiled for it, which belong to one process."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @property
     def even(self) -> bool:
@@ -272,8 +277,12 @@ def _budget() -> int:
     return _BLOCK_FLOATS if jax.default_backend() == "cpu" else 200 * _BLOCK_FLOATS
 
 
-def _check_key(key: Any) -> None:
-    """Refuse what is no key, and generators (rbg) whose numbers depend on how many networks are drawn together."""
+def check_key(key: Any) -> None:
+    """Refuse what is no key, and generators (rbg) whose numbers depend on how many networks are drawn together.
+
+    Raises:
+        ValueError: not one key of JAX's default generator.
+    """
     try:
         kind, shape = str(jax.random.key_impl(key)), jax.random.key_data(key).shape
     except (TypeError, ValueError, AttributeError):

@@ -20,8 +20,9 @@ from ..models.combinatorics import multiplicities, rank, sorted_tuples
 from ..models.types import Matrix, Points, Vector
 from .basis import make_basis
 from .chains import ODD_ADVICE, check_independent
-from .ensembles import Ensemble
+from .ensembles import Ensemble, check_key
 from .gaussianity import Gaussianity, Group, connected, deciding, test_of_gaussianity
+from .measure import check_source
 from .pivot import Intervals, intervals
 from .samples import Samples
 
@@ -114,6 +115,8 @@ def few_networks(
         >>> found.gaussianity.p > 0.05, found.couplings.low[0] < 0.0 < found.couplings.high[0]
         (True, np.True_)
     """
+    check_key(key)
+    check_source(samples)
     x = np.asarray(samples.points)
     points, n = len(x), samples.n
     _check_size(n, points, action, level, draws)

@@ -28,7 +28,7 @@ from ..models.ladder import action_words
 from ..models.monomials import dense
 from ..models.networks import nearest
 from ..models.types import Matrix, Vector
-from .ensembles import Ensemble
+from .ensembles import Ensemble, check_key
 from .gold import sample_gold
 from .labels import label_point, label_tree
 from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, log_prior, numbers
@@ -107,6 +107,7 @@ def fit(
         >>> tree["point"]["v"].values.round(4).tolist()
         [-0.0395]
     """
+    check_key(key)
     options = {"metric": metric, "weights": weights, "prior_scale": prior_scale, "progress": progress}
     sample_key, prior_key = jax.random.split(key)
     chosen = _sampler(sampler, action, prior)

@@ -22,7 +22,7 @@ from .moments import MAX_COMPONENTS, far_centre, group_moments, moved
 from .sobol import Sampling, Sobol
 from .tails import effective_networks, judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "about_source", "check_even", "measure"]
+__all__ = ["MIN_NETWORKS", "about_source", "check_even", "check_source", "measure"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
@@ -78,6 +78,7 @@ def measure(
         >>> measure(ens).orders
         (1, 2, 3, 4, 6)
     """
+    check_source(source)
     free, space = space is None, cheapest_space(source, orders) if space is None else space
     if space not in SPACES:
         raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
@@ -134,6 +135,22 @@ def measure(
         model=getattr(source, "model", None),
         about=about_source(source),
     )
+
+
+def check_source(source: Any) -> None:
+    """Refuse what networks cannot be read from, a bare array above all.
+
+    Raises:
+        ValueError: it is neither an `Ensemble` nor `Samples`, nor anything else with points, n and read.
+    """
+    if isinstance(source, Source):
+        return
+    what, advice = repr(source)[:80], "inf.Ensemble(model, points=points, n=100_000, key=jax.random.key(0))"
+    if isinstance(source, np.ndarray | jax.Array | list):
+        what, advice = f"an array of shape {np.shape(source)}", "inf.Samples(array, points), an array (network, point)"
+    elif isinstance(source, Correlators):
+        what, advice = "Correlators, which are measured already", "inf.fit(correlators, ...), or their ensemble"
+    raise ValueError(f"expected an inf.Ensemble or inf.Samples, got {what}; try {advice}")
 
 
 def _sampling(sampling: str | Sobol | None, space: str, free: bool) -> Sampling:
@@ -228,6 +245,11 @@ def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
     diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
     mean = 0.0 if even or 1 not in moments else moments[1]
     variance = moments[2][diagonal] - mean**2
+    if np.all(np.abs(variance) <= 1e-12 * np.max(moments[2][diagonal])):
+        raise ValueError(
+            "expected networks that differ from each other, got the same field from every key (variance 0 at all "
+            f"{points} points); try numpyro.sample sites without rng_key=, and no seed or substitute inside the model"
+        )
     dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
     if len(dead):
         raise ValueError(

@@ -22,7 +22,7 @@ from .chains import check_worth, worth
 from .density import check_density
 from .direct import Observed, direct_equations
 from .ensembles import Ensemble
-from .measure import MIN_NETWORKS, check_even, measure
+from .measure import MIN_NETWORKS, check_even, check_source, measure
 from .metric import Metrics, choose_metrics
 from .modes import in_modes, leading_modes
 from .moments import MAX_COMPONENTS
@@ -119,6 +119,8 @@ def prepare(
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
     if not isinstance(action, AbstractAction):
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
+    if not isinstance(data, Correlators):
+        check_source(data)
     source = data.source if isinstance(data, Correlators) else data
     networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
     scattered = None

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from ..models.networks import nearest
 from ..models.types import Vector
+from .ensembles import check_key
 from .uniformity import uniformity
 
 __all__ = ["JOINT", "LEVELS", "SHAPE", "Recovery", "recover"]
@@ -106,6 +107,7 @@ def recover(
         exact []
         narrow ['a', 'b', 'joint', 'shape']
     """
+    check_key(key)
     size = len(recovery.names)
     if method not in recovery.posteriors:
         known = list(recovery.posteriors)

@@ -7,11 +7,13 @@ function and nothing to any higher cumulant (arXiv:2008.08601, 2307.03223). Neur
 shares, and may share a random scale or length, which correlates them (`shared.py`).
 """
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -44,6 +46,10 @@ READOUTS: dict[str, Readout] = {
     "rademacher": Readout(_rademacher, 1.0, 1.0),
     "laplace": Readout(lambda: dist.Laplace(0.0, 0.5**0.5), 6.0, 90.0),
 }
+
+
+# How JAX and NumPy begin to speak of arrays that do not fit.
+_SHAPES = re.compile(r"shape|broadcast|dimension|contract|axis|axes", re.I)
 
 
 def nearest(word: str, known: "dict[str, object] | list[str]") -> str:
@@ -96,6 +102,11 @@ class Network(eqx.Module):
             raise ValueError(
                 f"expected width to be a multiple of the {len(self.kinds)} kinds of neurons, got {self.width}; "
                 f"try {len(self.kinds) * max(1, self.width // len(self.kinds))}"
+            )
+        made = next((neuron for neuron in self.kinds if isinstance(neuron, type)), None)
+        if made is not None:
+            raise ValueError(
+                f"expected a neuron, got the class {made.__name__} itself; try {made.__name__}(), with its scales"
             )
         for name, kind in (("shared_scale", AbstractScale), ("shared_length", LogNormalLength)):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), kind):
@@ -157,12 +168,34 @@ class Network(eqx.Module):
     def _sum(self, neuron: Neuron, count: int, points: Inputs) -> Float[Array, " point"]:
         """sum_i W_i s_i(x) over `count` neurons of one kind."""
         with numpyro.plate("neuron", count):
-            activation = neuron(points)
+            activation = _activation(neuron, points, count)
             weight = numpyro.sample("readout", READOUTS[self.readout].draw())
-        if activation.shape[-2:] != (count, points.shape[0]):
-            raise ValueError(
-                f"expected the neuron to return (..., width, point) = (..., {count}, {points.shape[0]}), got "
-                f"{activation.shape}; try `w @ points.T` for a weight site of event shape (axis,) and `b[..., None]` "
-                "for a scalar site"
-            )
+        if count == points.shape[0]:  # (width, width) also comes from a site that was not turned: ask at one point more
+            jax.eval_shape(lambda: _one_more(neuron, points, count))
         return jnp.einsum("...n,...nm->...m", weight, activation)
+
+
+def _activation(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*plate point"]:
+    """The activations of `count` neurons, or a refusal in the words of whoever writes one."""
+    points_seen, expected = points.shape[0], f"(..., width, point) = (..., {count}, {points.shape[0]})"
+    advice = "try `w @ points.T` for a weight site of event shape (axis,) and `b[..., None]` for a scalar site"
+    try:
+        activation = neuron(points)
+    except (TypeError, ValueError) as error:
+        words = str(error).splitlines()[0]
+        if not _SHAPES.search(words):
+            raise
+        raise ValueError(
+            f"expected the neuron to return {expected}, got an error about shapes ({words}); {advice}"
+        ) from error
+    shape = getattr(activation, "shape", None)
+    if shape is None:
+        raise ValueError(f"expected the neuron to return {expected}, got {type(activation).__name__}; try an array")
+    if shape[-2:] != (count, points_seen):
+        raise ValueError(f"expected the neuron to return {expected}, got {shape}; {advice}")
+    return activation
+
+
+def _one_more(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*plate point"]:
+    with numpyro.handlers.block(), numpyro.handlers.seed(rng_seed=0), numpyro.plate("neuron", count):
+        return _activation(neuron, jnp.concatenate([points, points[:1]]), count)

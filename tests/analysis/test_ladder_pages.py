@@ -377,7 +377,7 @@ def test_settings_of_actions_survive_a_file(tmp_path):
         ({"action": "lattice_phi4", "shape": [4], "kappa": "k"}, r"expected kappa to be a finite number, got 'k'; try"),
         ({"action": "smooth_bilocal", "sampler": "closed"}, r"expected sampler='nuts' for smooth_bilocal, .*; try"),
         ({"method": "gold", "space": "neuron"}, r"expected space='field' for method='gold', .* got 'neuron'; try"),
-        ({"rnak": 2}, r"expected a setting among .*, got 'rnak'; try 'rank'"),
+        ({"rnak": 2}, r"expected one of \d+ settings, the nearest being .*, got 'rnak'; try 'rank'"),
     ],
     ids=str,
 )

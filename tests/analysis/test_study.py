@@ -106,7 +106,7 @@ def test_points_beside_the_file_count_first_and_overrides_count_most(tmp_path, m
         ({"action": 3}, r"expected action to be a word, got 3; try 'bilocal'"),
         ({"readout": ["a"]}, r"expected readout to be a word, got \['a'\]; try 'gaussian'"),
         ({"readout": "gausian"}, r"expected readout .*, got 'gausian'; try 'gaussian'"),
-        ({"widht": 3}, r"expected a setting among .*, got 'widht'; try 'width'"),
+        ({"widht": 3}, r"expected one of \d+ settings, the nearest being .*, got 'widht'; try 'width'"),
         ({"width": 0}, r"expected width, the number of neurons, to be an integer >= 1, got 0; try 20"),
         ({"width": 2.5}, r"expected width, .* got 2\.5; try 20"),
         ({"width": True}, r"expected width, .* got True; try 20"),
@@ -145,8 +145,8 @@ def test_bad_settings_are_refused(settings, message):
     ("text", "message"),
     [
         ("net = cos", r"expected TOML in study\.toml, got .*line 1.*; try lines such as width = 50"),
-        ("widht = 3", r"expected a setting among .*, got 'widht'; try 'width'"),
-        ("[study]\nwidth = 3", r"expected a setting among .*, got 'study'; try"),
+        ("widht = 3", r"expected one of \d+ settings, the nearest being .*, got 'widht'; try 'width'"),
+        ("[study]\nwidth = 3", r"expected one of \d+ settings, the nearest being .*, got 'study'; try"),
         (None, r"expected a study file, got '.*study\.toml', no such file; try"),
     ],
 )

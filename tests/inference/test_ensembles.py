@@ -300,7 +300,7 @@ def test_bad_recipes_are_refused(change, message):
 
 def test_a_generator_that_depends_on_the_block_does_so(monkeypatch):
     """Why rbg is refused: under vmap it draws for the whole block from its first key."""
-    monkeypatch.setattr(ensembles, "_check_key", lambda key: None)
+    monkeypatch.setattr(ensembles, "check_key", lambda key: None)
 
     def drawn(impl):
         ens = Ensemble(Network(Cos(), 5), points=POINTS, n=10, key=jax.random.key(0, impl=impl))
