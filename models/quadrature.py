@@ -26,7 +26,10 @@ MOST_NODES = 50_000_000  # of one lattice; about five seconds for four points
 EPS = float(np.finfo(float).eps)
 CHUNK = 1 << 16  # nodes in memory at a time
 REFINEMENT = 1.25  # ratio of the steps of two successive lattices
-COARSEST = 1.25  # step, in widths of the integrand, of the finest lattice: <1> is then right to 3e-6 on a smooth axis
+COARSEST = 1.25  # step in widths of the integrand: a coarser lattice steps over kinks and samples them
+WIDEST = 1.0  # step along any axis in standard deviations: <1> is then right to 6e-9
+FLATTEST = 0.5  # the same where kinks are sampled: enough nodes across the Gaussian for each kink to be met
+KINKS = 10.0  # times the change of a lattice that samples kinks, or what it misses of <s^r> where that is known
 CELL_COST = (1.0, 4.0, 1.0, 0.1)  # all cells of M points in rank 1 to 4, over M^(rank-1) sets of distinct points
 LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 
@@ -41,7 +44,9 @@ def gaussian_moments(
     within a distance y of the real axis its error is exp(-2 pi y / h), where Gauss-Hermite with n nodes reaches only
     exp(-2 y sqrt(n)): tanh(4 xi)^2 to 1e-8 takes 140 nodes instead of 700. The step of each axis follows the largest
     |L_ak|, and is refined until two lattices agree to a share of prod_k <s(z_k)^2>^(1/2), the size a product can have.
-    Two lattices that both miss the integrand agree as well: none is taken that is coarser than the integrand.
+    Two lattices that both miss a kink agree as well. Where even MOST_NODES cannot resolve the kinks they are sampled,
+    as by any rule of equidistributed points: the error is then ten times the change, or what the lattice misses of the
+    known <s^r> at single points, whatever is larger.
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M, r = 2, 4 or 6; values (K,).
     The activation takes and returns an array of any shape and grows at most like |z| (no exp: closed forms exist).
@@ -49,8 +54,8 @@ def gaussian_moments(
     lattice before the last, plus what the lattice and the ball miss of <1> = 1, plus the rounding of C: once below a
     few per cent an overestimate for analytic activations, no bound for kinked ones (use `relu_moments`).
 
-    Raises ValueError for a covariance that is not symmetric positive semi-definite, for odd or bad tuples, and for
-    pre-activations so large that a lattice as fine as the integrand has more than MOST_NODES nodes.
+    Raises ValueError for a covariance that is not symmetric positive semi-definite, for odd or bad tuples, and where
+    MOST_NODES nodes are too few even to sample the kinks.
     """
     covariance, tuples = _checked(covariance, tuples)
     if tuples.shape[1] not in (2, 4, 6):
@@ -146,12 +151,18 @@ def _factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
 
 
 def _root_mean_square(activation: Activation, spread: np.ndarray) -> np.ndarray:
-    """<s(z)^2>^(1/2) for z ~ N(0, spread^2), to a few digits, (M,): the size of a factor."""
+    """<s(z)^2>^(1/2) for z ~ N(0, spread^2), (M,): the size of a factor."""
+    return np.sqrt(_one_site(activation, spread, 2))
+
+
+def _one_site(activation: Activation, spread: np.ndarray, order: int) -> np.ndarray:
+    """<s(z)^r> for z ~ N(0, spread^2), r even, (M,): exact up to rounding at every spread."""
     spread = np.maximum(spread, 1e-100)[:, None]
     u = (np.arange(256) + 0.5) / 256.0 * np.arcsinh(9.0 * spread)  # z = sinh u resolves s and the Gaussian alike
     z = np.sinh(u)
     weight = np.exp(-0.5 * (z / spread) ** 2) * np.cosh(u)
-    return np.sqrt(np.sum(0.5 * (activation(z) ** 2 + activation(-z) ** 2) * weight, axis=1) / np.sum(weight, axis=1))
+    power = 0.5 * (activation(z) ** order + activation(-z) ** order)
+    return np.sum(power * weight, axis=1) / np.sum(weight, axis=1)
 
 
 def _tolerance(rank: int) -> float:
@@ -178,25 +189,38 @@ def _lattice_moments(
     order, rank = tuples.shape[1], factor.shape[1]
     tolerance, radius, (ball, widths) = _tolerance(rank), _radius(rank, order), _ball(factor, order)
     size = float(np.max(np.prod(rms[tuples], axis=1), initial=0.0))
-    least = (ball / MOST_NODES) ** (1 / rank)
-    if nodes is None and least > COARSEST:
+    volume = ball * np.prod(widths)
+
+    finest = COARSEST / REFINEMENT if nodes is None else 2 * radius / (nodes * np.min(widths))
+    while volume / np.prod(np.minimum(finest * widths, WIDEST)) > MOST_NODES and finest * np.min(widths) < FLATTEST:
+        finest *= 1.05
+    # An axis along which s hardly varies still has a Gaussian to sum: the others take the wider steps.
+    shape = np.minimum(widths, WIDEST / finest)
+    if nodes is None and volume / np.prod(finest * shape) > MOST_NODES:
         raise ValueError(
-            f"expected pre-activations that {MOST_NODES:.0e} nodes resolve, got standard deviations up to "
-            f"{np.max(_spread(covariance)):.3g} along {rank} axes, which take {ball / COARSEST**rank:.1e}; try "
-            "a smaller weight_scale or points nearer the origin, a lower order, or Erf, which is known at every size"
+            f"expected pre-activations that {MOST_NODES:.0e} nodes sample, got standard deviations up to "
+            f"{np.max(_spread(covariance)):.3g} along {rank} axes; try a smaller weight_scale or points nearer the "
+            "origin, a lower order, or Erf, which is known at every size"
         )
-    step = COARSEST if nodes is None else REFINEMENT * 2 * radius / (nodes * np.min(widths))
-    step = max(step, REFINEMENT * least)
-    values, _ = _lattice_sum(activation, factor, tuples, step * widths, radius)
+    step = REFINEMENT * finest
+    points = np.unique(tuples)
+    alone = np.repeat(points[:, None], order, axis=1)
+    every = np.concatenate([tuples, alone])  # what is known at one point tells what a lattice misses of the kinks
+    rows = every if finest > COARSEST else tuples
+    values, _ = _lattice_sum(activation, factor, rows, step * shape, radius)
     while True:
         step /= REFINEMENT
-        coarse, (values, one) = values, _lattice_sum(activation, factor, tuples, step * widths, radius)
+        coarse, (values, one) = values, _lattice_sum(activation, factor, rows, step * shape, radius)
         size = max(size, float(np.max(np.abs(values), initial=0.0)))
         change = float(np.max(np.abs(values - coarse), initial=0.0))
         finished = nodes is not None or change <= tolerance * size
-        if finished or ball / (step / REFINEMENT) ** rank > MOST_NODES:
+        if finished or volume / np.prod(step / REFINEMENT * shape) > MOST_NODES:
             missed = float(gammaincc((rank + order) / 2, radius**2 / 2)) + abs(one - 1.0)
-            return values, change + size * missed + _rounding(activation, covariance, factor, tuples, rms)
+            if len(rows) > len(tuples):
+                site = values[len(tuples) :] - _one_site(activation, _spread(covariance)[points], order)
+                change = KINKS * max(change, float(np.max(np.abs(site))))
+            rounding = _rounding(activation, covariance, factor, tuples, rms)
+            return values[: len(tuples)], change + size * missed + rounding
 
 
 def _rounding(

@@ -6,6 +6,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy.special import erf
 
+from nnft.models import quadrature
 from nnft.models.accuracy import cumulant_errors, judged, moment_errors
 from nnft.models.exact import exact, exact_if_known
 from nnft.models.networks import Network
@@ -124,7 +125,8 @@ def test_orders_that_are_no_tuple_are_refused():
         exact(Network(Cos(), 3), LINE, orders=4)
 
 
-def test_readers_fall_back_where_nothing_is_known_exactly():
+def test_readers_fall_back_where_nothing_is_known_exactly(monkeypatch):
+    monkeypatch.setattr(quadrature, "MOST_NODES", 100_000)
     assert exact_if_known(Network(a_function, 3), LINE, (2,)) is None
     assert exact_if_known(None, LINE, (2,)) is None
     assert exact_if_known(Network(Tanh(1e6), 3), np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]), (2,)) is None
