@@ -153,12 +153,12 @@ def _odd_pairs(terms: Terms) -> np.ndarray:
 
 
 def _converging(
-    values: np.ndarray | None, terms: Terms, what: str, twin: Callable[[], np.ndarray | None]
+    values: np.ndarray | None, terms: Terms, what: str, twin: Callable[[], np.ndarray | None], *, flag: bool = True
 ) -> Tail | None:
     """Verdict on what is averaged, from its values network by network; refused where there is no average."""
     if values is None:
         return None
-    tail = judge_values(values, 2 * (terms.degree - 1), what, lambda: np.asarray(twin()))
+    tail = judge_values(values, 2 * (terms.degree - 1), what, lambda: np.asarray(twin()), flag=flag)
     if tail.verdict == "refused":
         raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     return tail
@@ -175,6 +175,7 @@ def _scatter(
         terms,
         "psi",
         lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, pilot, gauss)[1],
+        flag=False,
     )
     n = source.n
     noise = (second - np.outer(first, first) / n) / (n - 1)

@@ -87,7 +87,7 @@ def fit(
         prior: site "quadratic" or "quartic" -> NumPyro distribution in scaled fields, instead of the default;
             "amplitude", "length", "discrepancy" of the smooth action.
         prior_scale: s of the default prior (prior.py): 1 is worth one network, on a lattice one site, where the field
-            is near Gaussian, and never more than four of its own.
+            is near Gaussian, and never more than ten of its own.
         as_if_n: with exact correlators of a network: the posterior this many networks would give on average, their
             scatter measured on 65,536 networks drawn with the key.
         chains: number of chains, run vectorised.

@@ -19,6 +19,7 @@ __all__ = ["FLAG_KHAT", "REFUSE_KHAT", "Limits", "gaussian_khat", "limits", "lim
 FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FALSE_ALARM = 1e-3  # of a flag on a Gaussian field
 EXCESS = 1.0 / 12.0  # of k-hat of |phi| itself over a Gaussian's before anything is refused: 1/2 for |phi|^6
+_DISTINCT = 0.9  # share of different values in a tail, below which it is one of numbers on a grid
 _ERRORS = 2.0  # errors of k-hat by which a refused one is beyond what a Gaussian sample shows
 
 
@@ -50,11 +51,24 @@ def pareto_khat(values: np.ndarray) -> float:
     v = v[v > 0]
     if len(v) < 25:
         return np.nan if len(v) else -np.inf
-    tail = np.partition(v, len(v) - int(3 * np.sqrt(len(v))))[-int(3 * np.sqrt(len(v))) :]
-    if np.min(tail) == np.max(tail):
+    size = int(3 * np.sqrt(len(v)))
+    v = np.partition(v, len(v) - size)
+    different = len(np.unique(v[-size:]))
+    if different == 1:
         return -np.inf  # an atom at the top (a Rademacher readout on one site, clipped data)
+    if different < _DISTINCT * size:
+        v = _spread(*np.unique(v, return_counts=True))
     khat = array_stats.pareto_khat(v[None, :] / np.median(v), r_eff=1.0, tail="right", log_weights=False)
     return float(np.asarray(khat))
+
+
+def _spread(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Equal values spread evenly over their cell: of numbers on a grid, rounded or drawn on nodes, ties are no tail."""
+    middle = 0.5 * (values[1:] + values[:-1])
+    edges = np.concatenate([[values[0] - (middle[0] - values[0])], middle, [values[-1] + (values[-1] - middle[-1])]])
+    within = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+    cell = np.repeat(np.arange(len(values)), counts)
+    return edges[cell] + (edges[cell + 1] - edges[cell]) * within
 
 
 @lru_cache(maxsize=256)

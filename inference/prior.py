@@ -10,13 +10,13 @@ like sites, it is worth one site: s is multiplied by sqrt(V). Sextic terms likew
 the plain monomials, phi^4 = :phi^4: + 6 K :phi^2: + .., so quartic couplings shift the quadratic ones, sextic both.
 
 One network of a strongly non-Gaussian field can tell far less than a Gaussian one: in a double well of S = -12 phi^2 +
-phi^4 by 1e-5 along one direction, and there F would be worth 1e5 networks. So no direction is worth more than four
+phi^4 by 1e-5 along one direction, and there F would be worth 1e5 networks. So no direction is worth more than ten
 networks of the field itself: with P the precision above and J = A B^-1 A the information of one network in the
 equations of the fit (Godambe's; A. C. Davison, Statistical Models, 2003, ch. 7.2),
 
-    P' = sum_i min(1, 4 mu_i) P v_i v_i^T P,   J v_i = mu_i P v_i,   v_i . P v_j = delta_ij        (s = 1)
+    P' = sum_i min(1, 10 mu_i) P v_i v_i^T P,   J v_i = mu_i P v_i,   v_i . P v_j = delta_ij        (s = 1)
 
-which is P itself, to the last digit, while every mu_i >= 1/4, and about 1 for weak couplings.
+which is P itself, to the last digit, while every mu_i >= 1/10; they are about 1 for weak couplings.
 """
 
 from itertools import permutations
@@ -33,7 +33,7 @@ from .terms import Terms
 
 __all__ = ["Prior", "default_prior", "relaxed", "wick_covariance"]
 
-_LEAST = 0.25  # information of one network along a direction, over that of a Gaussian one: below, the prior is relaxed
+_LEAST = 0.1  # information of one network along a direction, over that of a Gaussian one: below, the prior is relaxed
 
 
 class Prior(NamedTuple):
@@ -103,7 +103,7 @@ def default_prior(
 
 
 def relaxed(prior: Prior, matrix: Matrix, noise: Matrix, *, scale: float = 1.0) -> Prior:
-    """A prior no direction of which is worth more than four networks of these equations; itself where none is.
+    """A prior no direction of which is worth more than ten networks of these equations; itself where none is.
 
     Args:
         prior: of `default_prior`.
@@ -111,11 +111,11 @@ def relaxed(prior: Prior, matrix: Matrix, noise: Matrix, *, scale: float = 1.0) 
         noise: B, the covariance of psi over networks, (term, term).
         scale: s of the prior, worth 1/s^2 networks.
 
-    Example, q phi^2 with one network that tells a hundredth of what the prior says: its variance becomes 25.
+    Example, q phi^2 with one network that tells a hundredth of what the prior says: its variance becomes 10.
 
         >>> one = Prior(np.zeros(1), np.zeros((1, 0)), np.eye(1), np.zeros((0, 0)))
         >>> relaxed(one, np.eye(1), 100.0 * np.eye(1)).factor.round(9).tolist()
-        [[5.0]]
+        [[3.16227766]]
     """
     factor = prior.factor / scale
     try:

@@ -238,7 +238,7 @@ def scatter(
     given = (statistic, theta, rungs, *numbers, *_laplacian(basis))
     weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
     if keep:
-        tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2])
+        tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2], flag=False)
         if tail.verdict == "refused":
             raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     squares = float(squares)  # of the weights, all one unless the model deforms its density

@@ -159,7 +159,9 @@ def gaussian_twin(source: Source) -> Samples:
     return Samples(np.random.default_rng(0).normal(size=fields.shape) @ root.T, source.points)
 
 
-def judge_values(values: np.ndarray, power: int, what: str, twin: Callable[[], np.ndarray]) -> Tail:
+def judge_values(
+    values: np.ndarray, power: int, what: str, twin: Callable[[], np.ndarray], *, flag: bool = True
+) -> Tail:
     """Verdict on averages of what a fit sums over networks, beside what it would sum for a Gaussian field.
 
     Sums of powers of different height can have a larger k-hat than the highest alone, a Gaussian field's too. So what
@@ -170,19 +172,20 @@ def judge_values(values: np.ndarray, power: int, what: str, twin: Callable[[], n
         power: highest power of the field in them.
         what: their name.
         twin: makes the values of Gaussian fields of the same covariance, as many; called where it decides.
+        flag: whether what is not refused may be flagged; of sums whose powers nearly cancel k-hat says too little.
     """
     sizes = np.abs(np.asarray(values, dtype=float))
     khat, where = _worst(sizes)
     limit = limits(len(sizes), power, sizes.shape[1])
-    if khat > limit.flag:
+    if khat > (limit.flag if flag else limit.refuse):
         limit = limits_beside(max(limit.gaussian, _worst(np.abs(twin()))[0]), len(sizes), power)
     beside = f"(for a Gaussian field of as many networks: {limit.gaussian:.2f})"
     why = f"Pareto k-hat of {what}, component {where}, is {khat:.2f}"
     if khat > limit.refuse:
         return Tail("refused", f"{why}, above {limit.refuse:.2f} {beside}: its average does not converge")
-    if khat > limit.flag:
+    if flag and khat > limit.flag:
         return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: errors may be too small")
-    return Tail("ok", f"{why}, below {limit.flag:.2f} {beside}")
+    return Tail("ok", f"{why}, below {limit.flag if flag else limit.refuse:.2f} {beside}")
 
 
 def _by_exact(moments: np.ndarray, order: int, networks: int) -> Tail:

@@ -421,6 +421,32 @@ def test_what_was_not_measured_is_a_note_or_left_out(healthy):
     assert not {"share of the gain", "excluded terms"} & set(found)
 
 
+def test_a_wrong_prior_is_found_out(networks, healthy):
+    """A default prior a thousand times too narrow: it contradicts the data, decides every coupling, and is told."""
+    fit = closed.fit(networks, m.Local(), key=jax.random.key(2), prior_scale=1e-4, draws=200)
+    assert check(fit, "prior against data").verdict == "fail"
+    assert check(fit, "p_eff").verdict == "warn"
+    assert check(fit, "prior over posterior sd").verdict == "warn"
+    assert float(check(healthy, "prior against data").value.split()[0]) < 0.05
+
+
+def test_the_pull_of_a_prior_of_ones_own_is_read_off_the_draws(healthy):
+    """Without a closed posterior: the mean of the draws against the estimate, in their own sd."""
+
+    def shifted_draws(size):
+        def change(fit):
+            fit["constant_data"] = fit["constant_data"].to_dataset().drop_vars(["closed_mean", "closed_sd"])
+            v = fit["posterior"]["v"].values
+            v[..., 0] += size * v[..., 0].std()
+
+        return change
+
+    for size, verdict in ((0.0, "pass"), (0.6, "warn"), (1.5, "fail")):
+        found = check(changed(healthy, shifted_draws(size)), "prior against data")
+        assert found.verdict == verdict
+        assert size == 0.0 or "v[0,1]" in found.value
+
+
 def test_naive_errors_are_compared_with_the_calibrated_ones(healthy):
     def double(fit):
         fit["constant_data"]["naive_error"].values[...] = 2.0 * fit["constant_data"]["sandwich_error"].values

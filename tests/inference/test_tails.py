@@ -8,11 +8,13 @@ import numpyro.distributions as dist
 import pytest
 from arviz_stats.base.array import array_stats
 
+from nnft import models as m
 from nnft.inference.ensembles import Ensemble
 from nnft.inference.khat import gaussian_khat, limits, pareto_khat
 from nnft.inference.measure import measure
+from nnft.inference.problem import prepare
 from nnft.inference.samples import Samples
-from nnft.inference.tails import judge_tail, tail_draws
+from nnft.inference.tails import judge_tail, judge_values, tail_draws
 from nnft.models.networks import Network
 from nnft.models.neurons import Cos, Gauss
 from tests.statistics import agree, disagree
@@ -195,6 +197,17 @@ def test_a_point_that_cannot_be_judged_flags_and_does_not_hide_another():
     assert verdicts(samples(sparse), (4,)) == ["refused"]
 
 
+def test_fields_on_a_grid_have_the_tail_of_their_law():
+    """A Gaussian on nodes .3 apart, as those of a transfer matrix: ties are no tail, and a heavy law stays heavy."""
+    rng = np.random.default_rng(9)
+    fields = 0.3 * np.round(rng.normal(size=(5000, 3)) / 0.3)
+    assert verdicts(samples(fields)) == ["ok", "ok", "ok"]
+    top = np.sort(np.abs(fields[:, 0]))[-200:] ** 6
+    assert len(np.unique(top)) < 20
+    heavy = 0.3 * np.round(student(3, n=5000, points=3) / 0.3)
+    assert verdicts(samples(heavy), (6,)) == ["refused"]
+
+
 def test_clipped_fields_have_no_tail():
     clipped = np.clip(student(3), -1.0, 1.0)
     assert verdicts(samples(clipped)) == ["ok", "ok", "ok"]
@@ -276,3 +289,40 @@ def test_measure_keeps_what_can_be_kept():
     with pytest.raises(ValueError, match="order 6 is refused: the exact"):
         data.connected(6)
     assert "G6c  refused" in str(data)
+
+
+# ---- fits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", [m.Bilocal(), m.FullSextic(), m.Local()], ids=["correlators", "degree 6", "fields"])
+def test_a_fit_refuses_heavy_fields_and_warns_of_doubtful_ones(action):
+    """Student of 3 and 5 degrees of freedom is refused on every road, 9 is flagged, a Gaussian is neither."""
+    points = 12 if isinstance(action, m.Local) else 2
+    for dof in (3, 5):
+        with pytest.raises(ValueError, match=r"Pareto k-hat of \|phi\|\^\d+ is \d\.\d+ .* does not converge"):
+            prepare(samples(student(dof, n=5000, points=points)), action)
+    assert prepare(samples(student(9, n=5000, points=points)), action).tail.verdict == "flagged"
+    assert prepare(samples(np.random.default_rng(1).normal(size=(5000, points))), action).tail.verdict == "ok"
+
+
+def test_values_of_a_pass_are_judged_beside_those_of_a_gaussian_sample():
+    """t(3)^6 in one column is refused; sums that a Gaussian twin shows to be as heavy are not (k-hat 2.6 of z^20)."""
+    gaussian, twin = np.random.default_rng(2).normal(size=(2, 5000, 3))
+    heavy = gaussian**6
+    heavy[:, 1] = student(3, n=5000)[:, 0] ** 6
+    found = judge_values(heavy, 6, "psi", lambda: twin**6, flag=False)
+    assert found.verdict == "refused"
+    assert "component 1" in found.why
+    assert judge_values(gaussian**6, 6, "psi", lambda: twin**6).verdict == "ok"
+    assert judge_values(gaussian**20, 6, "psi", lambda: twin**20).verdict == "ok"
+    assert judge_values(gaussian**20, 6, "psi", lambda: twin**6).verdict == "refused"
+
+
+def test_errors_as_of_n_networks_say_when_their_scatter_is_not_known():
+    """The scatter takes <phi^12>: known of cos networks from 65 536, not of narrow ReLU ones."""
+    points = np.array([[1.0, 0.0], [0.3, 0.9]])
+    for network, verdict in ((Network(Cos(), 20), "ok"), (Network(m.ReLU(), 10), "flagged")):
+        truth = m.exact(network, points)
+        problem = prepare(truth, m.Local(), as_if_n=20_000, key=jax.random.key(0))
+        assert problem.tail.verdict == verdict
+    assert "another key may give others" in problem.tail.why
