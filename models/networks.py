@@ -196,6 +196,6 @@ def _activation(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*pl
     return activation
 
 
-def _one_more(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*plate point"]:
+def _one_more(neuron: Neuron, points: Inputs, count: int) -> Float[Array, "*plate more"]:
     with numpyro.handlers.block(), numpyro.handlers.seed(rng_seed=0), numpyro.plate("neuron", count):
         return _activation(neuron, jnp.concatenate([points, points[:1]]), count)
