@@ -200,7 +200,8 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     numbered = np.arange(float(len(pairs)))[:, None]
     sigma = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), linear, ensemble.site)
     hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key, dtype=ensemble.dtype)
-    chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2)
+    exact = type(ensemble.model) is Network and bool(known_orders(ensemble.model))
+    chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2, decisive=not exact)
     refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
     for order, why in _hidden_tails(ensemble, chosen).items():  # the sum over neurons hides the tail of one
         refused[order] = why
@@ -278,9 +279,12 @@ def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]
 
 
 def _converging(
-    source: Ensemble, orders: tuple[int, ...], power: Callable[[int], int]
+    source: Ensemble, orders: tuple[int, ...], power: Callable[[int], int], *, decisive: bool = True
 ) -> tuple[tuple[int, ...], dict[int, str], dict[int, str]]:
-    """Orders whose averages converge and whose components fit, with reasons for those refused and flagged."""
+    """Orders whose averages converge and whose components fit, with reasons for those refused and flagged.
+
+    Where exact moments will decide, the tail of a sample is not `decisive`, and flags at most.
+    """
     refused, flags, draws = {}, {}, tail_draws(source)
     for order in sorted(set(orders)):
         size = tuple_count(len(source.points), power(order))
@@ -288,9 +292,9 @@ def _converging(
             refused[order] = f"{size} components, above {MAX_COMPONENTS}"
             continue
         tail = judge_tail(source, power(order), draws=draws)
-        if tail.verdict == "refused":
+        if tail.verdict == "refused" and decisive:
             refused[order] = tail.why
-        elif tail.verdict == "flagged":
+        elif tail.verdict != "ok":
             flags[order] = tail.why
     return tuple(r for r in sorted(set(orders)) if r not in refused), refused, flags
 

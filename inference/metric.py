@@ -77,7 +77,11 @@ def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix
         head, rest = source.split(count)
         fields = head.read(0, count).astype(float)
         return fields.T @ fields / count, f"the first {count} networks, held out", rest
-    return data.tensor(2, "moment"), "two-point function of the data", None
+    if source is None:
+        return data.tensor(2, "moment"), "two-point function of the data", None
+    count = min(source.n, _HELD_LATTICES)  # networks seen through something: nothing can be held out
+    fields = source.read(0, count).astype(float)
+    return fields.T @ fields / count, f"the first {count} networks", None
 
 
 def over_translations(source: Any, action: AbstractAction) -> Matrix:
