@@ -88,8 +88,8 @@ def limits(n: int, power: float, looks: int = 1) -> Limits:
     Refused is what is beyond .7, by power/12 beyond the Gaussian's, and by two of its own errors beyond all but one in
     a thousand Gaussian samples: k - 2 (1 + k)/sqrt(m) above the flag's limit.
 
-    >>> [round(x, 2) for x in limits(5000, 6)]
-    [0.91, 1.22, 0.57]
+    >>> [round(float(x), 1) for x in limits(5000, 6)]
+    [0.9, 1.2, 0.6]
     """
     return _above(gaussian_khat(n, power), n, power, float(stats.norm.isf(FALSE_ALARM / looks)))
 
