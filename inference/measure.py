@@ -63,9 +63,9 @@ def measure(
     Raises:
         ValueError: an order asked for by name that needs more networks, or is not one of the five; a field that is not
             finite or has no variance at a point; a space the structure of the model does not allow; a sampling that is
-            not known, or of a space without neurons, or of a law without an inverse distribution function; something that
-        is neither an ensemble nor samples; networks that do not differ; a dual space whose fields differ from those of
-        a model of one's own, of which up to 4096 are drawn and compared once (`guard.py`).
+            not known, or of a space without neurons, or of a law without an inverse distribution function; what is
+            neither an ensemble nor samples; networks that do not differ; a dual space whose fields differ from those of
+            a model of one's own, of which up to 4096 are drawn and compared once (`guard.py`).
 
     Example:
         >>> import jax, numpy as np
