@@ -8,7 +8,6 @@ fault: another width, another parameter, scrambles that are copies of each other
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from threading import Thread
 
 import equinox as eqx
 import jax
@@ -389,19 +388,3 @@ def test_few_scrambles_carry_no_covariance():
     with pytest.raises(ValueError, match=r"expected at least 25 scrambles for eps4 with 5 components, got 16"):
         effective_couplings(replace(enough, scrambles=16))
     assert effective_couplings(few).eps4 > 0.0
-
-
-def test_inverse_functions_of_scipy_keep_their_digits_in_every_thread():
-    """Twelve digits of the Gamma quantile also where JAX calls from a thread of single precision; twin: float32."""
-
-    u = np.linspace(0.01, 0.99, 50)
-    truth = stats.gamma(2.5).ppf(u)
-    with jax.enable_x64(True):
-        compiled = jax.jit(lambda v: quantile(dist.Gamma(2.5, 1.0), v)).lower(jnp.asarray(u)).compile()
-        values = jnp.asarray(u)
-    found = []
-    thread = Thread(target=lambda: found.append(np.asarray(compiled(values))))
-    thread.start()
-    thread.join()
-    np.testing.assert_allclose(found[0], truth, rtol=1e-12)
-    assert np.max(np.abs(stats.gamma(2.5).ppf(u.astype(np.float32)) / truth - 1.0)) > 1e-9
