@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from scipy import special
 
@@ -156,5 +157,14 @@ def _scipy(function: Any, *arguments: Any) -> jax.Array:
     """A SciPy function of arrays inside a compiled program, elementwise."""
     arrays = jnp.broadcast_arrays(*map(jnp.asarray, jax.tree.leaves(arguments)))
     kind = jnp.result_type(*arrays, float)
-    out = jax.ShapeDtypeStruct(arrays[0].shape, kind)
-    return jax.pure_callback(lambda *values: function(*values).astype(kind), out, *arrays, vmap_method="broadcast_all")
+    # As pairs of words: JAX may call from a thread of its own, where double precision is not on and would be cut.
+    words = [jax.lax.bitcast_convert_type(a.astype(kind), jnp.uint32) for a in arrays]
+
+    def call(*given: Any) -> np.ndarray:
+        numbers = [np.ascontiguousarray(np.asarray(g)).view(kind) for g in given]
+        value = np.ascontiguousarray(function(*numbers), dtype=kind)
+        return value.view(np.uint32)
+
+    out = jax.ShapeDtypeStruct(words[0].shape, jnp.uint32)
+    answer = jax.pure_callback(call, out, *words, vmap_method="broadcast_all")
+    return jax.lax.bitcast_convert_type(answer, kind)

@@ -313,7 +313,7 @@ def mixed(points):
 
 
 def discrete(points):
-    w, c = sites(w=dist.Poisson(1.5), c=dist.Bernoulli(0.5))
+    w, c = sites(w=dist.Categorical(jnp.ones(4) / 4), c=dist.Bernoulli(0.5))
     summed(c - 0.5, w, points)
 
 

@@ -53,9 +53,9 @@ def test_frozen_features_are_measured_with_the_readout_integrated_out():
     assert np.all(np.abs((s[0, :, None] * s[0])[np.triu_indices(3)] - truth) > 5e-5 * truth)
 
 
-@pytest.mark.parametrize("model", [programs.frozen_features, programs.shared_scale], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("model", [programs.frozen_features, programs.stated_key], ids=lambda f: f.__name__)
 def test_fields_see_what_a_reading_would_miss(model, monkeypatch):
-    """A reading that calls the neurons independent is planted: the frozen ones, and those that share a scale."""
+    """A reading that calls the neurons independent is planted: features frozen by a handler and by a key."""
     planted = Structure(("hidden", programs.N), (), (), (), {"readout": "planted"})
     monkeypatch.setattr(duality, "_structure", lambda _: planted)
     for _ in range(2):  # remembered, and refused again
@@ -66,9 +66,9 @@ def test_fields_see_what_a_reading_would_miss(model, monkeypatch):
 MEASURED: dict = {}
 
 
-@pytest.mark.parametrize("model", [programs.heavy, programs.inputs_around], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("model", [programs.inputs_around], ids=lambda f: f.__name__)
 def test_an_honest_space_passes_and_agrees_with_fields(model):
-    """Cauchy weights and Student readouts; inputs in a plate of their own. Twin: a lost 1/N."""
+    """Inputs in a plate of their own. Twin: a lost 1/N."""
     ens = ensemble(model)
     data, field = measure(ens, space=None, orders=(2, 4)), measure(ens, orders=(2, 4), even=False)
     assert data.about["space"] == "neuron"
