@@ -24,7 +24,7 @@ from .chains import ODD_ADVICE, worth
 from .ensembles import Source
 from .score import RESOLUTION_LIMIT, Equations
 from .sums import error_rows, group_length
-from .tails import WATCHED, Tail, gaussian_twin, gravest, judge_values, watched
+from .tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
 from .terms import Terms
 
 __all__ = ["Observed", "direct_equations", "observe"]
@@ -153,12 +153,21 @@ def _odd_pairs(terms: Terms) -> np.ndarray:
 
 
 def _converging(
-    values: np.ndarray | None, terms: Terms, what: str, twin: Callable[[], np.ndarray | None], *, flag: bool = True
+    values: np.ndarray | None,
+    terms: Terms,
+    what: str,
+    twin: Callable[[], np.ndarray | None],
+    *,
+    beside: Source | None = None,
 ) -> Tail | None:
-    """Verdict on what is averaged, from its values network by network; refused where there is no average."""
+    """Verdict on what is averaged, from its values network by network; refused where there is no average.
+
+    `beside`: fields that must be heavy too, for sums whose powers may cancel.
+    """
     if values is None:
         return None
-    tail = judge_values(values, 2 * (terms.degree - 1), what, lambda: np.asarray(twin()), flag=flag)
+    tail = judge_values(values, 2 * (terms.degree - 1), what, lambda: np.asarray(twin()), flag=beside is None)
+    tail = tail if beside is None else confirmed(tail, beside, 2 * (terms.degree - 1))
     if tail.verdict == "refused":
         raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     return tail
@@ -175,7 +184,7 @@ def _scatter(
         terms,
         "psi",
         lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, pilot, gauss)[1],
-        flag=False,
+        beside=source,
     )
     n = source.n
     noise = (second - np.outer(first, first) / n) / (n - 1)

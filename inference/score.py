@@ -22,7 +22,7 @@ from .chains import worth
 from .ensembles import Source
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
 from .sums import Statistic, error_rows, sums, total
-from .tails import WATCHED, Tail, gaussian_twin, judge_values, watched
+from .tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 
 __all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "hyvarinen", "residuals", "scatter"]
 
@@ -239,6 +239,7 @@ def scatter(
     weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
     if keep:
         tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2], flag=False)
+        tail = confirmed(tail, source, 6)
         if tail.verdict == "refused":
             raise ValueError(f"expected equations whose averages converge, got: {tail.why}; try lighter tails")
     squares = float(squares)  # of the weights, all one unless the model deforms its density

@@ -24,6 +24,7 @@ from .samples import Samples
 __all__ = [
     "WATCHED",
     "Tail",
+    "confirmed",
     "effective_networks",
     "gaussian_twin",
     "gravest",
@@ -186,6 +187,13 @@ def judge_values(
     if flag and khat > limit.flag:
         return Tail("flagged", f"{why}, above {limit.flag:.2f} {beside}: errors may be too small")
     return Tail("ok", f"{why}, below {limit.flag if flag else limit.refuse:.2f} {beside}")
+
+
+def confirmed(tail: Tail, source: Source, power: int) -> Tail:
+    """A refusal by sums whose powers may cancel, where |phi|^power of the field itself is heavy too; else a flag."""
+    if tail.verdict != "refused" or judge_tail(source, power).verdict != "ok":
+        return tail
+    return Tail("flagged", tail.why.replace("its average does not converge", "errors may be too small"))
 
 
 def _by_exact(moments: np.ndarray, order: int, networks: int) -> Tail:

@@ -185,6 +185,8 @@ def test_a_comma_that_may_be_a_decimal_point_is_asked_about(tmp_path):
     for text in ("-1, 5\n0, 5\n2, 0\n", "-1.0,5\n0,5\n2,0\n", "-1,5\n0,5e0\n2,0\n"):
         path.write_text(text)
         np.testing.assert_array_equal(load_points(path), [[-1, 5], [0, 5], [2, 0]])
+    path.write_text("0,1\n1,0\n1,1\n")  # a grid of whole numbers
+    np.testing.assert_array_equal(load_points(path), [[0, 1], [1, 0], [1, 1]])
 
 
 def test_names_that_are_no_text_can_be_stored(tmp_path):
