@@ -110,7 +110,6 @@ def a_function(points):
         (Network((Cos(), a_function), 4), r"got a_function of type function; try measuring it"),
         (Cos(), r"got the neuron Cos\(\); try m.Network\(m.Cos\(\), width=20\)"),
         (Cos, r"got the class Cos for a neuron; try m.Network\(m.Cos\(\), width=20\)"),
-        (Network(Tanh, 20), r"got the class Tanh for a neuron; try m.Network\(m.Tanh\(\), width=20\)"),
         (np.zeros((5, 3)), "of type ndarray; try measuring it"),
         (None, "of type NoneType; try measuring it"),
     ],
