@@ -83,9 +83,7 @@ def left_out(action: AbstractAction) -> dict[str, Term]:
     if isinstance(action, LatticePhi4):
         found["diagonal neighbours"] = tuple((1.0, 1, 1, r) for r in _diagonals(shape))
         found["next neighbours"] = tuple((1.0, 1, 1, r) for r in _along(shape, 2))
-        found["phi^3 phi of neighbours"] = tuple(
-            (1.0, p, 4 - p, r) for r in near for p in ((1, 3) if len(near) else ())
-        )
+        found["phi^3 phi of neighbours"] = tuple((1.0, p, 4 - p, r) for r in near for p in (1, 3))
         found["phi^2 phi^2 of neighbours"] = tuple((1.0, 2, 2, r) for r in near)
     else:
         found[f"neighbours at {far}"] = tuple((1.0, 1, 1, r) for r in _along(shape, far))
