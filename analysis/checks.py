@@ -27,6 +27,7 @@ LIMITS = {
     "pulled": 0.3,  # shift of a coupling by the prior, in its posterior sd: intervals then cover 94 % and less
     "decided": 1.0,  # the same: beyond it intervals cover less than 83 %
     "determined": 0.5,  # share of the couplings that the data rather than the prior determine
+    "networks_each": 50,  # networks a coupling: below it ellipsoids of all couplings cover too little
     "narrowed": 1.4,  # prior over posterior sd where data and prior say as much as each other
 }
 

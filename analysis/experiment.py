@@ -22,7 +22,8 @@ from ..inference.correlator_fit import CorrelatorFit, fit_correlators, vertex_de
 from ..inference.ensembles import Ensemble
 from ..inference.measure import measure
 from ..models.combinatorics import moments_from_connected
-from ..models.correlators import Chi2, Correlators
+from ..models.correlators import Correlators
+from ..models.distance import Chi2
 from ..models.exact import exact
 from ..models.networks import Network, nearest
 from ..models.neurons import AbstractNeuron, Erf, Gauss, ReLU

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from ..inference.problem import is_lattice
 from ..inference.structured import is_structured
 from .checks import LIMITS, Check
 from .couplings import action, couplings, group, interaction_names, quadratic_names
@@ -20,6 +21,8 @@ __all__ = ["influence_checks"]
 def influence_checks(fit: xr.DataTree) -> Iterator[Check]:
     """What the prior moves, how many couplings the data determine, and by how much they narrowed them."""
     yield _pulled(fit)
+    if not is_lattice(action(fit)):  # of which each site is a field of its own to its few couplings
+        yield _networks_each(fit)
     if "prior_factor" in group(fit, "constant_data"):  # not kept of thousands of terms
         yield _determined(fit)
     yield _narrowed(fit)
@@ -53,6 +56,21 @@ def _pulled(fit: xr.DataTree) -> Check:
     )
     verdict = "fail" if decided else "warn" if shift[worst] > LIMITS["pulled"] else "pass"
     return Check("prior against data", value, f"<= {LIMITS['pulled']} sd", verdict, why)
+
+
+def _networks_each(fit: xr.DataTree) -> Check:
+    """Networks over couplings, the quadratic ones included."""
+    constants, n = group(fit, "constant_data"), float(fit.attrs["networks"])
+    each = n / constants.sizes["term"]
+    few = each < LIMITS["networks_each"]
+    why = (
+        "Networks for each coupling fitted: so few give single intervals, but no ellipsoid of all couplings, whose "
+        "covariance hangs on few networks; make no joint statement, or fit fewer couplings."
+        if few
+        else "Networks for each coupling fitted, the quadratic ones too: enough for joint statements."
+    )
+    value, limit = f"{each:.3g}", f">= {LIMITS['networks_each']}"
+    return Check("networks per coupling", value, limit, "warn" if few else "pass", why)
 
 
 def _determined(fit: xr.DataTree) -> Check:

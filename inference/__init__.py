@@ -15,6 +15,8 @@ from .generating import generating as generating
 from .hausman import hausman as hausman
 from .interpolate import interpolate as interpolate
 from .measure import measure as measure
+from .null import Null as Null
+from .null import null as null
 from .patterns import measure_patterns as measure_patterns
 from .planted import planted_chain as planted_chain
 from .planted import planted_mixture as planted_mixture

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special, stats
+from scipy import special
 
 from ..models.combinatorics import moment_jacobian, moments_from_connected, pairings, sorted_tuples, tuple_count
-from ..models.correlators import Chi2, Correlators, check_points, check_scrambles
+from ..models.correlators import Correlators, check_points, check_scrambles
+from ..models.distance import Chi2, distance, leading
 from ..models.networks import Network, nearest
 from ..models.neurons import Cos, Erf, Gauss, ReLU
 from ..models.types import Points, Tuples, Vector
@@ -331,7 +332,7 @@ def fit_correlators(
         accuracy=accuracy,
         misfit=misfit,
         combinations=_combinations(basis, scale, amplitude, amplitude_rows),
-        chi2=_chi2(whitener @ (value - fitted), kept - basis.shape[1], data) if len(rows) else None,
+        chi2=_chi2(value - fitted, rows - spread @ columns.T, kept - basis.shape[1], data) if len(rows) else None,
         rows=amplitude_rows @ (scaled @ basis).T,
         coupling_rows=spread,
         points=data.points,
@@ -358,19 +359,14 @@ def _whitener(rows: np.ndarray, data: Correlators) -> tuple[np.ndarray, int]:
     error = np.linalg.norm(rows, axis=0)
     if not len(rows) or not np.all(error > 0.0):
         return np.zeros((0, rows.shape[1])), 0
-    values, vectors = np.linalg.eigh((rows / error).T @ (rows / error))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = int(np.sum(values > max(1e-10, 10.0 / data.networks) * values[0]))
-    kept = kept if np.isinf(data.dof) else min(kept, max(1, int(data.dof // 4)))
-    return (vectors[:, :kept] / np.sqrt(values[:kept])).T / error, kept
+    vectors, values, _ = leading(rows / error, networks=data.networks, dof=data.dof, connected=True)
+    return (vectors / np.sqrt(values)).T / error, len(values)
 
 
-def _chi2(residual: Vector, dof: int, data: Correlators) -> Chi2:
-    statistic = float(residual @ residual)
-    if dof < 1:
-        return Chi2(statistic, 0, 1.0, "as many couplings as resolved directions")
-    if np.isinf(data.dof):
-        return Chi2(statistic, dof, float(stats.chi2.sf(statistic, dof)), "known covariance")
-    below = data.dof - dof + 1
-    p = float(stats.f.sf(statistic * below / (data.dof * dof), dof, below))
-    return Chi2(statistic, dof, p, f"{dof} resolved directions beyond the couplings")
+def _chi2(residual: Vector, rows: np.ndarray, free: int, data: Correlators) -> Chi2:
+    """Distance of what the couplings leave over, in its own covariance, of `free` directions."""
+    if free < 1:
+        return Chi2(0.0, 0, 1.0, "as many couplings as resolved directions")
+    about = {"networks": data.networks, "dof": data.dof, "connected": True, "groups": data.groups}
+    found = distance(residual, rows, **about)
+    return found._replace(why=f"beyond the couplings; {found.why}")

@@ -19,6 +19,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from ..models.combinatorics import sorted_tuples
+from ..models.runtime import double_precision
 from ..models.types import Matrix, Vector
 from .chains import ODD_ADVICE, worth
 from .ensembles import Source
@@ -280,20 +281,21 @@ def _sum(
     size, (start, stop, length) = _block(terms), span or (0, source.n, source.n)
     missing, kept = watched(source) if span is None else 0, []
     watch = missing > 0
-    with jax.enable_x64(True):
+    with double_precision():
         tables, given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
         )
         added = tuple(jnp.asarray(part) for part in zero)
-        with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
-            for fields, alive in _blocks(source, size, start, stop, length):
+    with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
+        for fields, alive in _blocks(source, size, start, stop, length):
+            with double_precision():
                 arrays = jnp.asarray(fields), jnp.asarray(alive)
                 added, values = _added(block, added, *arrays, tables, given, watch)
-                if missing:
-                    kept.append(np.asarray(values)[alive > 0][:missing])
-                    missing -= len(kept[-1])
-                bar.update(int(alive.sum()))
-        return [np.asarray(part) for part in added], np.concatenate(kept) if kept else None
+            if missing:
+                kept.append(np.asarray(values)[alive > 0][:missing])
+                missing -= len(kept[-1])
+            bar.update(int(alive.sum()))
+    return [np.asarray(part) for part in added], np.concatenate(kept) if kept else None
 
 
 # The tables are an argument: as constants of the program they would be folded, for minutes, and for every fit anew.

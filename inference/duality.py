@@ -340,6 +340,7 @@ def _made(
         dof=groups - 1,
         scrambles=0 if plan is None else plan.scrambles,
         maker="measured",
+        groups=True,
         even=even,
         refused=refused,
         flags={r: why for r, why in flags.items() if r in orders},

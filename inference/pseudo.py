@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from ..models.runtime import double_precision
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, Source
 from .samples import Samples
@@ -148,7 +149,7 @@ def conditional_moments(
             f"expected an even number of powers and a positive last coefficient, got {c.shape[1]} powers and "
             f"{c[:, -1].min():.3g}; try a density that can be normalised"
         )
-    with jax.enable_x64(True):
+    with double_precision():
         log_z, mean, covariance, error = (np.asarray(x) for x in jax.jit(_moments)(jnp.asarray(c)))
     if not np.all(error < _RESOLVED):
         raise ValueError(
@@ -326,11 +327,13 @@ def _total(source: Source, terms: Terms, sites: _Sites, theta: Vector, progress:
     fixed = np.zeros((len(terms.scale),) * 2) if terms.fixed is None else np.asarray(terms.fixed)
     total = None
     bar = tqdm(total=source.n, desc="pseudo-score", unit="net", unit_scale=True, delay=2.0, disable=not progress)
-    with bar, jax.enable_x64(True):
-        placed = jax.tree.map(jnp.asarray, (sites, theta, fixed))
+    with bar:
+        with double_precision():
+            placed = jax.tree.map(jnp.asarray, (sites, theta, fixed))
         for fields, weights in _blocks(source):
-            here = _piece(fields / terms.scale, weights, *placed)
-            total = here if total is None else jax.tree.map(jnp.add, total, here)
+            with double_precision():
+                here = _piece(fields / terms.scale, weights, *placed)
+                total = here if total is None else jax.tree.map(jnp.add, total, here)
             bar.update(min(_PIECE, source.n - bar.n))
         return jax.tree.map(np.asarray, total)
 

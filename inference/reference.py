@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..models.runtime import double_precision
 from ..models.types import Matrix, Vector
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .score import RESOLUTION_LIMIT, Equations
@@ -111,8 +112,9 @@ def draw_reference(
     block, kept = min(_BLOCK, m), max(kept, 4 * terms.size)  # the covariance of the kept draws has an inverse
     for start in range(0, m, block):
         count = min(block, m - start)
-        with jax.enable_x64(True):
-            values = np.asarray(_values(parts, counts, stream.take(block) / terms.scale))[:count]
+        fields = stream.take(block) / terms.scale
+        with double_precision():
+            values = np.asarray(_values(parts, counts, fields))[:count]
         first += values.sum(axis=0)
         second += values.T @ values
         if start < kept:

@@ -20,6 +20,7 @@ from ..models.types import Matrix, Tuples, Vector
 from .basis import Basis, embed
 from .chains import worth
 from .ensembles import Source
+from .leverage import Fitted, left_out, matters
 from .schwinger_dyson import gram_matrix, laplacian_vector, psi_map
 from .sums import Statistic, error_rows, sums, total
 from .tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
@@ -121,7 +122,11 @@ def equations(
     if data.source is not None and worth(data.source).block > 1:
         noise, scores, dof = block_scatter(data.source, wide, wide_pilot, rungs, progress=progress)
     elif data.source is not None:
-        noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, progress=progress)
+        alone = None
+        if matters(n, basis.size, len(basis.scale)) and not getattr(data.source, "weighted", False):
+            alone = Fitted(np.linalg.inv(matrix), up, basis.metric, float(n))
+        noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, fit=alone, progress=progress)
+        dof = data.source.n - 1.0
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)
@@ -164,12 +169,17 @@ def residuals(
     """
     phi, two, three = _monomials(fields, basis)
     force = basis.metric @ (_slope(basis, theta) @ jnp.concatenate([phi, three]))  # W grad S
+    constant, slope = _laplacian(basis) if laplacian is None else laplacian
+    return (_along(basis, phi, three, force) - slope @ two - constant[:, None]).T
+
+
+def _along(basis: Basis, phi: jax.Array, three: jax.Array, force: jax.Array) -> jax.Array:
+    """Grad T_k . force, (term, network), for a force (point, network)."""
     pairs, quads = basis.pairs, basis.quads
     quadratic = sum(phi[pairs[:, 1 - j]] * force[pairs[:, j]] for j in range(2))
     rest = [rank(np.delete(quads, j, axis=1), len(phi)) for j in range(4)]
     quartic = sum(three[rest[j]] * force[quads[:, j]] for j in range(4))
-    constant, slope = _laplacian(basis) if laplacian is None else laplacian
-    return (jnp.concatenate([basis.quadratic @ quadratic, basis.terms @ quartic]) - slope @ two - constant[:, None]).T
+    return jnp.concatenate([basis.quadratic @ quadratic, basis.terms @ quartic])
 
 
 def hyvarinen(
@@ -191,6 +201,13 @@ def _monomials(fields: jax.Array, basis: Basis) -> tuple[jax.Array, jax.Array, j
     pairs, triples = sorted_tuples(len(phi), 2), sorted_tuples(len(phi), 3)
     two = phi[pairs[:, 0]] * phi[pairs[:, 1]]
     return phi, two, two[rank(triples[:, :2], len(phi))] * phi[triples[:, 2]]
+
+
+def _gradients(fields: jax.Array, basis: Basis) -> jax.Array:
+    """dT_k/dphi_a of every term, (point, term, network)."""
+    phi, _, three = _monomials(fields, basis)
+    unit = jnp.eye(len(phi))[:, :, None] * jnp.ones_like(phi)
+    return jax.vmap(partial(_along, basis, phi, three))(unit)
 
 
 def _slope(basis: Basis, theta: jax.Array) -> jax.Array:
@@ -221,12 +238,19 @@ def _laplacian(basis: Basis) -> tuple[Vector, Matrix]:
 
 
 def scatter(
-    source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
+    source: Source,
+    basis: Basis,
+    theta: Vector,
+    rungs: Matrix,
+    *,
+    fit: Fitted | None = None,
+    progress: bool = False,
 ) -> tuple[Matrix, Matrix, Tail | None]:
     """Covariances over networks of psi at theta, (term, term), and of the Hyvarinen scores, (rung, rung): one pass.
 
-    In the same pass some psi are looked at network by network: has their average an error? With weights w the
-    covariance of the mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
+    With a `fit` to few networks psi of each is taken where the others put the couplings (`leverage.py`). In the same
+    pass some psi are looked at network by network: has their average an error? With weights w the covariance of the
+    mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
     # The numbers of the basis are arguments: as constants of the program they would have it compiled for every fit.
     numbers = (basis.quadratic, basis.terms, basis.scale, basis.metric)
@@ -235,7 +259,7 @@ def scatter(
     spread = np.array([len(np.unique(basis.quads[row != 0])) for row in basis.terms])
     looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
     statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)), looked)
-    given = (statistic, theta, rungs, *numbers, *_laplacian(basis))
+    given = (statistic, theta, rungs, fit, *numbers, *_laplacian(basis))
     weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
     if keep:
         tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2], flag=False)
@@ -283,7 +307,12 @@ def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...]
     pairs, quads = frozen.tree
 
     def statistic(
-        fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, *numbers: jax.Array
+        fields: jax.Array,
+        weights: jax.Array,
+        theta: jax.Array,
+        rungs: jax.Array,
+        fit: Fitted | None,
+        *numbers: jax.Array,
     ) -> Any:
         traced: Any = numbers
         quadratic, terms, scale, metric, constant, slope = traced
@@ -292,8 +321,9 @@ def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...]
         psi = residuals(fields, basis, theta, (constant, slope))
         j = hyvarinen(fields, basis, rungs, (constant, slope))
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
+        alone = psi if fit is None else left_out(psi, _gradients(fields, basis), fit) * weights[:, None]
         added = (
-            (psi.sum(axis=0), weights @ psi, psi.T @ psi),
+            (alone.sum(axis=0), weights @ alone, alone.T @ alone),
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )

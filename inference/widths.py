@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..models.correlators import Chi2, Correlators, fewest_scrambles
+from ..models.correlators import Correlators, fewest_scrambles
+from ..models.distance import Chi2
 
 __all__ = ["WidthSplit", "split_widths"]
 
@@ -114,5 +115,6 @@ def _combined(
         dof=min(d.dof for d in data),
         maker="difference",
         even=all(d.even for d in data),
+        groups=all(d.groups for d in data),
         scrambles=fewest_scrambles(*data),
     )

@@ -10,32 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from .arrays import factor_of, on_tuples, split_rows
 from .combinatorics import connected_from_moments, cumulant_jacobian, rank, sorted_tuples
+from .distance import Chi2, distance
 from .types import ByOrder, Matrix, Points, Tuples, Vector
 
 __all__ = ["Chi2", "Correlators"]
 
 SCRAMBLES_PER_COMPONENT = 5  # behind a covariance that is inverted, or whose norm is subtracted
-_RESOLUTION = 1e-10  # eigenvalues of a correlation matrix below this fraction of the largest are round-off
-
-
-class Chi2(NamedTuple):
-    """Distance from zero in units of the covariance: chi^2 `value`, `dof` and tail probability `p`."""
-
-    value: float
-    dof: int
-    p: float
-    why: str
-
-    def __str__(self) -> str:
-        return f"chi2/dof = {self.value:.1f}/{self.dof}, p = {self.p:.2g} ({self.why})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +38,7 @@ class Correlators:
         dof: degrees of freedom of the covariance estimate (inf: known).
         maker: "exact", "measured", "predicted" or "difference".
         even: the Z2 symmetry phi -> -phi was used: odd moments are taken out of all even cumulants exactly.
+        groups: whether rows are contributions of groups of networks, whose unevenness decides which p-value holds.
         scrambles: number of scrambled point sets behind the covariance (0: independent draws); below five for every
             component a chi^2, eps4 and fits refuse it.
         refused: order -> the reason, with the number that decided, why no value is given.
@@ -68,6 +56,7 @@ class Correlators:
     dof: float = float("inf")
     maker: str = "exact"
     even: bool = False
+    groups: bool = False
     scrambles: int = 0
     refused: Mapping[int, str] = field(default_factory=dict)
     flags: Mapping[int, str] = field(default_factory=dict)
@@ -146,19 +135,22 @@ class Correlators:
             dof=min(self.dof, other.dof),
             maker="difference",
             even=self.even and other.even,
+            groups=all(part.groups for part in (self, other) if any(part.rows.values())),
             scrambles=fewest_scrambles(self, other),
             refused={**self.refused, **other.refused},
             flags={**other.flags, **self.flags},
         )
 
     def chi2(self, *orders: int, kind: str = "connected") -> Chi2:
-        """Is this zero? Hotelling's T^2 in the full covariance, with the degrees of freedom it kept and why.
+        """Is this zero? T^2 in the full covariance where that has a law, with the degrees of freedom it kept and why.
 
         Components are scaled by their errors; directions of the correlation matrix below 1e-10 of the largest are
         dropped as round-off, below 10/n for connected functions (errors are carried to first order), and no more than
         a quarter of the covariance's own degrees of freedom are kept (the leading ones), because an estimated
-        covariance has no usable inverse beyond that. The p-value is F, not chi^2, when the covariance is estimated:
-        uniform if all resolved directions are kept, too large if some are dropped.
+        covariance has no usable inverse beyond that. The p-value is F where the covariance is estimated. Where groups
+        of networks contribute too unevenly for it, each component is judged in units of its own error, and where few
+        groups make even the errors p is nan and `why` has the number that decided (`distance.py`). Where the model is
+        known `inf.null` gives a p-value that is exact at any n, from fresh ensembles.
 
         Args:
             orders: orders to test together; default all that are given.
@@ -184,28 +176,10 @@ class Correlators:
         if np.any((error == 0.0) & (value != 0.0)):
             raise ValueError("expected an error bar on every non-zero component, got zero; try orders with errors only")
         keep = error > 0.0
-        if not np.any(keep):  # the odd part of samples symmetrised pair by pair
-            return Chi2(0.0, 0, 1.0, f"all {len(value)} components are exactly zero, and so are their errors")
-        check_scrambles(self, int(np.sum(keep)), "a chi^2")
-        scaled = rows[:, keep] / error[keep]
-        eigenvalues, vectors = np.linalg.eigh(scaled.T @ scaled)
-        eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-        resolution = max(_RESOLUTION, 10.0 / self.networks if kind == "connected" else 0.0)
-        resolved = int(np.sum(eigenvalues > resolution * eigenvalues[0]))
-        ceiling = resolved if np.isinf(self.dof) else max(1, int(self.dof // 4))
-        dof = min(resolved, ceiling)
-        z = (vectors[:, :dof].T @ (value[keep] / error[keep])) / np.sqrt(eigenvalues[:dof])
-        statistic = float(z @ z)
-        if np.isinf(self.dof):
-            p = float(stats.chi2.sf(statistic, dof))
-        else:
-            p = float(stats.f.sf(statistic * (self.dof - dof + 1) / (self.dof * dof), dof, self.dof - dof + 1))
-        why = f"{dof} of {len(value)} components kept"
-        if resolved < len(value):
-            why += f", {len(value) - resolved} are combinations without independent error"
-        if dof < resolved:
-            why += f", the covariance has {self.dof:.0f} degrees of freedom and carries a quarter of that"
-        return Chi2(statistic, dof, p, why)
+        if np.any(keep):
+            check_scrambles(self, int(np.sum(keep)), "a chi^2")
+        about = {"networks": self.networks, "dof": self.dof, "connected": kind == "connected", "groups": self.groups}
+        return distance(value, rows, **about)
 
     @classmethod
     def from_arrays(

@@ -106,3 +106,12 @@ def untouched(fit): ...
 
 
 # Check, planted fault, its verdict, and the healthy twin where it is not the healthy fit itself.
+
+
+def networks_each(count):
+    """So many networks for each coupling, everything else as it was."""
+
+    def change(fit):
+        fit.attrs["networks"] = count * sum(fit["posterior"][name].shape[-1] for name in ("q", *NAMES))
+
+    return change

@@ -23,6 +23,7 @@ from tests.analysis.faults import (
     changed,
     each_draw_twenty_times,
     left_out,
+    networks_each,
     one_chain_elsewhere,
     one_coupling_stuck,
     one_divergence,
@@ -92,6 +93,7 @@ FAULTS = [
     ("G4c inside the band", opposite_four_point, "warn", untouched),
     ("prior against data", pulled(0.4), "warn", pulled(0.2)),
     ("prior against data", pulled(-1.1), "fail", pulled(-0.2)),
+    ("networks per coupling", networks_each(49.0), "warn", networks_each(51.0)),
     ("p_eff", prior_times(1e-6), "warn", untouched),
     ("prior over posterior sd", posterior_as_wide_as_the_prior, "warn", untouched),
 ]
@@ -187,7 +189,9 @@ def excluded(fit):
     values, axes = np.linalg.eigh(left)
     real = values > 1e-9 * values[-1]
     z = (away @ rest / size) @ axes[:, real] / np.sqrt(values[real])
-    return stats.chi2.sf(z @ z, real.sum())
+    below, dof = constants.attrs["dof"], real.sum()
+    # T^2/(T^2 + n - 1) is a Beta variable.
+    return stats.beta.sf(z @ z / (z @ z + below), dof / 2, (below - dof + 1) / 2)
 
 
 def band(fit):
@@ -222,6 +226,10 @@ def narrowed(fit):
     return np.median(before / after)
 
 
+def each(fit):
+    return fit.attrs["networks"] / sum(fit["posterior"][n].shape[-1] for n in ("q", *NAMES))
+
+
 def named(name):
     return lambda fit: fit["constant_data"].attrs[name]
 
@@ -239,6 +247,7 @@ EDGES = {
     "band": ("G4c inside the band", band, False),
     "pulled": ("prior against data", pull, True),
     "determined": ("p_eff", determined, False),
+    "networks_each": ("networks per coupling", each, False),
     "narrowed": ("prior over posterior sd", narrowed, False),
 }
 
