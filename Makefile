@@ -1,6 +1,9 @@
 # From a bare clone: `make study` or `make test`. Every target that needs Python makes .venv first (see setup.sh).
 python := .venv/bin/python
 pytest := $(python) -m pytest
+# What meets the libraries from every side: sampling, labels and files, figures, ArviZ, the page and the command line.
+oldest := $(addprefix tests/,models/test_exact.py inference/test_fit.py inference/test_labels.py inference/test_reference.py \
+    analysis/test_plots.py analysis/test_predictive.py analysis/test_report.py analysis/test_cli.py)
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
@@ -36,8 +39,13 @@ lock: ready  ## choose all versions afresh and write requirements.lock
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile pyproject.toml --group dev --all-extras \
 	    --universal --python-version 3.12 --generate-hashes --no-emit-index-url --upgrade --quiet -o requirements.lock
 
+lowest: ready  ## the oldest versions pyproject.toml allows, in .lowest, with a short list of tests
+	.venv/bin/uv venv --quiet --clear --python $(python) .lowest
+	.venv/bin/uv pip install --quiet --python .lowest/bin/python --resolution lowest-direct --editable . --group dev
+	.lowest/bin/python -m pytest $(oldest)
+
 ready:
 	@sh setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint proof rungs bench notebooks lock ready
+.PHONY: help study test lint proof rungs bench notebooks lock lowest ready

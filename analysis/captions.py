@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from .couplings import couplings, group
+from .couplings import couplings, errors, group
 from .paragraph import count
 
 __all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinger_dyson_caption", "trace_caption"]
@@ -57,7 +57,7 @@ def four_point_caption(fit: xr.DataTree) -> str:
         " Orange: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
         "(tick) to tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, "
         "and a bar that leaves the frame is cut."
-        if "posterior_predictive" in fit.children
+        if "predictions" in fit.children
         else " Diagrams of this action are not computed, so that no prediction is drawn."
     )
     known = "G4_exact" in constants
@@ -69,7 +69,7 @@ def four_point_caption(fit: xr.DataTree) -> str:
     )
     if not known:
         return text
-    pull = ((observed["G4"] - constants["G4_exact"]) / observed["G4_error"]).values
+    pull = ((observed["G4"] - constants["G4_exact"]) / errors(fit, "G4")).values
     return text + (
         " Green: exact. Right: distance of the measured value from the exact one in standard errors, root mean square "
         f"{np.sqrt(np.mean(pull**2)):.2f}; the band is ±2. Components share their noise, so that many move together."

@@ -64,9 +64,8 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
 
 def _lambda(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and sd of lambda_i(x,y), (i, x, y); where they are not kept, of one coupling over its weights."""
-    posterior = group(fit, "posterior")
-    if "lam" in posterior:
-        lam = posterior["lam"]
+    if "derived" in fit.children:
+        lam = group(fit, "derived")["lam"]
         return lam.mean(("chain", "draw")).values, lam.std(("chain", "draw"), ddof=1).values
     weights = group(fit, "constant_data")["weights"].values
     found = couplings(fit)

@@ -26,7 +26,9 @@ __all__ = [
     "check_fit",
     "couplings",
     "draws_of",
+    "errors",
     "field_scale",
+    "from_fields",
     "group",
     "hyper_parameters",
     "indices",
@@ -113,6 +115,17 @@ def group(fit: xr.DataTree, name: str) -> xr.Dataset:
         advice = "inf.fit(..., as_if_n=100_000) for draws" if "point" in fit.children else "a fit of inf.fit"
         raise ValueError(f"expected a fit with {name}, got a tree of {', '.join(fit.children)}; try {advice}")
     return fit.children[name].to_dataset()
+
+
+def errors(fit: xr.DataTree, name: str) -> Vector:
+    """One standard error of what was observed, "G2", "G4" or "T", (component,)."""
+    constants = group(fit, "constant_data")  # files of earlier versions keep errors beside the data
+    return (constants if f"{name}_error" in constants else group(fit, "observed_data"))[f"{name}_error"].values
+
+
+def from_fields(fit: xr.DataTree) -> bool:
+    """Whether the fit averaged its terms over the fields themselves, and not over given correlators."""
+    return any("T_error" in group(fit, name) for name in ("constant_data", "observed_data"))
 
 
 def indices(where: str) -> str:

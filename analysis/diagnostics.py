@@ -17,7 +17,7 @@ from ..inference.predict import quartic_coefficients
 from ..models.diagrams import four_point, whitened
 from .boundedness import boundedness_checks
 from .checks import LIMITS, Check, Diagnosis
-from .couplings import action, check_fit, couplings, field_scale, group, interaction_names, two_point
+from .couplings import action, check_fit, couplings, errors, field_scale, group, interaction_names, two_point
 from .influence import influence_checks
 from .sampling import sampling_checks
 
@@ -94,7 +94,7 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
             else "The field is too far from Gaussian at these points: stay with cumulants, or use fewer points."
         )
         yield Check("eps4", f"{eps4:.3g} +- {error:.1g}", f"< {LIMITS['eps4']}", verdict, why)
-    if "posterior_predictive" in fit.children:
+    if "predictions" in fit.children:
         tree, loop = _mean_diagrams(fit)
         ratio = float(np.linalg.norm(loop) / max(np.linalg.norm(tree), 1e-300))
         verdict = "pass" if ratio < LIMITS["loop"] else "warn"
@@ -195,12 +195,13 @@ def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
 
 def _prediction(fit: xr.DataTree) -> Iterator[Check]:
     """Does the fitted action give back the four-point function, at the order it is computed?"""
-    if "posterior_predictive" not in fit.children:
+    if "predictions" not in fit.children:
         return
-    tree = group(fit, "posterior_predictive")["G4"].mean(("chain", "draw")).values
-    loop = group(fit, "posterior_predictive")["G4_loop"].mean(("chain", "draw")).values - tree
-    observed, error = group(fit, "observed_data")["G4"].values, group(fit, "observed_data")["G4_error"].values
-    spread = group(fit, "posterior_predictive")["G4"].std(("chain", "draw")).values
+    predicted = group(fit, "predictions")
+    tree = predicted["G4"].mean(("chain", "draw")).values
+    loop = predicted["G4_loop"].mean(("chain", "draw")).values - tree
+    observed, error = group(fit, "observed_data")["G4"].values, errors(fit, "G4")
+    spread = predicted["G4"].std(("chain", "draw")).values
     slack = np.abs(loop) + 3.0 * np.hypot(error, spread)
     inside = float(np.mean(np.abs(observed - tree) <= slack))
     verdict = "pass" if inside >= LIMITS["band"] else "warn"
@@ -236,7 +237,7 @@ def _kurtosis(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
     quads = np.stack([observed[f"x{k}"].values for k in (1, 2, 3, 4)], axis=1)
     same = np.all(quads == quads[:, :1], axis=1)
     variance = field_scale(fit) ** 2
-    return observed["G4"].values[same] / variance**2, observed["G4_error"].values[same] / variance**2
+    return observed["G4"].values[same] / variance**2, errors(fit, "G4")[same] / variance**2
 
 
 def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:

@@ -20,7 +20,7 @@ from ..models.actions import Modes
 from ..models.theories import THEORIES
 from . import captions, plots
 from .checks import Check
-from .couplings import INTERVAL, Coupling, action, couplings, group, hyper_parameters, indices, markov
+from .couplings import INTERVAL, Coupling, action, couplings, errors, group, hyper_parameters, indices, markov
 from .formulas import written
 from .paragraph import action_name, belongs, drawn, model, origin, paragraph, where
 from .residuals import schwinger_dyson
@@ -241,7 +241,7 @@ def _points(fit: xr.DataTree) -> str:
         columns = {}
     if "G2" in observed:
         same = (observed["pair_x1"] == observed["pair_x2"]).values
-        pairs = zip(observed["G2"].values[same], observed["G2_error"].values[same], strict=True)
+        pairs = zip(observed["G2"].values[same], errors(fit, "G2")[same], strict=True)
         columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
     rows = []
     for k in range(len(places)):

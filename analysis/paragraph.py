@@ -14,7 +14,7 @@ from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.networks import Network
 from ..models.scalar import ScalarMode
 from .checks import LIMITS, Check
-from .couplings import action, couplings, group
+from .couplings import action, couplings, from_fields, group
 from .typesetting import count, significant, typeset, with_error
 
 __all__ = [
@@ -128,7 +128,7 @@ def measured(fit: xr.DataTree) -> str:
 
 def _method(fit: xr.DataTree) -> str:
     """From what, and how: the subject of the sentence."""
-    fields = "From the fields themselves" if "T" in group(fit, "observed_data") else ""
+    fields = "From the fields themselves" if from_fields(fit) else ""
     moments = "From the moments of order two, four and six"
     method = str(fit.attrs.get("method", "score"))
     if method == "gold":
@@ -150,7 +150,7 @@ def origin(fit: xr.DataTree) -> str:
     told = source(fit)
     if told.startswith("Samples(") and not told.startswith("Samples(array"):
         return f"read from {told.removeprefix('Samples(').split(', n=')[0]}"
-    return "given as an array" if told or "T" in group(fit, "observed_data") else "known through given correlators"
+    return "given as an array" if told or from_fields(fit) else "known through given correlators"
 
 
 def source(fit: xr.DataTree) -> str:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from .canvas import BLACK, BLUE, CHAINS, GREEN, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall
 from .coupling_plots import plot_couplings
-from .couplings import INTERVAL, couplings, draws_of, group, indices
+from .couplings import INTERVAL, couplings, draws_of, errors, group, indices
 from .residuals import schwinger_dyson
 
 __all__ = [
@@ -43,8 +43,8 @@ def plot_four_point(fit: xr.DataTree) -> Figure:
             f"expected a fit with a measured four-point function, got one at {constants.sizes['x']} points without; "
             "try fewer points, or plot_couplings"
         )
-    predicted = group(fit, "posterior_predictive") if "posterior_predictive" in fit.children else {}
-    value, error = observed["G4"].values, observed["G4_error"].values
+    predicted = group(fit, "predictions") if "predictions" in fit.children else {}
+    value, error = observed["G4"].values, errors(fit, "G4")
     exact = constants["G4_exact"].values if "G4_exact" in constants else None
     order = np.argsort(value if exact is None else exact, kind="stable")[::-1]
     rows = np.arange(len(order))

@@ -96,7 +96,7 @@ def plot_predictive(found: Predictive) -> Figure:
 def plot_predictive_draws(fit: xr.DataTree, *, components: int = 4) -> az.PlotCollection:
     """ArviZ's interval plot of the posterior predictive four-point function against the observed one, by component.
 
-    `az.plot_ppc_pit` and `plot_ppc_dist` expect replicated data; here posterior_predictive holds expectations.
+    Intervals hold measurement noise, as `az.plot_ppc_dist(fit)` and `az.plot_ppc_pit(fit)` expect it.
 
     Args:
         fit: of `inf.fit`.

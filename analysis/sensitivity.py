@@ -1,19 +1,19 @@
 """How much of a posterior is prior, and which fits may be compared network by network.
 
 Power scaling (N. Kallioinen et al., arXiv:2107.14054): prior or likelihood raised to a power near one, by importance
-weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws, and the equations
-for the log likelihood, -(b - A theta).(B/n)^-1 (b - A theta)/2. PSIS-LOO needs one log likelihood a network, which only
-the reference posterior has.
+weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws and the log
+likelihood of its equations, -(b - A theta).(B/n)^-1 (b - A theta)/2, for `az.psense_summary(fit)` too. PSIS-LOO needs
+one log likelihood a network, which only the reference posterior has.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
 import numpy as np
 import xarray as xr
 
-from ..models.ladder import action_of
-from .couplings import group
+from .couplings import group, interaction_names, quadratic_names
 
 __all__ = ["loo", "prior_sensitivity"]
 
@@ -24,7 +24,7 @@ def loo(fit: xr.DataTree) -> Any:
     Raises:
         ValueError: a fit by estimating equations, which has one log likelihood a draw and none a network.
     """
-    if "log_likelihood" not in fit.children:
+    if not _per_network(fit):
         method = fit.attrs.get("method", "score")
         raise ValueError(
             f"expected a fit with a log likelihood of every network (method='gold', a bounded action), got {method!r}: "
@@ -47,26 +47,20 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     """
     constants = group(fit, "constant_data") if "constant_data" in fit.children else xr.Dataset()
     missing = [name for name in ("posterior", "log_prior") if name not in fit.children]
-    missing += [name for name in ("matrix", "vector", "noise", "factors") if name not in constants]
+    known = "log_likelihood" in fit.children and not _per_network(fit)
+    missing += [] if known else [n for n in ("matrix", "vector", "noise", "factors") if n not in constants]
     if missing:
         raise ValueError(
             f"expected a fit with draws, their log prior and its estimating equations, got one without {missing}; try "
             "inf.fit(...) of an action whose prior has no parameters of its own"
         )
     posterior = group(fit, "posterior")
-    count = constants.sizes["x"]
-    action = action_of({str(k): v for k, v in fit.attrs.items()})
-    names = [*action.quadratic_blocks(count), *action.blocks(count)]
-    theta = np.concatenate([posterior[name].transpose("chain", "draw", ...).values for name in names], axis=-1)
-    theta = theta * constants["factors"].values
-    misfit = constants["vector"].values - theta @ constants["matrix"].values.T
-    root = np.linalg.cholesky(constants["noise"].values / float(fit.attrs["networks"]))
-    misfit = np.linalg.solve(root, misfit[..., None])[..., 0]
+    names = [*quadratic_names(fit), *interaction_names(fit)]
     tree = xr.DataTree.from_dict(
         {
             "posterior": posterior[[name for name in names if posterior[name].size]],
             "log_prior": group(fit, "log_prior"),
-            "log_likelihood": xr.Dataset({"equations": (("chain", "draw"), -0.5 * np.sum(misfit**2, axis=-1))}),
+            "log_likelihood": group(fit, "log_likelihood") if known else _of_equations(fit, names),
         }
     )
     found = {}
@@ -79,3 +73,19 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     words = np.where(strong & heard, "prior-data conflict", np.where(strong, "prior decides", "-")).astype(object)
     variables = {**found, "diagnosis": words}
     return xr.Dataset({name: ("component", value) for name, value in variables.items()}, coords={"component": labels})
+
+
+def _per_network(fit: xr.DataTree) -> bool:
+    """Whether the log likelihood is that of single networks, of a thousand of them at every fourth draw or so."""
+    return "log_likelihood" in fit.children and "network" in group(fit, "log_likelihood").dims
+
+
+def _of_equations(fit: xr.DataTree, names: Sequence[str]) -> xr.Dataset:
+    """Log likelihood of a gold fit by its Fisher step: all networks at all draws, which the tree does not hold."""
+    posterior, constants = group(fit, "posterior"), group(fit, "constant_data")
+    theta = np.concatenate([posterior[name].transpose("chain", "draw", ...).values for name in names], axis=-1)
+    theta = theta * constants["factors"].values
+    misfit = constants["vector"].values - theta @ constants["matrix"].values.T
+    root = np.linalg.cholesky(constants["noise"].values / float(fit.attrs["networks"]))
+    misfit = np.linalg.solve(root, misfit[..., None])[..., 0]
+    return xr.Dataset({"equations": (("chain", "draw"), -0.5 * np.sum(misfit**2, axis=-1))})

@@ -2,11 +2,22 @@
 
 S = 1/2 phi P phi + quadratic terms + interaction (`models.actions`). The couplings belong to this set of points:
 another set has other couplings. Two choices are orthogonal: the `method`, where the equations A theta = b and their
-noise come from (`methods.py`), and the `sampler`, how the posterior under the priors is drawn. The tree holds
-`posterior` (lam, g, u, v, q, ..), `sample_stats`, `prior`, `log_prior`, `prior_predictive`, `posterior_predictive` and
-`observed_data` (the connected four-point function G4 on dim quad), `constant_data` (points, weights, metric, equations)
-and `correlators`; it saves to one NetCDF file and reloads identical. Exact correlators have no error to make a
-posterior of: they give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
+noise come from (`methods.py`), and the `sampler`, how the posterior under the priors is drawn. The tree has ArviZ's
+groups and saves to one NetCDF file that reloads identical. Exact correlators have no error to make a posterior of: they
+give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
+
+    posterior, prior        the couplings by the names of the action: g, u, v, q, ..
+    derived                 lam (i, x, y), the same couplings as lambda_i(x,y) in one gauge, zeros included
+    unconstrained_posterior white coordinates of the sampler
+    sample_stats            of the sampler
+    log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating
+                            equations is one density and leaves no network out, that of method "gold" is per network
+    predictions             G2 and G4 of the draws at tree level, and G4_loop with one loop more: no noise
+    posterior_predictive, prior_predictive   G2 and G4 as measured again, with the joint noise of the data. A coupling
+                            has seen the components that fix it: their p-values crowd at 1/2
+    observed_data           G2 and the connected G4, or T, the means of the terms of a fit to fields without them
+    constant_data           errors of the observed, points, weights, metric, equations
+    correlators             all orders that were measured
 """
 
 import sys
@@ -31,10 +42,10 @@ from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, check_key
 from .gold import sample_gold
 from .labels import label_point, label_tree
-from .likelihood import Numbers, coupling_model, gauge_map, gaussian_posterior, log_prior, numbers
+from .likelihood import Numbers, coupling_model, gaussian_posterior, log_likelihood, log_prior, numbers
 from .measure import about_source
 from .methods import estimate, per_network, verdict_attrs
-from .predict import predict
+from .predict import predict, replicated
 from .problem import Problem, prepare
 from .program import marginal
 from .sampler import sample_closed, sample_posterior, sample_prior
@@ -152,8 +163,9 @@ def fit(
             else:
                 posterior, stats = sample_posterior(sample_key, names, replaced, given, warmup=warmup, **sizes)
             before = sample_prior(prior_key, names, replaced, given, draws=min(draws, 1000))
-            density = log_prior(problem.prior, laws, _scaled(problem, posterior))
-            groups["log_prior"] = az.dict_to_dataset({"couplings": density})
+            theta = _scaled(problem, posterior)
+            groups["log_prior"] = az.dict_to_dataset({"couplings": log_prior(problem.prior, laws, theta)})
+            groups["log_likelihood"] = az.dict_to_dataset(log_likelihood(given, theta))
             if not laws:
                 centre, covariance = gaussian_posterior(found.equations, problem.prior)
                 constants |= {
@@ -163,7 +175,12 @@ def fit(
     if method == "gold":
         groups["log_likelihood"] = per_network(problem, found, _scaled(problem, posterior))
     groups["constant_data"] = xr.Dataset(constants)
-    predictions = {"prior": _predictions(problem, before), "posterior": _predictions(problem, posterior)}
+    expected = _predictions(problem, posterior)
+    predictions = {"predictions": expected}
+    if expected and problem.data is not None:
+        noise_key, first_key = jax.random.fold_in(key, 3), jax.random.fold_in(key, 4)
+        predictions["posterior_predictive"] = replicated(expected, problem.data, key=noise_key)
+        predictions["prior_predictive"] = replicated(_predictions(problem, before), problem.data, key=first_key)
     provenance = _provenance(problem, key) | attrs
     return label_tree(problem, found.equations, posterior, stats, before, predictions, provenance, groups)
 
@@ -206,7 +223,7 @@ def _sampler(sampler: str | None, action: AbstractAction, prior: Any) -> str:
 
 
 def _numbers(problem: Problem, eq: Equations) -> Numbers:
-    return numbers(eq, problem.factors, problem.action, problem.weights, problem.prior)
+    return numbers(eq, problem.factors, problem.prior)
 
 
 def _structured(
@@ -227,14 +244,10 @@ def _structured(
 
 
 def _couplings(problem: Problem, theta: np.ndarray) -> dict[str, np.ndarray]:
-    """Physical couplings by name, and lam, from scaled ones, (chain, draw, term)."""
+    """Physical couplings by name from scaled ones, (chain, draw, term)."""
     physical = theta / problem.factors
     edges = np.cumsum([count for _, count in problem.names])[:-1]
-    values = dict(zip((name for name, _ in problem.names), np.split(physical, edges, axis=-1), strict=True))
-    to_lam = gauge_map(problem.action, problem.weights)
-    if to_lam is not None:
-        values["lam"] = np.tensordot(physical[..., problem.quadratic :], to_lam, axes=(-1, -1))
-    return values
+    return dict(zip((name for name, _ in problem.names), np.split(physical, edges, axis=-1), strict=True))
 
 
 def _scaled(problem: Problem, posterior: Mapping[str, np.ndarray]) -> np.ndarray:

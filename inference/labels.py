@@ -4,7 +4,8 @@
 tuples, u on `ordered_pair`, v on `cross_pair`, labelled "0,1", "0,0,1,2"; couplings of a lattice on the displacement,
 `q_step`, `u_step`, `v_step`. Where the points are, x_position(x, axis), and the tuples as integers, pair_x1, pair_x2,
 x1..x4, stand in `observed_data` and `constant_data`: ArviZ stacks the variables of a group of draws and refuses
-coordinates that only some of them have.
+coordinates that only some of them have. For the same reason couplings, white coordinates, lam with the zeros of its
+gauge, and errors each have a group of their own: summaries and plots of a group then say something of every entry.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ _DIMS = {
     "length": ["block"],
     "discrepancy": ["block"],
 }
+_WHITE = ("quadratic_white", "quartic_white", "quadratic", "quartic")  # sites of the sampler, in scaled fields
 _PLAIN = {"q": "pair", "g": "x", "u": "ordered_pair", "v": "cross_pair", "g4": "quad", "g6": "sextuple"}
 
 
@@ -84,16 +86,18 @@ def label_tree(
         labels = {name: value for name, value in _select(coords, used).items() if name in used}
         return made.assign_coords(labels)
 
+    observed, errors = _observed(problem, group, compared=bool(predictions.get("posterior_predictive")))
     groups = {
-        "posterior": group(posterior),
+        "posterior": group({name: v for name, v in posterior.items() if name not in _WHITE}),
         "sample_stats": az.dict_to_dataset(dict(stats)),
-        "prior": group(prior),
-        "observed_data": _observed(problem, group),
-        "constant_data": _constants(problem, equations, coords),
+        "prior": group({name: v for name, v in prior.items() if name not in _WHITE}),
+        "observed_data": observed,
+        "constant_data": _constants(problem, equations, coords, errors),
     }
-    for name, values in predictions.items():
+    white = {name: v for name, v in posterior.items() if name in _WHITE}
+    for name, values in {"unconstrained_posterior": white, "derived": _lam(problem, posterior), **predictions}.items():
         if values:
-            groups[f"{name}_predictive"] = group(values)
+            groups[name] = group(values)
     if problem.data is not None:
         groups["correlators"] = problem.data.to_dataset()
     for name, dataset in extra.items():
@@ -109,18 +113,35 @@ def label_tree(
     return tree
 
 
-def _observed(problem: Problem, group: Callable[..., xr.Dataset]) -> xr.Dataset:
-    """G2 and G4 with one standard error, as far as they are measured, and the means of the terms of a fit to fields."""
+def _observed(
+    problem: Problem, group: Callable[..., xr.Dataset], *, compared: bool
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """G2 and G4 as far as they are measured, and the means T of the terms of a fit to fields; one standard error each.
+
+    ArviZ compares all that was observed with its prediction, where there is one: T, which has none and which G2 and G4
+    determine, then stands among the constants.
+    """
     data, seen = problem.data, problem.observed
-    found = xr.Dataset()
+    found, errors = xr.Dataset(), dict[str, Any]()
     if data is not None:
         values = {"G2": data.moment(2)} | ({"G4": data.connected(4)} if 4 in data.cumulants else {})
         found = group(values, draws=False)
-        errors = {"G2_error": data.error(2, "moment")} | ({"G4_error": data.error(4)} if "G4" in values else {})
-        found = found.assign({n: (found[n[:2]].dims, v) for n, v in errors.items()})
+        errors |= {"G2_error": ("pair", data.error(2, "moment"))}
+        errors |= {"G4_error": ("quad", data.error(4))} if "G4" in values else {}
     if seen is not None:
-        found = found.assign({"T": ("term", seen.terms), "T_error": ("term", seen.errors)})
-    return found
+        means = {"T": ("term", seen.terms)}
+        errors |= {"T_error": ("term", seen.errors)} | (means if compared else {})
+        found = found if compared else found.assign(means)
+    return found, errors
+
+
+def _lam(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """lambda_i(x,y) of every draw, (chain, draw, i, x, y), where the action has them and they are few."""
+    to_lam = gauge_map(problem.action, problem.weights)
+    if to_lam is None:
+        return {}
+    quartic = np.concatenate([posterior[name] for name in problem.action.blocks(len(problem.points))], axis=-1)
+    return {"lam": np.tensordot(quartic, to_lam, axes=(-1, -1))}
 
 
 def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
@@ -202,13 +223,14 @@ def _select(coords: Mapping[str, Any], dims: set[str]) -> dict[str, Any]:
     return out
 
 
-def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any]) -> xr.Dataset:
-    """Points, weights, metric and the estimating equations; what the full quartic says beside the action.
+def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], errors: Mapping[str, Any]) -> xr.Dataset:
+    """Errors, points, weights, metric and the estimating equations; what the full quartic says beside the action.
 
     The gain and the equations of all quartic terms are those of score matching, whatever the method.
     """
     q, score = problem.quadratic, problem.equations
     values: dict[str, Any] = {
+        **errors,
         "weights": ("x", problem.weights),
         "x_position": (("x", "axis"), problem.points),
         "vector": ("term", eq.vector),

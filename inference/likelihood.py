@@ -28,6 +28,7 @@ __all__ = [
     "default_prior",
     "gauge_map",
     "gaussian_posterior",
+    "log_likelihood",
     "log_prior",
     "numbers",
     "precision",
@@ -53,26 +54,23 @@ class Numbers(NamedTuple):
     centre2: Vector
     shift: Matrix
     factors: Vector
-    to_lam: np.ndarray | None
     design: Matrix
     observed: Vector
 
 
-def numbers(eq: Equations, factors: Vector, action: AbstractAction, weights: Vector, prior: Prior) -> Numbers:
+def numbers(eq: Equations, factors: Vector, prior: Prior) -> Numbers:
     """The numbers of `coupling_model`, equations whitened by B/n; `factors` as in `Terms`.
 
     Raises:
         ValueError: equations without statistical errors, or more of them than their covariance can carry.
     """
     root = np.linalg.cholesky(precision(eq)).T
-    to_lam = gauge_map(action, weights)
     return Numbers(
         prior.factor4,
         prior.factor2,
         prior.centre2,
         prior.shift,
         factors,
-        to_lam,
         root @ eq.matrix,
         root @ eq.vector,
     )
@@ -84,8 +82,8 @@ def coupling_model(
     """The NumPyro model of the couplings, a function of `Numbers`; needs double precision.
 
     Sites: `quadratic_white`, `quartic_white` standard normal (or `quadratic`, `quartic` themselves where a distribution
-    overrides the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names and
-    `lam` (i, x, y); observed `equations`, whitened by B/n.
+    overrides the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names;
+    observed `equations`, whitened by B/n. lambda_i(x,y) is no site: zeros of its gauge have no R-hat (`gauge_map`).
 
     Args:
         names: couplings in the order of the equations, quadratic ones first, (name, how many).
@@ -124,8 +122,6 @@ def coupling_model(
         physical = theta / given.factors
         for (name, _), a, b in zip(names, edges[:-1], edges[1:], strict=True):
             numpyro.deterministic(name, physical[a:b])
-        if given.to_lam is not None:
-            numpyro.deterministic("lam", jnp.tensordot(given.to_lam, physical[len(given.factor2) :], axes=1))
         numpyro.sample("equations", dist.Normal(given.design @ theta, 1.0).to_event(1), obs=given.observed)
 
     return model
@@ -153,6 +149,22 @@ def log_prior(prior: Prior, laws: Mapping[str, dist.Distribution], theta: np.nda
             flat = about[name].reshape(-1, len(factor))
             total -= 0.5 * np.sum(np.linalg.solve(factor, flat.T) ** 2, axis=0).reshape(total.shape)
     return total
+
+
+def log_likelihood(given: Numbers, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Log density of the whitened equations at scaled couplings, up to a constant, in two parts, (chain, draw) each.
+
+    log p(b | theta) = quartic + quadratic: the equations of the quartic terms, and those of the quadratic ones given
+    them. A draw has no more of it, since equations are no networks: power scaling adds the two, and `az.loo`, which
+    would take one number for one observation left out, asks which is meant.
+
+    Args:
+        given: what the model was conditioned on.
+        theta: (chain, draw, term).
+    """
+    q = len(given.factor2)  # the root of the precision is upper triangular: its last rows know the last equations only
+    squares = (given.observed - theta @ given.design.T) ** 2
+    return {"quadratic": -0.5 * np.sum(squares[..., :q], axis=-1), "quartic": -0.5 * np.sum(squares[..., q:], axis=-1)}
 
 
 def gauge_map(action: AbstractAction, weights: Vector) -> np.ndarray | None:

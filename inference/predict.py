@@ -4,6 +4,7 @@ G4c at tree level, with the one-loop term beside it as the size of what the tree
 and G2 from the gap equation G2^-1 = 2q + (1/2) V.K, the first-order Schwinger-Dyson equation with the metric K on the
 loop. The six-point function, which no fit of a quartic action uses, comes from all diagrams of tree level and one loop
 (`predict_diagrams`); where the action is bounded below everything comes from fields drawn from it (`predict_fields`).
+What a measurement would find adds the noise of one (`replicated`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,12 @@ import numpy as np
 
 from ..models.actions import AbstractAction
 from ..models.combinatorics import connected_from_moments, sorted_tuples
+from ..models.correlators import Correlators
 from ..models.diagrams import four_point, predicted, vertex
 from ..models.types import Matrix, Points, Vector
 from .fields import sample_action
 
-__all__ = ["Predictions", "predict", "predict_diagrams", "predict_fields", "quartic_coefficients"]
+__all__ = ["Predictions", "predict", "predict_diagrams", "predict_fields", "quartic_coefficients", "replicated"]
 
 _DRAWS = 200  # draws a chain kept for predictions: their spread needs no more
 
@@ -58,6 +60,35 @@ def predict(
         inverse[..., b, a] += kept["q"][..., k]
     inverse += 0.5 * np.einsum("...abcd,cd->...ab", vertex(quartic, points), two_point)
     return {"G4": tree, "G4_loop": tree + loop, "G2": np.linalg.inv(inverse)[(..., *pairs.T)]}
+
+
+def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: jax.Array) -> dict[str, np.ndarray]:
+    """What another measurement like `data` would find: the correlators of every draw, each with the noise of one.
+
+    G + z L with z ~ N(0, 1), where L^T L is the joint covariance of G2 and G4c (`models/correlators.py`). Exact
+    correlators have no noise.
+
+    Args:
+        expected: from `predict`: G2 and G4, (chain, draw, component); what is not measured is left out.
+        data: the correlators of the fit.
+        key: `jax.random.key(seed)`.
+
+    Example, a thousand draws of one prediction scatter by the error of the measurement:
+        >>> data = Correlators.from_arrays(
+        ...     np.zeros((1, 1)), moments={2: np.ones(1), 4: np.full(1, 3.1)}, covariance=np.diag([0.01, 0.09])
+        ... )
+        >>> made = replicated({"G2": np.ones((1, 1000, 1))}, data, key=jax.random.key(0))
+        >>> data.error(2, "moment").round(3).tolist(), bool(abs(made["G2"].std() - 0.1) < 0.01)
+        ([0.1], True)
+    """
+    kept = {"G2": data.rows.get("moment", {}).get(2), "G4": data.rows.get("connected", {}).get(4)}
+    rows = {name: found for name, found in kept.items() if name in expected and found is not None}
+    depth = max(map(len, rows.values()), default=0)
+    draws = next((values.shape[:2] for values in expected.values()), (0, 0))
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    z = random.standard_normal((*draws, depth))  # row k of every order is the same group of networks
+    noise = {name: z[..., : len(found)] @ found for name, found in rows.items()}
+    return {name: values + noise.get(name, 0.0) for name, values in expected.items() if name in kept}
 
 
 class Predictions(NamedTuple):

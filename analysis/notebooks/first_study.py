@@ -61,7 +61,7 @@ for width in (20, 200, 2000):
 
 # %%
 fit = inf.fit(data, m.Bilocal(), key=jax.random.key(1))
-fit["posterior"]["lam"].sel(i=2).mean(("chain", "draw"))
+fit["derived"]["lam"].sel(i=2).mean(("chain", "draw"))
 
 # %%
 an.plot_couplings(fit)

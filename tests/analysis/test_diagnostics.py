@@ -195,9 +195,9 @@ def excluded(fit):
 
 
 def band(fit):
-    predicted, observed = fit["posterior_predictive"], fit["observed_data"]
+    predicted, observed = fit["predictions"], fit["observed_data"]
     tree, loop = predicted["G4"].values, predicted["G4_loop"].values
-    noise = 9.0 * (observed["G4_error"].values ** 2 + tree.var(axis=(0, 1)))
+    noise = 9.0 * (fit["constant_data"]["G4_error"].values ** 2 + tree.var(axis=(0, 1)))
     missed = np.abs(observed["G4"].values - tree.mean((0, 1))) - np.abs((loop - tree).mean((0, 1)))
     return np.mean((missed < 0) | (missed**2 <= noise))
 
@@ -317,7 +317,7 @@ def test_the_sign_of_the_kurtosis(healthy):
             fit["observed_data"]["G4"].values[list(quads).index(",".join([str(p)] * 4))] *= -1.0
 
     def noisy(fit):
-        fit["observed_data"]["G4_error"].values[...] *= 1e3
+        fit["constant_data"]["G4_error"].values[...] *= 1e3
 
     def words(change):
         return check(changed(healthy, change), "sign of the kurtosis").value.partition(" (")[0]
@@ -330,8 +330,10 @@ def test_the_sign_of_the_kurtosis(healthy):
 
 def test_resolved_is_the_limit_of_a_kurtosis(healthy, monkeypatch):
     same = [",".join([str(p)] * 4) for p in range(3)]
-    observed = healthy["observed_data"].to_dataset().sel(quad=same)
-    z = float(np.max(np.abs(observed["G4"] / observed["G4_error"])))
+    value, error = (
+        healthy[group][name].sel(quad=same) for group, name in (("observed_data", "G4"), ("constant_data", "G4_error"))
+    )
+    z = float(np.max(np.abs(value / error)))
     for factor, resolved in ((1.0 - 1e-9, True), (1.0 + 1e-9, False)):
         monkeypatch.setitem(LIMITS, "resolved", z * factor)
         assert ("not resolved" not in check(healthy, "sign of the kurtosis").value) == resolved

@@ -145,7 +145,7 @@ def test_every_rung_has_checks_and_a_page(rungs, pages, name):
     measured = "G4" in fit["observed_data"]
     assert {"eps4", "sign of the kurtosis"} <= {c.name for c in checks} or not measured
     assert ("it has too many components" in made) == (not measured)
-    assert ("G4c inside the band" in {c.name for c in checks}) == ("posterior_predictive" in fit.children)
+    assert ("G4c inside the band" in {c.name for c in checks}) == ("predictions" in fit.children)
     assert ("there are no chains to look at" in made) == (fit.attrs["sampler"] != "nuts")
 
 

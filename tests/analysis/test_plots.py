@@ -26,8 +26,8 @@ def labelled(panel, label):
     return found
 
 
-def moments(fit, name):
-    draws = fit["posterior"][name]
+def moments(fit, name, group="posterior"):
+    draws = fit[group][name]
     return draws.mean(("chain", "draw")).values, draws.std(("chain", "draw"), ddof=1).values
 
 
@@ -46,7 +46,7 @@ def test_every_figure_of_every_action_draws_and_leaves_nothing_behind(fits, acti
 
 
 def test_maps_are_posterior_mean_and_sd(small_fit):
-    mean, sd = moments(small_fit, "lam")
+    mean, sd = moments(small_fit, "lam", "derived")
     figure = plots.plot_couplings(small_fit)
     maps = [panel for panel in figure.axes if panel.images]
     assert len(maps) == 6
@@ -74,8 +74,8 @@ def test_points_in_two_dimensions_are_named_by_their_number(small_fit):
 
 def test_maps_of_very_different_couplings_do_not_hide_the_small_ones(small_fit):
     fit = small_fit.copy(deep=True)
-    fit["posterior"]["lam"][:, :, 2, 0, 1] *= 1000.0
-    fit["posterior"]["lam"][:, :, 2, 1, 0] *= 1000.0
+    fit["derived"]["lam"][:, :, 2, 0, 1] *= 1000.0
+    fit["derived"]["lam"][:, :, 2, 1, 0] *= 1000.0
     image = [panel for panel in plots.plot_couplings(fit).axes if panel.images][4].images[0]
     small = float(image.get_array()[0, 2])
     assert abs(float(image.norm(small)) - 0.5) > 0.05  # on a linear scale it would be 0.0005
@@ -85,8 +85,8 @@ def test_maps_of_very_different_couplings_do_not_hide_the_small_ones(small_fit):
 def test_no_title_runs_into_a_number(small_fit, scale):
     """Numbers stand whole at their ticks: a power of ten above a colour bar would lie on the title beside it."""
     fit = small_fit.copy(deep=True)
-    fit["posterior"]["lam"] *= scale
-    fit["posterior"]["lam"] *= scale
+    fit["derived"]["lam"] *= scale
+    fit["derived"]["lam"] *= scale
     figure = plots.plot_couplings(fit)
     figure.draw_without_rendering()
     assert [panel for panel in figure.axes if panel.yaxis.get_offset_text().get_text()] == []
@@ -144,14 +144,14 @@ def test_full_quartic_couplings_are_sorted_with_their_intervals(fits):
 
 def test_four_point_function_measured_exact_and_predicted(small_fit):
     observed, constants = small_fit["observed_data"], small_fit["constant_data"]
-    exact, value, error = constants["G4_exact"].values, observed["G4"].values, observed["G4_error"].values
+    exact, value, error = constants["G4_exact"].values, observed["G4"].values, constants["G4_error"].values
     order = np.argsort(exact, kind="stable")[::-1]
     main, side = plots.plot_four_point(small_fit).axes
     line, _, (bars,) = labelled(main, "measured").lines
     np.testing.assert_array_equal(line.get_xdata(), value[order])
     np.testing.assert_allclose(segments(bars)[:, :, 0], np.stack([value - error, value + error], axis=1)[order])
     np.testing.assert_array_equal(labelled(main, "exact").get_xdata(), exact[order])
-    tree, loop = (small_fit["posterior_predictive"][n].mean(("chain", "draw")).values[order] for n in ("G4", "G4_loop"))
+    tree, loop = (small_fit["predictions"][n].mean(("chain", "draw")).values[order] for n in ("G4", "G4_loop"))
     np.testing.assert_allclose(labelled(main, "fitted action, tree level").get_xdata(), tree)
     np.testing.assert_allclose(
         segments(labelled(main, "fitted action, adding one loop"))[:, :, 0], np.stack([tree, loop], axis=1)
@@ -171,7 +171,7 @@ def test_four_point_function_without_an_exact_one(small_fit):
 
 def test_a_huge_loop_does_not_hide_the_data(small_fit):
     fit = small_fit.copy(deep=True)
-    fit["posterior_predictive"]["G4_loop"] *= 100.0
+    fit["predictions"]["G4_loop"] *= 100.0
     limits = [plots.plot_four_point(f).axes[0].get_xlim() for f in (small_fit, fit)]
     assert limits[0] == limits[1]
 

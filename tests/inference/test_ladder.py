@@ -108,6 +108,9 @@ def test_lattice_couplings_come_back_from_fields():
         planted_values = np.array([{"kappa": kappa, "m2": m2, "coupling": 0.3}[n] for n in names])
         agree(mean, planted_values, sd)
         disagree(2.0 * mean, planted_values, sd)
+        # What was observed has its prediction, also where the means of the terms were observed beside it.
+        assert set(fit["observed_data"].data_vars) == set(fit["posterior_predictive"].data_vars) == {"G2", "G4"}
+    assert {"T", "T_error", "G4_error"} <= set(fit["constant_data"].data_vars)
     invariant = inf.fit(samples, m.TranslationInvariant(shape=(6,), reach=1), key=KEY, sampler="closed", draws=500)
     mean, sd = _mean_sd(invariant, "coupling", "u", "v")
     agree(mean, np.array([0.3, 0.0, 0.0, 0.0]), sd)

@@ -237,7 +237,7 @@ def test_a_poor_pilot_is_moved_to_the_answer():
 
 def test_nuts_is_the_fisher_step_and_its_width():
     s = three()
-    given = numbers(s.gold, s.terms.factors, s.action, s.weights, s.prior)
+    given = numbers(s.gold, s.terms.factors, s.prior)
     names = [*s.action.quadratic_blocks(3).items(), *s.action.blocks(3).items()]
     sizes = tuple((name, len(labels)) for name, labels in names)
     gold = sample_gold(
@@ -258,7 +258,7 @@ def test_nuts_is_the_fisher_step_and_its_width():
 def test_the_model_is_prior_times_tempered_likelihood():
     """With a prior of one's own, site by site: log densities at two places differ as they should."""
     s = three()
-    given = numbers(s.gold, s.terms.factors, s.action, s.weights, s.prior)
+    given = numbers(s.gold, s.terms.factors, s.prior)
     names = [*s.action.quadratic_blocks(3).items(), *s.action.blocks(3).items()]
     sizes = tuple((name, len(labels)) for name, labels in names)
     law = dist.Normal(0.3, 0.2)

@@ -111,6 +111,15 @@ def _prior(e: Entry) -> Row:
     )
 
 
+def _predictive(e: Entry) -> Row:
+    faults = {"none": "no noise", "each alone": "noise of each component alone"}
+    told = [
+        f"{words}: " + ", ".join(f"{v[what]:.3g}" for v in e["variance"].values()) for what, words in faults.items()
+    ]
+    found = ", ".join(f"{name}: {e['mean'][name]:+.2f}, {v['noise']:.2f}" for name, v in e["variance"].items())
+    return f"{e['goal']}; {e['sets']} × {e['networks']:,} networks", found, "variance with " + "; ".join(told)
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
@@ -118,6 +127,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
     "metric": _metric,
+    "predictive p-values": _predictive,
     "prior": _prior,
     "observed over predicted": _observed,
     "standard errors over Cramer-Rao": _efficiency,

@@ -190,7 +190,7 @@ def test_the_three_roads_to_one_posterior(kind, strength, record):
     step_to_maximum = float(np.max(np.abs(top - gold.estimate) / errors))
 
     names = [*s.action.quadratic_blocks(POINTS).items(), *s.action.blocks(POINTS).items()]
-    given = numbers(gold, s.terms.factors, s.action, s.weights, s.prior)
+    given = numbers(gold, s.terms.factors, s.prior)
     sizes = tuple((name, len(labels)) for name, labels in names)
     drawn = sample_gold(
         jax.random.key(25), sizes, (), given, reference, tbar, n, chains=4, warmup=200, draws=4_000
