@@ -7,8 +7,9 @@
     nnft check out/                                    the verdicts of a finished run
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
-Exit status: 0 done, also where a check fails (the page says so); 1 from `check` where one fails; 2 bad input, or no
-fit is possible, with one line why; 130 interrupted. JAX is loaded when a command needs it: `nnft --help` is fast.
+Fewer than 1000 networks get a page of what so few can tell. Exit status: 0 done, also where a check fails (the page
+says so); 1 from `check` where one fails; 2 bad input, or no fit is possible, with one line why; 130 interrupted. JAX is
+loaded when a command needs it: `nnft --help` is fast.
 """
 
 import argparse
@@ -125,8 +126,12 @@ def _fit(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     _start(options)
     from .diagnostics import diagnose
+    from .few_page import few_summary
     from .report import load
 
+    if told := few_summary(options.folder):
+        print(told)
+        return 0
     found = diagnose(load(options.folder))
     print(found)
     for check in found.failed:
@@ -162,18 +167,28 @@ def _whole(name: str, text: str) -> int:
 
 
 def _finish(options: argparse.Namespace, work: Any) -> int:
-    """Do it and say what came out; where no fit is possible, what could be measured, and then why."""
+    """Do it and say what came out: a fit; of networks too few for one, what these can tell; else what was measured.
+
+    Where neither is possible, why.
+    """
+    from .few_page import few_answer, write_few
     from .report import summary
-    from .study import NoFit
+    from .study import NoFit, TooFew
 
     try:
-        fit = work()
-    except NoFit as refusal:
-        if refusal.correlators is not None and not options.quiet:
-            print(refusal.correlators, flush=True)
+        try:
+            told = summary(work())
+        except TooFew as few:
+            answer = few_answer(few.networks, few.fitting)
+            write_few(answer, options.output, force=options.force)
+            told = str(answer)
+    except ValueError as refusal:
+        measured = next((e.correlators for e in (refusal, refusal.__context__) if isinstance(e, NoFit)), None)
+        if measured is not None and not options.quiet:
+            print(measured, flush=True)
         raise
     if not options.quiet:
-        print(summary(fit))
+        print(told)
     print(Path(options.output) / "index.html")
     return 0
 

@@ -21,7 +21,7 @@ from .canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
 from .experiment import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
 from .page import _figure
 from .paragraph import count, significant, with_error
-from .report import _plain, check_folder
+from .report import check_folder, plain
 
 __all__ = ["experiment_page", "plot_experiment", "run_experiment"]
 
@@ -301,4 +301,4 @@ def _summary(found: Experiment) -> str:
         "couplings": fits,
         "six_point": [asdict(s) | {"chi2": s.chi2 and s.chi2._asdict()} for s in found.six_point],
     }
-    return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

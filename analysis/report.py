@@ -22,7 +22,7 @@ from .diagnostics import Check, diagnose
 from .page import page
 from .paragraph import action_name, belongs, count, drawn, origin, paragraph, share, where
 
-__all__ = ["FILES", "check_folder", "load", "report", "summary"]
+__all__ = ["FILES", "check_folder", "load", "plain", "report", "summary"]
 
 FILES = ("index.html", "summary.json", "fit.nc")
 _LINES = 25  # of the printed summary
@@ -178,19 +178,19 @@ def _json(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         "checks": [check._asdict() for check in checks],
         "provenance": dict(fit.attrs),
     }
-    return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Python's own types all the way down; what is not finite has no place in JSON and becomes null."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         if not math.isfinite(value):
             return None

@@ -18,7 +18,8 @@ import xarray as xr
 
 from ..inference.basis import make_basis
 from ..inference.ensembles import Ensemble
-from ..inference.measure import MAX_COMPONENTS, measure
+from ..inference.measure import MAX_COMPONENTS, MIN_NETWORKS, measure
+from ..inference.problem import is_lattice
 from ..inference.samples import Samples, load_array, load_points, printable
 from ..models.actions import Constant, Modes
 from ..models.correlators import Correlators, check_points
@@ -29,7 +30,7 @@ from ..models.types import Points
 from .fitting import SCALES, Fitting, integer, number, word
 from .report import check_folder, report
 
-__all__ = ["Fitting", "NoFit", "Study", "fit_samples", "read_points", "run"]
+__all__ = ["Fitting", "NoFit", "Study", "TooFew", "fit_samples", "read_points", "run"]
 
 _SPACES = {"field": "field", "readout": "readout", "neuron": "neuron", "cheapest": None}
 
@@ -40,6 +41,17 @@ class NoFit(ValueError):
     def __init__(self, why: object, correlators: Correlators | None = None) -> None:
         super().__init__(str(why))
         self.correlators = correlators
+
+
+class TooFew(NoFit):
+    """The same for want of networks alone; `few_page.few_answer` says what these can tell."""
+
+    def __init__(
+        self, why: object, correlators: Correlators | None, networks: Ensemble | Samples, fitting: Fitting
+    ) -> None:
+        super().__init__(why, correlators)
+        self.networks = networks
+        self.fitting = fitting
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,7 +199,7 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
     try:
         tree = study.fit(data, progress=progress)
     except ValueError as error:
-        raise NoFit(error, data if isinstance(data, Correlators) else None) from error
+        raise _no_fit(error, data if isinstance(data, Correlators) else None, ensemble, study) from error
     tree.attrs["study"] = study.to_toml()
     report(tree, place, force=force)
     return tree
@@ -235,7 +247,7 @@ def fit_samples(
             _refuse_size(samples.points, "method='score'")
         tree = chosen.fit(samples, progress=progress)
     except ValueError as error:
-        raise NoFit(error, _measured(samples, progress)) from error
+        raise _no_fit(error, _measured(samples, progress), samples, chosen) from error
     told = str(tree.attrs.get("source", samples))  # a lattice too large for correlators has no provenance of its own
     tree.attrs["source"] = told.replace("Samples(array", f"Samples({name}") if name else told
     report(tree, place, force=force)
@@ -300,6 +312,13 @@ def _refuse_size(points: Points, advice: str) -> NoReturn:
         f"expected at most {most} points for a fit to correlators (sixth moments are limited to {MAX_COMPONENTS} "
         f"components), got {len(points)}; try fewer points, or {advice}"
     )
+
+
+def _no_fit(why: ValueError, correlators: Correlators | None, networks: Ensemble | Samples, fitting: Fitting) -> NoFit:
+    """The refusal of a fit; a lattice averages over its sites, and is asked for fewer configurations."""
+    if networks.n < MIN_NETWORKS[6] and not is_lattice(fitting.made_action()):
+        return TooFew(why, correlators, networks, fitting)
+    return NoFit(why, correlators)
 
 
 def _measured(samples: Samples, progress: bool) -> Correlators | None:

@@ -6,12 +6,13 @@ sum_6 K_ab :phi_c phi_d: + const and <:m: :m':> = sum over complete contractions
 
     F_kl = <:T_k: :T_l:> ,   C = F^-1/n  (Cramer-Rao) ,   (n F + P)^-1  with a prior of precision P.
 
-The exact four-point function of a network gives the couplings to be expected, projected on the action: theta =
--F^-1 T.G4c (leading order, information metric). A fit by score matching in the metric K has, to this order, the same
-target and the same errors: A = 4 F, since every :T_k: is an eigenfunction of the Laplacian of N(0, K) in that metric.
-In the directions v_k with F v_k = l_k P v_k the data know n l_k times what the prior knows, so that p_eff =
-tr[(nF + P)^-1 nF] = sum_k n l_k/(n l_k + 1) couplings are measured. Amari and Nagaoka, Methods of Information Geometry
-(2000), ch. 2 (Fisher matrix of an exponential family); 2307.03223 sec. 4 (leading order).
+The exact four-point function of a network gives the couplings to be expected to leading order, theta = -F^-1 T.G4c,
+its exact moments up to order six those at every eps4, the projection that a fit returns (`projection.py`). A fit by
+score matching in the metric K has, to leading order, the same target and the same errors: A = 4 F, since every :T_k: is
+an eigenfunction of the Laplacian of N(0, K) in that metric. In the directions v_k with F v_k = l_k P v_k the data know
+n l_k times what the prior knows, so that p_eff = tr[(nF + P)^-1 nF] = sum_k n l_k/(n l_k + 1) couplings are measured.
+Amari and Nagaoka, Methods of Information Geometry (2000), ch. 2 (Fisher matrix of an exponential family);
+2307.03223 sec. 4 (leading order).
 """
 
 from collections.abc import Sequence
@@ -19,32 +20,37 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from ..models.actions import AbstractAction, Bilocal
-from ..models.combinatorics import sorted_tuples
-from ..models.correlators import check_points
-from ..models.diagrams import non_gaussianity, wick_contraction
+from ..models.combinatorics import sorted_tuples, tuple_count
+from ..models.correlators import Correlators, check_points
+from ..models.diagrams import non_gaussianity
 from ..models.exact import exact, known_orders
-from ..models.monomials import dense
 from ..models.networks import Network
 from ..models.types import Matrix, Points, Vector
 from .basis import CONDITION_LIMIT
-from .likelihood import wick_covariance
+from .information import directions, fisher_information, unit_prior
+from .moments import MAX_COMPONENTS
+from .projection import LEADING, projection
 from .score import RESOLUTION_LIMIT
 
 __all__ = ["Design", "Needed", "design"]
 
 _SIGMA = 3.0  # what "seen" means in the table
+_ERRORS = 3.0  # relative error over eps4 of errors at lambda = 0, at most
 _ROWS = 10  # couplings and directions that are printed
 
 
 class Needed(NamedTuple):
-    """Networks for an expected significance of `sigma`: of each coupling, of the best combination of all of them."""
+    """Networks for an expected significance of `sigma`: of each coupling, of the best combination of all of them.
+
+    factor: by which these numbers may be off either way; NaN where eps4 is not known.
+    """
 
     sigma: float
     each: Vector
     best: float
+    factor: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,11 @@ class Design:
         prior_name: what that prior is, in words.
         error: Cramer-Rao standard error of each coupling without prior, infinite where F cannot be inverted.
         posterior_error: the same with the prior.
-        expected: couplings at leading order, (coupling,); None where only the kernel is known or F cannot be inverted.
+        expected: couplings that a fit is expected to return, (coupling,): the projection of the network's law on the
+            action where its moments of order six are known (`projected`), else leading order; None where only the
+            kernel is known or F cannot be inverted.
+        leading: the same at leading order.
+        projected: whether `expected` is the projection.
         expected_z: expected significance of each direction without prior, (direction,); None where only the kernel is
             known.
         resolution: n l_k of each direction, what the data know over what the prior knows, descending, (direction,).
@@ -81,6 +91,8 @@ class Design:
     error: Vector
     posterior_error: Vector
     expected: Vector | None
+    leading: Vector | None
+    projected: bool
     expected_z: Vector | None
     resolution: Vector
     directions: Matrix
@@ -108,6 +120,17 @@ class Design:
         """Expected coupling over its error without prior, (coupling,)."""
         return None if self.expected is None else self.expected / self.error
 
+    @property
+    def factor(self) -> float:
+        """By which "networks for 3 sigma" may be off either way; NaN where eps4 is not known.
+
+        They go like (error/coupling)^2. Errors at lambda = 0 are off by up to 1 + 3 eps4, couplings at leading order by
+        up to 1 + 7.3 eps4; those of the projection are exact.
+        """
+        if self.eps4 is None:
+            return float("nan")
+        return (1.0 + _ERRORS * self.eps4) ** 2 * (1.0 if self.projected else (1.0 + LEADING * self.eps4) ** 2)
+
     def needed(self, sigma: float = _SIGMA) -> Needed:
         """Networks at which couplings of the expected size stand at `sigma` standard errors.
 
@@ -125,7 +148,8 @@ class Design:
             )
         with np.errstate(divide="ignore"):
             each = np.full(len(self.names), np.inf) if self.z is None else self.networks * (sigma / self.z) ** 2
-            return Needed(sigma, each, float(self.networks * sigma**2 / np.sum(self.expected_z**2)))
+            best = float(self.networks * sigma**2 / np.sum(self.expected_z**2))
+            return Needed(sigma, each, best, self.factor)
 
     def __str__(self) -> str:
         return "\n".join(_table(self))
@@ -154,19 +178,21 @@ def design(
         prior_scale: s of the default prior of `fit`, precision F/s^2: 1 is worth one network, in every direction.
         prior_sd: instead of it, independent Gaussian priors of these standard deviations on the physical couplings.
 
-    Errors are those at lambda = 0: off by a relative one to three eps4 (planted lattice action, K the full two-point
-    function: 4 % at eps4 = .016, 14 % at .079, larger for a positive coupling and smaller for a negative one).
+    Expected couplings are those a fit to exact correlators returns, at every eps4, where sixth moments are known
+    (networks of the suite at few points, an action with a free quadratic part); else leading order, and the table says
+    so. Errors are those at lambda = 0: off by a relative one to three eps4 (planted lattice action, K the full
+    two-point function: 4 % at eps4 = .016, 14 % at .079, larger for a positive coupling, smaller for a negative one).
 
     Raises:
         ValueError: a model or action whose kernel or terms are not known here, a kernel that is no covariance, n or a
             prior that is not positive.
 
-    Example, one site, S = phi^2/2 + g phi^4: <:phi^4: :phi^4:> = 4!, and g = -G4c/24 is expected.
+    Example, one site, S = phi^2/2 + g phi^4: <:phi^4: :phi^4:> = 4!, and g = -G4c/24 to leading order.
 
         >>> import numpy as np
         >>> from nnft.models import Cos, Network
         >>> found = design(Network(Cos(), width=100, output_scale=2**0.5), np.zeros((1, 1)), 1e6)
-        >>> found.fisher.round(9).tolist(), found.expected.round(9).tolist()
+        >>> found.fisher.round(9).tolist(), found.leading.round(9).tolist()
         ([[24.0]], [-0.000625])
         >>> round(float(found.z[0]), 2), round(found.needed(3.0).best)
         (-3.06, 960000)
@@ -181,7 +207,9 @@ def design(
             f"expected a quartic action of the field at the points, got {action!r}; try m.Bilocal(), "
             "or for an action of modes the kernel np.eye(count) of their amplitudes"
         )
-    kernel, four_point = _kernel(network, x)
+    kernel, known = _kernel(network, x)
+    # An order that is known and refused raises here, with the reason.
+    four_point = known.connected(4) if known is not None and 4 in {*known.cumulants, *known.refused} else None
     scale = np.sqrt(np.diag(kernel))
     correlation = kernel / np.outer(scale, scale)
     condition = float(np.linalg.cond(correlation))
@@ -191,25 +219,29 @@ def design(
     terms = action.monomials(count, w) * np.prod(scale[quads], axis=1)
     factors = np.linalg.norm(terms, axis=1)
     terms = terms / factors[:, None]
-    fisher = _fisher(action, terms, correlation, scale)
+    fisher = fisher_information(action, terms, correlation, scale)
     if prior_sd is None:
-        prior, prior_name = _unit_prior(fisher, prior_scale)
+        prior, prior_name = unit_prior(fisher, prior_scale)
     else:
         sd = _positive(prior_sd, len(terms), "prior standard deviations") * factors
         prior, prior_name = np.diag(sd**-2.0), "independent Gaussian priors of the given sd"
-    levels, vectors = _directions(fisher, prior, unit=prior_sd is None)
+    levels, vectors = directions(fisher, prior, unit=prior_sd is None)
 
     slope = None if four_point is None else -terms @ (four_point / np.prod(scale[quads], axis=1))
     resolvable = bool(np.linalg.cond(fisher) < RESOLUTION_LIMIT)
-    expected = z = eps4 = share = None
+    expected = leading = z = eps4 = share = None
+    found = None
     if slope is not None:  # d log likelihood per network at lambda = 0, F theta; no inverse of F is needed for z_k
-        z = np.sqrt(n) * np.divide(
-            vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=levels > levels[0] / RESOLUTION_LIMIT
-        )
-        expected = np.linalg.solve(fisher, slope) / factors if resolvable else None
+        seen = levels > levels[0] / RESOLUTION_LIMIT
+        z = np.sqrt(n) * np.divide(vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=seen)
+        leading = expected = np.linalg.solve(fisher, slope) / factors if resolvable else None
         if invertible and four_point is not None:
             eps4 = non_gaussianity(four_point, None, kernel)[0]
             share = float(z @ z) / n / eps4**2 if eps4 > 0.0 else None
+        found = projection(known, action, w, kernel) if invertible and resolvable and known is not None else None
+        if found is not None:
+            expected, slope = found, fisher @ (found * factors)
+            z = np.sqrt(n) * np.divide(vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=seen)
     error = np.full(len(terms), np.inf)
     if resolvable:
         error = np.sqrt(np.diag(np.linalg.inv(fisher)) / n) / factors
@@ -224,6 +256,8 @@ def design(
         error=error,
         posterior_error=np.sqrt(np.sum(vectors**2 / (1.0 + n * levels), axis=1)) / factors,
         expected=expected,
+        leading=leading,
+        projected=found is not None,
         expected_z=z,
         resolution=n * levels,
         directions=(vectors / factors[:, None]).T,
@@ -233,17 +267,19 @@ def design(
     )
 
 
-def _kernel(network: Network | Matrix, points: Points) -> tuple[Matrix, Vector | None]:
-    """K and, where it is known, the exact G4c on sorted quads."""
+def _kernel(network: Network | Matrix, points: Points) -> tuple[Matrix, Correlators | None]:
+    """K and, of a network of the suite, its exact correlators, up to order six where the points are few."""
     if isinstance(network, Network):
-        known = tuple(r for r in known_orders(network) if r in (2, 4))
-        if 2 not in known:
+        orders = known_orders(network)
+        if 2 not in orders:
             raise ValueError(
                 f"expected a network whose two-point function is known exactly, got {network!r}; "
                 "try a kernel: inf.design(inf.measure(ensemble).tensor(2), points, n)"
             )
-        found = exact(network, points, orders=known)
-        return found.tensor(2), found.connected(4) if 4 in known else None
+        if tuple_count(len(points), 6) > MAX_COMPONENTS:
+            orders = orders[:2]
+        found = exact(network, points, orders=orders)
+        return found.tensor(2), found
     try:
         kernel = np.asarray(network, dtype=float)
     except (TypeError, ValueError):
@@ -260,47 +296,6 @@ def _kernel(network: Network | Matrix, points: Points) -> tuple[Matrix, Vector |
     if not np.all(np.diag(kernel) > 0.0) or smallest < -1e-10 * np.max(np.diag(kernel)):
         raise ValueError(f"expected a positive kernel, got eigenvalue {smallest:.3g}; try adding a nugget")
     return kernel, None
-
-
-def _fisher(action: AbstractAction, terms: Matrix, kernel: Matrix, scale: Vector) -> Matrix:
-    """F of the quartic terms in scaled fields, the quadratic part profiled out.
-
-    A free quadratic part takes up all of sum_6 K :phi phi:, and only the Wick-ordered quartic terms are left. Of a
-    restricted one (a lattice action) what it cannot reach is information on the couplings.
-    """
-    points = len(kernel)
-    used = np.any(terms != 0.0, axis=0)
-    fisher = terms[:, used] @ wick_covariance(sorted_tuples(points, 4)[used], kernel) @ terms[:, used].T
-    pairs = sorted_tuples(points, 2)
-    quadratic = dense(action.quadratic(points), points) * np.prod(scale[pairs], axis=1)
-    if np.linalg.matrix_rank(quadratic) < len(pairs):
-        covariance = wick_covariance(pairs, kernel)
-        shift = terms @ wick_contraction(points, kernel)
-        cross = shift @ covariance @ quadratic.T
-        inner = quadratic @ covariance @ quadratic.T
-        fisher = fisher + shift @ covariance @ shift.T - cross @ np.linalg.pinv(inner, hermitian=True) @ cross.T
-    return 0.5 * (fisher + fisher.T)
-
-
-def _unit_prior(fisher: Matrix, scale: float) -> tuple[Matrix, str]:
-    if not 0.0 < scale < np.inf:
-        raise ValueError(f"expected a positive prior scale, got {scale}; try 1.0, worth one network")
-    return fisher / scale**2, f"the default prior, worth {scale**-2:.3g} network{'s' if scale != 1.0 else ''}"
-
-
-def _directions(fisher: Matrix, prior: Matrix, *, unit: bool) -> tuple[Vector, Matrix]:
-    """Eigenvalues l_k, descending, and columns v_k of F v = l P v with v.P.v = 1.
-
-    Where P is a multiple of F every basis will do; the eigenvectors of F in terms of unit norm are the ones taken, so
-    that the data's own order of directions is kept.
-    """
-    if not unit:
-        levels, vectors = linalg.eigh(fisher, prior)
-        return np.clip(levels[::-1], 0.0, None), vectors[:, ::-1]
-    levels, vectors = np.linalg.eigh(fisher)
-    levels = np.clip(levels[::-1], levels[-1] / RESOLUTION_LIMIT, None)
-    ratio = float(fisher[0, 0] / prior[0, 0])
-    return np.full(len(levels), ratio), vectors[:, ::-1] * np.sqrt(ratio / levels)
 
 
 def _positive(values: float | Sequence[float] | Vector, count: int, what: str) -> Vector:
@@ -336,16 +331,36 @@ def _table(d: Design) -> list[str]:
         + ("" if d.seen is None else f"; {d.seen} with an expected |z| > {_SIGMA:g}")
     )
     if d.expected_z is not None:
-        lines.append(f"best combination: {_SIGMA:g} sigma at {d.needed().best:.2e} networks")
+        best = d.needed().best
+        lines.append(f"best combination: {_SIGMA:g} sigma at {best:.2e} networks" + _range(best, d.factor))
+        lines += _reach(d)
     else:
         lines.append("expected couplings: not known from a kernel alone")
     if d.eps4 is not None:
         part = "" if d.share is None else f"; the action takes up {d.share:.1%} of the evidence n eps4^2"
         lines.append(f"eps4 = {d.eps4:.3g}{part}")
         if d.eps4 >= 0.3:
-            lines.append("  eps4 >= 0.3: neither leading order nor errors at lambda = 0 hold; try fewer points")
+            lost = "errors at lambda = 0 do not" if d.projected else "neither leading order nor errors at lambda = 0"
+            lines.append(f"  eps4 >= 0.3: {lost} hold; try fewer points")
     if not d.condition < CONDITION_LIMIT:
         lines.append(f"  condition of the points {d.condition:.1e}: too close for a fit; p_eff holds under this prior")
     elif not np.all(np.isfinite(d.error)):
         lines.append("  without a prior these couplings cannot be told apart in double precision")
+    return lines
+
+
+def _range(number: float, factor: float) -> str:
+    return f", between {number / factor:.1e} and {number * factor:.1e}" if np.isfinite(factor * number) else ""
+
+
+def _reach(d: Design) -> list[str]:
+    """How far the expected couplings and the networks for 3 sigma can be trusted."""
+    if d.projected:
+        lines = ["expected couplings: those a fit returns, the projection of the exact law on the action"]
+    elif d.eps4 is None:
+        lines = ["expected couplings: leading order"]
+    else:
+        lines = [f"expected couplings: leading order, off by a factor up to {1.0 + LEADING * d.eps4:.2g}, 1 + 7.3 eps4"]
+    if d.eps4 is not None:
+        lines.append(f"networks for {_SIGMA:g} sigma: within a factor {d.factor:.2g} either way")
     return lines

@@ -18,21 +18,23 @@ import numpy as np
 from ..models.actions import AbstractAction, Constant
 from ..models.combinatorics import multiplicities, rank, sorted_tuples
 from ..models.types import Matrix, Points, Vector
+from .apart import check_apart
 from .basis import make_basis
 from .chains import ODD_ADVICE, check_independent
 from .ensembles import Ensemble, check_key
-from .gaussianity import Gaussianity, Group, connected, deciding, test_of_gaussianity
+from .gaussianity import Gaussianity, Group, connected, deciding, farther, test_of_gaussianity
 from .measure import check_source
-from .pivot import Intervals, intervals
+from .pivot import Intervals, intervals, uncertain
 from .samples import Samples
 
-__all__ = ["Few", "few_networks"]
+__all__ = ["Few", "check_few", "few_networks"]
 
 _LEAST, _MOST = 20, 20_000
 _REJECTED = 1e-3  # a declared symmetry is refused at this p, the false-alarm rate of each
 _RANDOM_IMAGES = 9999  # of the networks, in the test of a symmetry
 _LARGEST_GROUP = 1000
 _EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
+_FAR = 0.05  # p of eps4 = .3 below which a coupling has no interval: an excess of 1.6 standard deviations
 _PAIRS = 6  # of G2 that are printed
 
 
@@ -51,9 +53,10 @@ class Few:
         kurtosis: excess kurtosis at each point, (point,), error (24/n)^(1/2) if Gaussian and nothing is pooled.
         gaussianity: statistic, p-value, eps4 with its noise subtracted, and the upper bound on it.
         names: the couplings, (coupling,).
-        couplings: estimate, sandwich error and calibrated interval of each.
+        couplings: estimate, sandwich error and calibrated interval of each; NaN and the reason in `couplings.why` where
+            eps4 = .3 is rejected at 5 %.
         decided_by: networks at which the estimated eps4, and one at the bound, would stand at 3 sigma.
-        couplings_decided_by: the same for each coupling at its estimate, (coupling,).
+        couplings_decided_by: the same for each coupling at its estimate, (coupling,); NaN without interval.
     """
 
     points: Points
@@ -102,7 +105,8 @@ def few_networks(
         draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1).
         key: `jax.random.key(seed)` of everything drawn.
 
-    A symmetry is refused at p <= 1e-3, its false-alarm rate.
+    A symmetry is refused at p <= 1e-3, its false-alarm rate. Where eps4 = .3 is rejected at 5 % couplings have no
+    interval: there is no action to speak of.
 
     Raises:
         ValueError: too few or too many networks, a symmetry the data reject (its p-value is given), an action of too
@@ -119,7 +123,7 @@ def few_networks(
     check_source(samples)
     x = np.asarray(samples.points)
     points, n = len(x), samples.n
-    _check_size(n, points, action, level, draws)
+    _check_size(n, level, draws)
     if isinstance(samples, Ensemble) and samples.weighted:
         raise ValueError(
             f"expected networks of equal weight, got a model with factors ({samples!r}); try inf.measure, "
@@ -131,8 +135,9 @@ def few_networks(
     check_independent(samples, "for so few of them", "inf.measure, whose errors come from blocks")
     fields = samples.read(0, n).astype(float)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    check_apart(fields.T @ fields / n, n)  # before anything is whitened
+    check_few(action, points, n)
     declared = [_permutation(g, points) for g in symmetries]
-    make_basis(action, fields.T @ fields / n, w)  # refuses a singular Gram matrix before anything is whitened
     p = [_check_symmetry("phi -> -phi", [fields, -fields], odd=True, rng=rng)]
     for g in declared:
         images, place = [fields], g
@@ -146,9 +151,12 @@ def few_networks(
     second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
-    found = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
+    if far := far_from_gaussian(tested, group, n):
+        found = uncertain(fields, basis, group, far)
+    else:
+        found = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
     with np.errstate(divide="ignore"):
-        decided = n * (3.0 * found.error / found.estimate) ** 2
+        decided = np.where(np.isfinite(found.low), n * (3.0 * found.error / found.estimate) ** 2, np.nan)
     labels = [(name, at) for name, rows in action.blocks(points).items() for at in rows]
     return Few(
         points=x,
@@ -167,12 +175,31 @@ def few_networks(
     )
 
 
-def _check_size(n: int, points: int, action: AbstractAction, level: float, draws: int) -> None:
+def far_from_gaussian(tested: Gaussianity, group: Group, n: int) -> str:
+    """Why couplings have no intervals, or "": eps4 is above .3 beyond doubt, and there is no action to speak of.
+
+    Sandwich errors and pivots there miss more often the more networks there are (`pivot.py`).
+    """
+    p = farther(group, tested, n, _EPS4_LIMIT)
+    return "" if p >= _FAR else f"eps4 = {tested.eps4:.2g}, above {_EPS4_LIMIT:g} with p = {p:.1g} (limit {_FAR:g})"
+
+
+def _check_size(n: int, level: float, draws: int) -> None:
     if not _LEAST <= n <= _MOST:
         advice = "drawing more" if n < _LEAST else "inf.measure and inf.fit, which so many can carry"
         raise ValueError(f"expected {_LEAST} to {_MOST} networks, got {n}; try {advice}")
-    if n < 4 * points:
-        raise ValueError(f"expected at least 4 networks for each of {points} points, got {n}; try fewer points")
+    if not 0.5 <= level < 1.0:
+        raise ValueError(f"expected a level between 0.5 and 1, got {level}; try level=0.95")
+    if draws < 2.0 / (1.0 - level):
+        raise ValueError(f"expected at least {2.0 / (1.0 - level):.0f} draws at level {level}, got {draws}; try 999")
+
+
+def check_few(action: AbstractAction, points: int, n: int) -> None:
+    """Refuse an action that so few networks cannot answer for.
+
+    Raises:
+        ValueError: no quartic action of the field at the points, or more couplings than n/100 (two at least).
+    """
     if not isinstance(action, AbstractAction) or getattr(action, "degree", 4) != 4 or hasattr(action, "count"):
         raise ValueError(f"expected a quartic action of the field at the points, got {action!r}; try m.Constant()")
     most = max(2, n // 100)
@@ -181,10 +208,6 @@ def _check_size(n: int, points: int, action: AbstractAction, level: float, draws
             f"expected at most {most} couplings from {n} networks, got {action.size(points)}; "
             "try m.Constant(), or inf.fit with more networks"
         )
-    if not 0.5 <= level < 1.0:
-        raise ValueError(f"expected a level between 0.5 and 1, got {level}; try level=0.95")
-    if draws < 2.0 / (1.0 - level):
-        raise ValueError(f"expected at least {2.0 / (1.0 - level):.0f} draws at level {level}, got {draws}; try 999")
 
 
 def _permutation(given: Sequence[int], points: int) -> np.ndarray:
@@ -280,12 +303,15 @@ def _table(f: Few) -> list[str]:
     ]
     if len(pairs) > _PAIRS:
         lines.insert(1 + _PAIRS, f"  ... {len(pairs) - _PAIRS} more in two_point")
-    lines += [
-        f"  {name:<22} {c.estimate[k]:+.3g} +- {c.error[k]:.2g}, {f.level:.0%} within [{c.low[k]:.3g}, {c.high[k]:.3g}]"
-        for k, name in enumerate(f.names)
-    ]
-    if g.eps4 >= _EPS4_LIMIT:
-        lines.append(f"  eps4 >= {_EPS4_LIMIT:g}: do not speak of an action; intervals of couplings may be too short")
+    for k, name in enumerate(f.names):
+        sure = f" +- {c.error[k]:.2g}, {f.level:.0%} within [{c.low[k]:.3g}, {c.high[k]:.3g}]"
+        lines.append(f"  {name:<22} {c.estimate[k]:+.3g}" + (", no interval" if c.why else sure))
+    if c.why:
+        lines.append(f"  do not speak of an action: {c.why}")
+    elif g.eps4 >= _EPS4_LIMIT:
+        lines.append(
+            f"  eps4 >= {_EPS4_LIMIT:g}, not beyond doubt: do not speak of an action before more networks say so"
+        )
     lines.append("networks that would decide, at 3 sigma")
     lines.append(
         f"  eps4 as estimated      {_count(f.decided_by[0])};  as large as the bound: {_count(f.decided_by[1])}"

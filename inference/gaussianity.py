@@ -25,7 +25,7 @@ from scipy import optimize, stats
 from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..models.types import Vector
 
-__all__ = ["Gaussianity", "connected", "deciding", "statistics", "symmetrised", "test_of_gaussianity"]
+__all__ = ["Gaussianity", "connected", "deciding", "farther", "statistics", "symmetrised", "test_of_gaussianity"]
 
 Sets = Float[np.ndarray, "set network point"]
 Group = Int[np.ndarray, "element point"]
@@ -146,12 +146,30 @@ def deciding(group: Group, eps4: float, *, sigma: float = 3.0) -> float:
     """
     if not 0.0 < eps4 < np.inf:
         return float(np.inf) if eps4 <= 0.0 else 0.0
-    points = group.shape[1]
-    quads = sorted_tuples(points, 4)
-    dof = len(np.unique(np.min([rank(g[quads], points) for g in group], axis=0)))
+    dof = _components(group)
     edge = stats.chi2.isf(2.0 * stats.norm.sf(sigma), dof)
     root = optimize.root_scalar(lambda x: stats.ncx2.cdf(edge, dof, x) - 0.5, bracket=(1e-6, 10.0 * (edge + 1.0)))
     return float(root.root) / eps4**2
+
+
+def farther(group: Group, tested: Gaussianity, n: int, eps4: float) -> float:
+    """P-value of this eps4 or a smaller one: how often it would give a statistic as large as that of the test.
+
+    T ~ chi^2_D(n eps4^2) as in `deciding`, moved to the mean it has for Gaussian networks at this n.
+
+    >>> tested = Gaussianity(statistic=60.0, expected=5.0, p=0.001, eps4=0.52, bound=1.0)
+    >>> farther(np.array([[0, 1]]), tested, 200, 0.3) < 0.01 < farther(np.array([[0, 1]]), tested, 200, 0.5)
+    True
+    """
+    dof = _components(group)
+    return float(stats.ncx2.sf(tested.statistic - tested.expected + dof, dof, n * eps4**2))
+
+
+def _components(group: Group) -> int:
+    """Independent components of G4c under the group."""
+    points = group.shape[1]
+    quads = sorted_tuples(points, 4)
+    return len(np.unique(np.min([rank(g[quads], points) for g in group], axis=0)))
 
 
 def _drawn(n: int, points: int, group: Group, draws: int, rng: np.random.Generator, variance: float) -> Vector:

@@ -301,13 +301,13 @@ def test_advice_names_what_was_meant(words, advice):
 @pytest.mark.parametrize(
     ("words", "decides"),
     [
-        ("fit few.npy --points 0,2", "got 500"),
+        ("fit few.npy --points 0,2", "got 15; try drawing more"),
         ("run gauss --n 2e4 --set bias_scale=1", "refused: the exact <phi^8> makes the relative error of <phi^4>"),
     ],
 )
 def test_no_fit_shows_what_was_measured_and_then_why(words, decides, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    np.save("few.npy", np.random.default_rng(33).normal(size=(500, 2)))
+    np.save("few.npy", np.random.default_rng(33).normal(size=(15, 2)))
     status, out, error = command(*words.split(), "-o", tmp_path / "out")
     assert status == 2
     assert out.startswith("Correlators (measured, ")

@@ -8,8 +8,8 @@ from scipy import stats
 from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.basis import make_basis
-from nnft.inference.few import _image_p
-from nnft.inference.gaussianity import _drawn, connected, deciding, statistics, test_of_gaussianity
+from nnft.inference.few import _image_p, far_from_gaussian
+from nnft.inference.gaussianity import Gaussianity, _drawn, connected, deciding, statistics, test_of_gaussianity
 from nnft.inference.pivot import derivatives, estimates, intervals
 from nnft.inference.score import residuals
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
@@ -237,10 +237,37 @@ def test_the_answer_of_a_wide_network_is_a_bound():
 
 def test_a_strongly_coupled_field_is_told_to_stay_with_correlators():
     ensemble = inf.Ensemble(m.Network(m.Cos(), 2), points=LINE, n=300, key=jax.random.key(21))
-    text = str(inf.few_networks(ensemble, draws=99, symmetries=[[2, 1, 0]], key=jax.random.key(0)))
+    found = inf.few_networks(ensemble, draws=99, symmetries=[[2, 1, 0]], key=jax.random.key(0))
+    text = str(found)
     assert "do not speak of an action" in text
+    assert "no interval" in text
+    assert found.couplings.why.startswith(f"eps4 = {found.gaussianity.eps4:.2g}, above 0.3 with p = ")
+    for number in (found.couplings.low, found.couplings.high, found.bounds, found.couplings_decided_by):
+        assert np.isnan(number).all()
+    assert np.isfinite(found.couplings.estimate).all()
     assert "2 permutations pooled" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_intervals_are_refused_far_from_the_gaussian_and_only_there():
+    """eps4 = .87 (ReLU width 5) is seen at 200 networks; .12 (cos width 10) and 0 are refused at most as .3 would be.
+
+    60 sets each; chance goes beyond these counts once in a million.
+    """
+    rng, n, sides = np.random.default_rng(22), 200, np.array([[-1.0], [1.0]])
+    expected = float(_drawn(n, 2, _alone(2), 999, rng, 0.0).mean())
+    refused = {}
+    for name, fields in (
+        ("relu", _fields(m.Network(m.ReLU(), 5), sides, 60, n, 23)),
+        ("cos", _fields(m.Network(m.Cos(), 10), sides, 60, n, 24)),
+        ("gauss", rng.normal(size=(60, n, 2))),
+    ):
+        found = statistics(fields, _alone(2))
+        tested = [Gaussianity(t, expected, 0.5, 0.0, np.inf) for t in found.tolist()]
+        refused[name] = sum(bool(far_from_gaussian(one, _alone(2), n)) for one in tested)
+    assert refused["gauss"] <= _most(60, 0.001)
+    assert refused["cos"] <= _most(60, 0.05)
+    assert refused["relu"] >= 60 - _most(60, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +292,9 @@ def test_what_cannot_be_answered_is_refused(n, options, message):
 
 def test_points_that_are_one_are_refused():
     one = np.random.default_rng(19).normal(size=(100, 1)) * np.array([1.0, 2.0])
-    with pytest.raises(ValueError, match=r"Gram matrix can be inverted .* got .* try points further apart"):
+    with pytest.raises(
+        ValueError, match=r"Gram matrix can be inverted .* got .* try points further apart or fewer: points\[\[0\]\]"
+    ):
         inf.few_networks(inf.Samples(one, LINE[:2]), key=jax.random.key(0))
     many = inf.Samples(np.random.default_rng(20).normal(size=(30, 8)), np.arange(8.0)[:, None])
     with pytest.raises(ValueError, match=r"4 networks for each of 8 points, got 30"):
