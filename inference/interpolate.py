@@ -16,7 +16,6 @@ import xarray as xr
 from ..models.actions import bilocal_blocks, gauge
 from ..models.correlators import check_points
 from ..models.ladder import action_of
-from ..models.runtime import double_precision
 from ..models.types import Points, Vector
 from .smooth import BLOCKS, smooth_kernel
 
@@ -69,7 +68,7 @@ def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: V
     draws = stacked.isel(draw_of=slice(None, None, step))
     norms = np.split(constants["factors"].values[int(constants.attrs["quadratic_terms"]) :], _edges(len(fitted)))
     values: dict[str, np.ndarray] = {}
-    with double_precision():
+    with jax.enable_x64(True):
         for k, name in enumerate(_present(len(fitted))):
             theta = draws[name].transpose("draw_of", ...).values * norms[k]
             hyper = [draws[h].transpose("draw_of", ...).values[:, k] for h in ("amplitude", "length")]

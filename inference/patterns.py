@@ -19,7 +19,6 @@ from jaxtyping import Float
 
 from ..models.combinatorics import pairings, rank, set_partitions, sorted_tuples, tuple_count
 from ..models.networks import Network
-from ..models.runtime import double_precision
 from .ensembles import Ensemble
 from .moments import MAX_COMPONENTS, group_moments
 from .structure import run
@@ -99,7 +98,7 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
         dtype=ensemble.dtype,
     )
     means, rows, _ = group_moments(sums, (1,), progress=progress)
-    with double_precision():
+    with jax.enable_x64(True):
         value = np.asarray(_contributions(jnp.asarray(means[1]), network.width, len(points)))
         slope = np.asarray(jax.jacfwd(lambda m: _contributions(m, network.width, len(points)))(jnp.asarray(means[1])))
     spread = np.einsum("gm,pqm->gpq", rows[1], slope)

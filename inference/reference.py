@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..models.runtime import double_precision
 from ..models.types import Matrix, Vector
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .score import RESOLUTION_LIMIT, Equations
@@ -113,7 +112,7 @@ def draw_reference(
     for start in range(0, m, block):
         count = min(block, m - start)
         fields = stream.take(block) / terms.scale
-        with double_precision():
+        with jax.enable_x64(True):
             values = np.asarray(_values(parts, counts, fields))[:count]
         first += values.sum(axis=0)
         second += values.T @ values

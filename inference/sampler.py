@@ -14,13 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jaxtyping import Float
 from numpyro import handlers
 from numpyro.infer import NUTS
 
 from ..models.types import Matrix, Vector
 from .likelihood import SITES, Numbers, coupling_model
 
-__all__ = ["coordinates", "sample_closed", "sample_posterior", "sample_prior", "sites_at", "turned_model"]
+__all__ = [
+    "coordinates",
+    "default_sites",
+    "sample_closed",
+    "sample_posterior",
+    "sample_prior",
+    "sites_at",
+    "turned_model",
+]
 
 Names = tuple[tuple[str, int], ...]
 Laws = tuple[tuple[str, dist.Distribution], ...]
@@ -49,29 +58,34 @@ def sample_posterior(
 
 
 def sample_closed(key: jax.Array, names: Names, given: Numbers, *, chains: int, draws: int) -> tuple[Draws, Draws]:
-    """Independent draws from the closed posterior of the default prior, laid out as chains; in double precision."""
+    """Independent draws from the closed posterior of the default prior, laid out as chains."""
     origin, axes = coordinates(given, {})
-    unit = jax.random.normal(key, (chains, draws, len(origin)))
-    drawn = _made(_placed, names, ())(unit, given, origin, axes)
-    stats = {"lp": np.asarray(-0.5 * jnp.sum(unit**2, axis=-1))}
-    return {k: np.asarray(v) for k, v in drawn.items()}, stats
-
-
-def _placed(names: Names, laws: Laws) -> Callable[..., Any]:
-    """(unit (chain, draw, term), numbers, origin, axes) -> sites."""
-    turned = turned_model(names, laws)
-
-    @jax.jit
-    def run(unit: jax.Array, *arguments: Any) -> dict[str, jax.Array]:
-        return jax.lax.map(lambda chain: jax.vmap(lambda u: sites_at(turned, u, *arguments))(chain), unit)
-
-    return run
+    unit = _random(key).standard_normal((chains, draws, len(origin)))
+    return default_sites(origin + unit @ axes.T, names, given), {"lp": -0.5 * np.sum(unit**2, axis=-1)}
 
 
 def sample_prior(key: jax.Array, names: Names, laws: Laws, given: Numbers, *, draws: int) -> Draws:
     """Sites of `coupling_model` before the data, one chain of them."""
-    drawn = _made(_ancestral, names, laws)(jax.random.split(key, draws), given)
+    if not laws:
+        return default_sites(_random(key).standard_normal((1, draws, len(given.factors))), names, given)
+    drawn = _ancestral(names, laws)(jax.random.split(key, draws), given)
     return {name: np.asarray(value)[None] for name, value in drawn.items()}
+
+
+def default_sites(white: Float[np.ndarray, "chain draw term"], names: Names, given: Numbers) -> Draws:
+    """Sites of `coupling_model` under the default prior, which is affine, from the white coordinates of both parts."""
+    q = len(given.factor2)
+    quartic = white[..., q:] @ given.factor4.T
+    quadratic = white[..., :q] @ given.factor2.T + given.centre2 - quartic @ given.shift.T
+    physical = np.concatenate([quadratic, quartic], axis=-1) / given.factors
+    edges = np.cumsum([count for _, count in names])[:-1]
+    parts = np.split(physical, edges, axis=-1)
+    whites = {"quartic_white": white[..., q:], "quadratic_white": white[..., :q]}
+    return whites | dict(zip((name for name, _ in names), parts, strict=True))
+
+
+def _random(key: jax.Array) -> np.random.Generator:
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
 
 
 def coordinates(given: Numbers, laws: dict[str, dist.Distribution]) -> tuple[Vector, Matrix]:

@@ -14,7 +14,6 @@ import numpy as np
 from ..models.combinatorics import sorted_tuples
 from ..models.monomials import monomials
 from ..models.normalisability import Boundedness, boundedness, minimum_on_sphere
-from ..models.runtime import double_precision
 from ..models.types import Matrix, Tuples, Vector
 from .fields import sample_action
 from .terms import Terms
@@ -96,7 +95,7 @@ class Rejection:
         return self._kept / (self._tried * _BLOCK)
 
     def _draw(self) -> np.ndarray:
-        with double_precision():
+        with jax.enable_x64(True):
             phi, kept, lowest, largest = map(
                 np.asarray, _propose(jax.random.fold_in(self._key, self._tried), *self._numbers)
             )

@@ -15,7 +15,6 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from ..models.runtime import double_precision
 from .chains import worth
 from .ensembles import Ensemble, Source, device_mesh
 
@@ -72,7 +71,7 @@ def total(
     first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """
     length, _ = _grouped(source)
-    with double_precision():
+    with jax.enable_x64(True):
         shapes = jax.eval_shape(statistic, np.zeros((length, len(source.points))), np.zeros(length), *arguments)
     shapes = shapes[0] if keep else shapes
     kept, missing = [], keep
@@ -130,7 +129,7 @@ def _passes(
     with bar:
         for first, fields, weights in _chunks(source, length, chunk):
             _check_finite(fields, first)
-            with double_precision():
+            with jax.enable_x64(True):
                 made = compiled(*jax.device_put((fields, weights), shard), *arguments)
             if waiting is not None:  # only now: its sums were taken while these networks were drawn
                 yield waiting[0], jax.tree.map(np.asarray, waiting[1])

@@ -29,7 +29,6 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .chain_grid import DEPTH, grid_nodes, least_nodes
-from .runtime import double_precision
 from .types import Matrix, Vector
 
 __all__ = ["Chain", "correlator", "draw_fields", "gap", "kinetic", "log_partition", "statistics"]
@@ -262,7 +261,7 @@ class Chain(eqx.Module):
         return grid_nodes(self.m2, self.lam, self.sites) if self.nodes is None else self.nodes
 
     def _at(self, function: Callable[..., jax.Array], *first: Any, **options: Any) -> np.ndarray:
-        with double_precision():
+        with jax.enable_x64(True):
             theta = jnp.array([self.m2, self.lam])
             return np.asarray(function(*first, theta, **{"nodes": self._grid} | options))
 

@@ -3,14 +3,13 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 
 import jax
 import numpyro.distributions
 
 from .programs import keep_programs
 
-__all__ = ["complete_numpyro", "configure", "double_precision"]
+__all__ = ["complete_numpyro", "configure"]
 
 
 def configure(
@@ -45,23 +44,6 @@ def configure(
     if cache is not None:
         keep_programs(cache)
     return jax.local_device_count()
-
-
-@contextlib.contextmanager
-def double_precision() -> Iterator[None]:
-    """Double precision while it lasts, where arrays of different types do not join unasked.
-
-    For the suite's own sums: a single-precision field beside double-precision ones is an error there and not a number.
-    Programs of others, which may rely on promotion, run under `jax.enable_x64` alone.
-
-    >>> import jax.numpy as jnp
-    >>> single = jnp.ones(1, jnp.float32)
-    >>> with double_precision():
-    ...     print(jnp.ones(1).dtype)
-    float64
-    """
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
-        yield
 
 
 def complete_numpyro() -> None:
