@@ -11,11 +11,12 @@ null falls below .001 one time in three. The first order of that excess is the k
 Where it is too large C is not inverted. Each component counts in units of its own error, S = sum_a (d_a/e_a)^2, which
 is a sum of chi^2_1 with the eigenvalues l of the correlation matrix as weights, near a chi^2 of f = (sum l)^2/sum l^2
 degrees of freedom (G. E. P. Box, Ann. Math. Stat. 25 (1954) 290; E. Brunner, H. Dette and A. Munk, J. Am. Stat. Assoc.
-92 (1997) 1494). It looks at the leading directions only, and holds its level. Where a few groups make even the errors,
+92 (1997) 1494); it looks at the leading directions only. The errors come from effectively
 
-    share = sum_g t_g^2/(sum_g t_g)^2 , t_g = sum_a (L_ga/e_a)^2 ,   1/share the number of groups that do,
+    makers = (sum_g t_g)^2/sum_g t_g^2 ,   t_g = sum_a (L_ga/e_a)^2 ,
 
-no law of large numbers holds, and there is no p-value.
+groups, and where these are few they are too small just where d is: F on (f, makers/4), the quarter set by trials on
+networks (`tests/proof/test_null.py`). Of a handful no law of large numbers holds, and there is no p-value.
 """
 
 from typing import NamedTuple
@@ -29,7 +30,8 @@ from .types import Vector
 __all__ = ["Chi2", "distance", "leading", "spherical"]
 
 _EXCESS = 0.03  # of T^2 over its Gaussian mean: beyond it true nulls are rejected too often
-_FEWEST = 16.0  # groups that make the errors
+_FEWEST = 8.0  # groups that make the errors
+_WORTH = 0.25  # degrees of freedom of an error for each of them
 _RESOLUTION = 1e-10  # eigenvalues of a correlation matrix below this fraction of the largest are round-off
 
 
@@ -116,7 +118,7 @@ def spherical(z: Vector, scaled: Float[np.ndarray, "row component"], because: st
 
         >>> rows = np.tile(np.array([[1.0], [-1.0]]) / 40**0.5, (20, 2))
         >>> print(spherical(np.array([2.0, 2.0]), rows, "by hand"))
-        chi2/dof = 4.0/1, p = 0.046 (each of 2 components in units of its error, since by hand)
+        chi2/dof = 4.0/1, p = 0.073 (each of 2 components in units of its error, since by hand)
     """
     each = np.sum(scaled**2, axis=1)
     trace = float(np.sum(each))
@@ -127,4 +129,4 @@ def spherical(z: Vector, scaled: Float[np.ndarray, "row component"], because: st
     if makers < _FEWEST:
         few = f"{makers:.1f} of {len(each)} groups of networks make their errors; {_FEWEST:.0f} are needed"
         return Chi2(statistic, freedom, float("nan"), f"{why}, but {few}")
-    return Chi2(statistic, freedom, float(stats.chi2.sf(statistic, freedom)), why)
+    return Chi2(statistic, freedom, float(stats.f.sf(statistic / freedom, freedom, _WORTH * makers)), why)

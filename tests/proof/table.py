@@ -120,6 +120,49 @@ def _predictive(e: Entry) -> Row:
     return f"{e['goal']}; {e['sets']} × {e['networks']:,} networks", found, "variance with " + "; ".join(told)
 
 
+def _p_values(e: Entry) -> Row:
+    figures = e["given_below_5_percent_below_1_permille_and_ks"]
+
+    def worst(word: str, column: int, pick: Callable[..., Any]) -> float:
+        return pick(v[column] for name, v in figures.items() if name.startswith(word) and len(v) > column)
+
+    least = min(v[0] for name, v in figures.items() if name.startswith("chi2"))
+    return (
+        f"p of fresh ensembles uniform (KS > 1e-4) for 2, 4, 2+4, 2+4+6, both kinds; {e['replicates']} sets",
+        f"smallest KS {worst('fresh', 3, min):.2g}; chi2: below .05 at most {worst('chi2', 1, max):.3f}, below .001 "
+        f"{worst('chi2', 2, max):.3f}, given in at least {least:.0%}",
+        f"T^2 always: below .05 up to {worst('T^2', 1, max):.2f}, below .001 {worst('T^2', 2, max):.2f}",
+    )
+
+
+def _joint(e: Entry) -> Row:
+    def told(name: str) -> str:
+        joint, left = e[f"joint ({name})"], e[f"left_out_below_5_percent ({name})"]
+        return f"{joint:.3f}, {e[f'marginal ({name})']:.3f}; p of left-out terms below .05: {left:.3f}"
+
+    return (
+        f"joint 95% coverage of {e['couplings']} couplings, and of each; {e['replicates']} sets",
+        told("left out"),
+        "plain sandwich: " + told("plain"),
+    )
+
+
+def _chains(e: Entry) -> Row:
+    if "files" in e:
+        ratio = ", ".join(f"{r:.3f}" for r in e["error_ratio"])
+        return (
+            f"errors within {_band(e['band'])} of before; {e['files']} files",
+            f"{ratio}; {e['alarms']} alarms",
+            "is one",
+        )
+    return (
+        f"95% intervals cover {_band(e['band'])}; {e['chains']:,} chains of {e['fields']:,} fields, n_eff "
+        f"{e['effective_median']:.0f}",
+        f"κ {e['cover_kappa']:.3f}, m² {e['cover_m2']:.3f}, λ {e['cover_lambda']:.3f}; {e['refused']} refused",
+        "told independent: " + ", ".join(f"{c:.2f}" for c in e["naive_cover"]),
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
@@ -127,6 +170,9 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
     "metric": _metric,
+    "chains": _chains,
+    "networks per coupling": _joint,
+    "p-values": _p_values,
     "predictive p-values": _predictive,
     "prior": _prior,
     "observed over predicted": _observed,
