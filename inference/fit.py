@@ -11,7 +11,8 @@ give a `point` instead, or with `as_if_n` the posterior that as many networks wo
     unconstrained_posterior white coordinates of the sampler
     sample_stats            of the sampler
     log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating
-                            equations is one density and leaves no network out, that of method "gold" is per network
+                            equations is one density and leaves no network out: only that of method "gold" is per
+                            network, for `an.loo`, and is power-scaled by `an.prior_sensitivity`
     predictions             G2 and G4 of the draws at tree level, and G4_loop with one loop more: no noise
     posterior_predictive, prior_predictive   G2 and G4 as measured again, with the joint noise of the data. A coupling
                             has seen the components that fix it: their p-values crowd at 1/2
