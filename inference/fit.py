@@ -27,7 +27,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import arviz as az
 import jax
 import numpy as np
 import numpyro.distributions as dist
@@ -42,7 +41,7 @@ from ..models.networks import nearest
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, check_key
 from .gold import sample_gold
-from .labels import label_point, label_tree
+from .labels import draws_group, label_point, label_tree
 from .likelihood import Numbers, coupling_model, gaussian_posterior, log_likelihood, log_prior, numbers
 from .measure import about_source
 from .methods import estimate, per_network, verdict_attrs
@@ -165,8 +164,8 @@ def fit(
                 posterior, stats = sample_posterior(sample_key, names, replaced, given, warmup=warmup, **sizes)
             before = sample_prior(prior_key, names, replaced, given, draws=min(draws, 1000))
             theta = _scaled(problem, posterior)
-            groups["log_prior"] = az.dict_to_dataset({"couplings": log_prior(problem.prior, laws, theta)})
-            groups["log_likelihood"] = az.dict_to_dataset(log_likelihood(given, theta))
+            groups["log_prior"] = draws_group({"couplings": log_prior(problem.prior, laws, theta)}, {})
+            groups["log_likelihood"] = draws_group(log_likelihood(given, theta), {})
             if not laws:
                 centre, covariance = gaussian_posterior(found.equations, problem.prior)
                 constants |= {
