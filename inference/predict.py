@@ -83,17 +83,20 @@ def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: ja
     """
     measured = {"G2": data.rows.get("moment", {}).get(2), "G4": data.rows.get("connected", {}).get(4)}
     rows = {name: found for name, found in measured.items() if name in expected and found is not None}
+    exact = {name: expected[name] for name in measured if name in expected}
     if not rows:
-        return {name: expected[name] for name in measured if name in expected}
+        return exact
     depth = max(map(len, rows.values()))  # row k of every order is the same group of networks
     joint = np.concatenate([np.pad(found, ((0, depth - len(found)), (0, 0))) for found in rows.values()], axis=1)
     if depth > 2 * joint.shape[1]:  # the same covariance in fewer rows
-        size, axes = np.linalg.eigh(joint.T @ joint)
-        joint = np.sqrt(np.maximum(size, 0.0))[:, None] * axes.T
+        error = np.sqrt(np.sum(joint**2, axis=0))  # of G2 and G4c in their units, which a small field sets far apart
+        scaled = joint / np.where(error > 0.0, error, 1.0)
+        size, axes = np.linalg.eigh(scaled.T @ scaled)
+        joint = np.sqrt(np.maximum(size, 0.0))[:, None] * axes.T * error
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     noise = random.standard_normal((*next(iter(expected.values())).shape[:2], len(joint))) @ joint
     parts = np.split(noise, np.cumsum([found.shape[1] for found in rows.values()])[:-1], axis=-1)
-    return {name: expected[name] + part for name, part in zip(rows, parts, strict=True)}
+    return exact | {name: expected[name] + part for name, part in zip(rows, parts, strict=True)}
 
 
 class Predictions(NamedTuple):
