@@ -37,6 +37,9 @@ def loo(fit: xr.DataTree) -> Any:
 def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     """Power-scaling sensitivity of every coupling to the prior and to the likelihood, on dim `component`.
 
+    That of `az.psense(fit)`; of a gold fit, whose tree holds the likelihood of some networks at some draws (for `loo`)
+    and has ArviZ answer nan, by its Fisher step.
+
     Returns:
         Variables `prior` and `likelihood` (arXiv:2107.14054: above 0.05 the coupling moves), and `diagnosis`: "-",
         "prior-data conflict" (both above) or "prior decides" (only the prior).

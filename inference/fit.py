@@ -11,7 +11,8 @@ give a `point` instead, or with `as_if_n` the posterior that as many networks wo
     unconstrained_posterior white coordinates of the sampler
     sample_stats            of the sampler
     log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating
-                            equations is one density and leaves no network out, that of method "gold" is per network
+                            equations is one density and leaves no network out: only that of method "gold" is per
+                            network, for `an.loo`, and is power-scaled by `an.prior_sensitivity`
     predictions             G2 and G4 of the draws at tree level, and G4_loop with one loop more: no noise
     posterior_predictive, prior_predictive   G2 and G4 as measured again, with the joint noise of the data. A coupling
                             has seen the components that fix it: their p-values crowd at 1/2
@@ -26,7 +27,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import arviz as az
 import jax
 import numpy as np
 import numpyro.distributions as dist
@@ -41,7 +41,7 @@ from ..models.networks import nearest
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, check_key
 from .gold import sample_gold
-from .labels import label_point, label_tree
+from .labels import draws_group, label_point, label_tree
 from .likelihood import Numbers, coupling_model, gaussian_posterior, log_likelihood, log_prior, numbers
 from .measure import about_source
 from .methods import estimate, per_network, verdict_attrs
@@ -164,8 +164,8 @@ def fit(
                 posterior, stats = sample_posterior(sample_key, names, replaced, given, warmup=warmup, **sizes)
             before = sample_prior(prior_key, names, replaced, given, draws=min(draws, 1000))
             theta = _scaled(problem, posterior)
-            groups["log_prior"] = az.dict_to_dataset({"couplings": log_prior(problem.prior, laws, theta)})
-            groups["log_likelihood"] = az.dict_to_dataset(log_likelihood(given, theta))
+            groups["log_prior"] = draws_group({"couplings": log_prior(problem.prior, laws, theta)}, {})
+            groups["log_likelihood"] = draws_group(log_likelihood(given, theta), {})
             if not laws:
                 centre, covariance = gaussian_posterior(found.equations, problem.prior)
                 constants |= {

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import arviz as az
 import numpy as np
 import xarray as xr
 
@@ -28,7 +27,7 @@ from .measure import check_even
 from .problem import Problem, is_lattice
 from .score import Equations, gains
 
-__all__ = ["coupling_dims", "label_point", "label_tree"]
+__all__ = ["coupling_dims", "draws_group", "label_point", "label_tree"]
 
 _EPS_POINTS = 16  # whitening G4c takes M^4 numbers
 _TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gigabytes
@@ -82,14 +81,13 @@ def label_tree(
         used = {d for name in dims.values() for d in name}
         if not draws:
             return xr.Dataset({n: (dims[n], v) for n, v in known.items()}, coords=_select(coords, used))
-        made = az.dict_to_dataset(known, dims={**dims})
         labels = {name: value for name, value in _select(coords, used).items() if name in used}
-        return made.assign_coords(labels)
+        return draws_group(known, dims).assign_coords(labels)
 
     observed, errors = _observed(problem, group, compared=bool(predictions.get("posterior_predictive")))
     groups = {
         "posterior": group({name: v for name, v in posterior.items() if name not in _WHITE}),
-        "sample_stats": az.dict_to_dataset(dict(stats)),
+        "sample_stats": draws_group(stats, {}),
         "prior": group({name: v for name, v in prior.items() if name not in _WHITE}),
         "observed_data": observed,
         "constant_data": _constants(problem, equations, coords, errors),
@@ -111,6 +109,16 @@ def label_tree(
     for node in tree.children.values():
         node.attrs = {k: v for k, v in node.attrs.items() if isinstance(v, str | int | float)}
     return tree
+
+
+def draws_group(values: Mapping[str, np.ndarray], dims: Mapping[str, list[str]]) -> xr.Dataset:
+    """A group of draws as ArviZ has it: arrays (chain, draw, ...) whose further dims are named, none by default.
+
+    >>> draws_group({"lp": np.zeros((4, 100))}, {}).sizes["draw"]
+    100
+    """
+    made = xr.Dataset({name: (("chain", "draw", *dims.get(name, ())), value) for name, value in values.items()})
+    return made.assign_coords({name: np.arange(size) for name, size in made.sizes.items() if name in ("chain", "draw")})
 
 
 def _observed(

@@ -81,14 +81,22 @@ def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: ja
         >>> data.error(2, "moment").round(3).tolist(), bool(abs(made["G2"].std() - 0.1) < 0.01)
         ([0.1], True)
     """
-    kept = {"G2": data.rows.get("moment", {}).get(2), "G4": data.rows.get("connected", {}).get(4)}
-    rows = {name: found for name, found in kept.items() if name in expected and found is not None}
-    depth = max(map(len, rows.values()), default=0)
-    draws = next((values.shape[:2] for values in expected.values()), (0, 0))
+    measured = {"G2": data.rows.get("moment", {}).get(2), "G4": data.rows.get("connected", {}).get(4)}
+    rows = {name: found for name, found in measured.items() if name in expected and found is not None}
+    exact = {name: expected[name] for name in measured if name in expected}
+    if not rows:
+        return exact
+    depth = max(map(len, rows.values()))  # row k of every order is the same group of networks
+    joint = np.concatenate([np.pad(found, ((0, depth - len(found)), (0, 0))) for found in rows.values()], axis=1)
+    if depth > 2 * joint.shape[1]:  # the same covariance in fewer rows
+        error = np.sqrt(np.sum(joint**2, axis=0))  # of G2 and G4c in their units, which a small field sets far apart
+        scaled = joint / np.where(error > 0.0, error, 1.0)
+        size, axes = np.linalg.eigh(scaled.T @ scaled)
+        joint = np.sqrt(np.maximum(size, 0.0))[:, None] * axes.T * error
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    z = random.standard_normal((*draws, depth))  # row k of every order is the same group of networks
-    noise = {name: z[..., : len(found)] @ found for name, found in rows.items()}
-    return {name: values + noise.get(name, 0.0) for name, values in expected.items() if name in kept}
+    noise = random.standard_normal((*next(iter(expected.values())).shape[:2], len(joint))) @ joint
+    parts = np.split(noise, np.cumsum([found.shape[1] for found in rows.values()])[:-1], axis=-1)
+    return exact | {name: expected[name] + part for name, part in zip(rows, parts, strict=True)}
 
 
 class Predictions(NamedTuple):

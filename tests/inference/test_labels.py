@@ -90,6 +90,15 @@ def test_replicates_scatter_by_the_joint_covariance_of_the_data():
     disagree(found, covariance, error)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_noise_keeps_to_the_units_of_the_field(scale):
+    """Errors of G2 and G4c are far apart where the field is small, and both are met."""
+    fields = scale * np.random.default_rng(4).normal(size=(5000, 1))
+    data = inf.measure(inf.Samples(fields, np.zeros((1, 1))), orders=(2, 4))
+    found, count = _noise(data), 8000
+    agree(found.std(axis=1) / [data.error(2)[0], data.error(4)[0]], 1.0, np.full(2, 1.0 / np.sqrt(2 * count)))
+
+
 def test_exact_correlators_are_measured_again_without_noise():
     exact = m.exact(m.Network(m.Cos(), 20), np.zeros((1, 1)))
     assert np.all(_noise(exact, draws=10) == 0.0)
