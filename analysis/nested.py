@@ -23,6 +23,7 @@ from ..inference.terms import Terms, terms_of
 from ..models.actions import AbstractAction
 from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..models.monomials import Monomials
+from ..models.runtime import settled
 from ..models.types import Matrix, Tuples, Vector
 
 __all__ = [
@@ -173,7 +174,7 @@ def noises(source: Samples, terms: Terms, thetas: Matrix) -> np.ndarray:
 def _sums(source: Samples, block: Any) -> list[np.ndarray]:
     """Sums of a statistic over all networks in float64; the last block, shorter, is a program of its own."""
     total: list[np.ndarray] = []
-    with jax.enable_x64(True):
+    with settled():
         run = eqx.filter_jit(block)
         for start in range(0, source.n, _BLOCK):
             fields = source.read(start, min(_BLOCK, source.n - start)).astype(float)

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ..models.actions import Bilocal
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .likelihood import gaussian_posterior
 from .methods import estimate
@@ -26,6 +27,7 @@ KINDS = ("lat", "rbf")
 _TRIED = 200  # free fields for each field kept, at most
 
 
+@settled(None)
 def planted_bilocal(kind: str = "lat", *, n: int = 50_000, points: int = 4, strength: float = 0.1) -> Recovery:
     """A local pattern that varies over the points, and bilocal ones that fall off with the distance d in sites.
 

@@ -27,6 +27,7 @@ from ..models.correlators import Correlators, check_points
 from ..models.diagrams import non_gaussianity
 from ..models.exact import exact, known_orders
 from ..models.networks import Network
+from ..models.runtime import settled
 from ..models.types import Matrix, Points, Vector
 from .basis import CONDITION_LIMIT
 from .information import directions, fisher_information, unit_prior
@@ -157,6 +158,7 @@ class Design:
     __repr__ = __str__
 
 
+@settled(None)
 def design(
     network: Network | Matrix,
     points: Points,

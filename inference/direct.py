@@ -19,6 +19,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from ..models.combinatorics import sorted_tuples
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .chains import ODD_ADVICE, worth
 from .ensembles import Source
@@ -280,14 +281,14 @@ def _sum(
     size, (start, stop, length) = _block(terms), span or (0, source.n, source.n)
     missing, kept = watched(source) if span is None else 0, []
     watch = missing > 0
-    with jax.enable_x64(True):
+    with settled():
         tables, given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
         )
         added = tuple(jnp.asarray(part) for part in zero)
     with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
         for fields, alive in _blocks(source, size, start, stop, length):
-            with jax.enable_x64(True):
+            with settled():
                 arrays = jnp.asarray(fields), jnp.asarray(alive)
                 added, values = _added(block, added, *arrays, tables, given, watch)
             if missing:

@@ -25,6 +25,7 @@ from numpyro.primitives import Messenger
 
 from ..models.correlators import check_points
 from ..models.networks import READOUTS, Network
+from ..models.runtime import settled
 from ..models.types import Points
 from .drawn import DRAWN
 
@@ -268,7 +269,7 @@ def _drawing(
 @contextmanager
 def _precision(dtype: Any) -> Iterator[None]:
     """The precision of a recipe in place of the session's; numbers a model holds in double precision are rounded."""
-    with jax.enable_x64(dtype == np.float64), warnings.catch_warnings():
+    with settled(dtype == np.float64), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
         yield
 

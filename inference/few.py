@@ -17,6 +17,7 @@ import numpy as np
 
 from ..models.actions import AbstractAction, Constant
 from ..models.combinatorics import multiplicities, rank, sorted_tuples
+from ..models.runtime import settled
 from ..models.types import Matrix, Points, Vector
 from .apart import check_apart
 from .basis import make_basis
@@ -84,6 +85,7 @@ class Few:
     __repr__ = __str__
 
 
+@settled(None)
 def few_networks(
     samples: Ensemble | Samples,
     *,

@@ -20,6 +20,7 @@ from numpyro.infer import NUTS
 
 from ..models.combinatorics import sorted_tuples
 from ..models.normalisability import boundedness
+from ..models.runtime import settled
 from ..models.types import Matrix, Tuples, Vector
 
 __all__ = ["FieldDraws", "sample_action"]
@@ -73,6 +74,7 @@ class FieldDraws(NamedTuple):
     __repr__ = __str__
 
 
+@settled(None)
 def sample_action(
     action: Mapping[int, np.ndarray] | Potential,
     *,
@@ -145,7 +147,7 @@ def sample_action(
             raise ValueError(f"expected an action bounded below to draw fields from, got one of which {verdict.why}")
         potential = None
     keys = jax.random.split(key, 4)
-    with jax.enable_x64(True):
+    with settled():
         arguments = (numbers, tables)
         shapes = (chains, count, *(table.shape for table in tables))
         begin, advance = _runner(potential, float(target_accept), max(10, warmup // 2), shapes)
@@ -287,7 +289,7 @@ def _probe(potential: Potential, metric: Matrix) -> None:
     rng = np.random.default_rng(0)
     along = np.concatenate([np.eye(len(metric)), rng.normal(size=(_PROBES, len(metric)))])
     along = along / np.linalg.norm(along, axis=1, keepdims=True) @ np.linalg.cholesky(metric).T
-    with jax.enable_x64(True):
+    with settled():
         height = np.array([np.asarray(jax.vmap(potential)(jnp.asarray(radius * along))) for radius in _RADII])
     rise = np.diff(height, axis=0)
     if not np.all(rise > 0.0):

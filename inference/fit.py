@@ -7,7 +7,8 @@ groups and saves to one NetCDF file that reloads identical. Exact correlators ha
 give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
 
     posterior, prior        the couplings by the names of the action: g, u, v, q, ..
-    derived                 lam (i, x, y), the same couplings as lambda_i(x,y) in one gauge, zeros included
+    derived                 lam (i, x, y), the same couplings as lambda_i(x,y) in one gauge, zeros included; those that
+                            are none stand in the posterior too, as lam (entry)
     unconstrained_posterior white coordinates of the sampler
     sample_stats            of the sampler
     log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating
@@ -38,6 +39,7 @@ from ..models.correlators import Correlators
 from ..models.ladder import action_words
 from ..models.monomials import dense
 from ..models.networks import nearest
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, check_key
 from .gold import sample_gold
@@ -62,6 +64,7 @@ _NUTS_TERMS = 100  # up to here chains of 1500 steps take less than a second onc
 _PREDICT_POINTS = 10  # four-point diagrams of hundreds of draws take M^4 numbers each
 
 
+@settled(None)
 def fit(
     data: Correlators | Ensemble | Samples,
     action: AbstractAction,
@@ -134,7 +137,7 @@ def fit(
     laws = dict(prior or {})
     groups: dict[str, xr.Dataset] = {}
     constants = dict(found.constants)
-    with jax.enable_x64(True):
+    with settled():
         sizes = {"chains": chains, "draws": draws}
         if is_structured(action):
             posterior, stats, before = _structured(sample_key, problem, found.equations, laws, warmup, **sizes)
@@ -185,6 +188,7 @@ def fit(
     return label_tree(problem, found.equations, posterior, stats, before, predictions, provenance, groups)
 
 
+@settled(None)
 def model(
     data: Correlators | Ensemble | Samples,
     action: AbstractAction,

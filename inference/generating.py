@@ -25,6 +25,7 @@ from jaxtyping import Float
 from ..models.convergence import SCALES, SUITE, check_sources, finite_source
 from ..models.generating import readout_log_mean
 from ..models.networks import Network, Neuron, nearest
+from ..models.runtime import settled
 from ..models.types import Points
 from .chains import check_worth
 from .duality import allowed_spaces
@@ -76,6 +77,7 @@ class Generating:
         return np.sqrt(np.sum(self.rows**2, axis=0))
 
 
+@settled(None)
 def generating(source: Source, sources: Sources, *, space: str = "field", progress: bool = False) -> Generating:
     """W[J] of an ensemble at given sources, averaged in field, readout or neuron space.
 

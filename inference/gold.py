@@ -19,6 +19,7 @@ from jaxtyping import Float
 from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .ensembles import Source
 from .likelihood import Numbers, coupling_model
@@ -128,7 +129,7 @@ def sample_gold(
         ValueError: a reference whose weights at the posterior mean do not converge (Pareto k-hat above 0.7).
     """
     tempered = networks / (1.0 + networks / reference.effective)
-    with jax.enable_x64(True):
+    with settled():
         model = gold_model(names, laws)
         numbers = Likelihood(tbar, np.float64(tempered), np.linalg.inv(given.design), parts_of(reference))
         arguments = jax.tree.map(jnp.asarray, (given, numbers))
@@ -191,7 +192,7 @@ def log_likelihood(
         >>> log_likelihood(terms, np.array([[2.0]]), pilot[None], ref).tolist()
         [[-2.0]]
     """
-    with jax.enable_x64(True):
+    with settled():
         action = jax.jit(jax.vmap(terms.action, in_axes=(None, 0)))(jnp.asarray(fields), jnp.asarray(theta))
         shift = jax.lax.map(log_partition(reference), jnp.asarray(theta))
         return np.asarray(-action - shift[:, None])

@@ -16,6 +16,7 @@ import xarray as xr
 from ..models.actions import bilocal_blocks, gauge
 from ..models.correlators import check_points
 from ..models.ladder import action_of
+from ..models.runtime import settled
 from ..models.types import Points, Vector
 from .smooth import BLOCKS, smooth_kernel
 
@@ -26,6 +27,7 @@ _JITTER = 1e-10  # of a^2, for the Cholesky factor of a smooth kernel
 _STATIONARY = 1e-6
 
 
+@settled(None)
 def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: Vector | None = None) -> xr.Dataset:
     """Draws of lambda_i(x,y) at other points from a fit with `SmoothBilocal`.
 
@@ -68,7 +70,7 @@ def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: V
     draws = stacked.isel(draw_of=slice(None, None, step))
     norms = np.split(constants["factors"].values[int(constants.attrs["quadratic_terms"]) :], _edges(len(fitted)))
     values: dict[str, np.ndarray] = {}
-    with jax.enable_x64(True):
+    with settled():
         for k, name in enumerate(_present(len(fitted))):
             theta = draws[name].transpose("draw_of", ...).values * norms[k]
             hyper = [draws[h].transpose("draw_of", ...).values[:, k] for h in ("amplitude", "length")]

@@ -14,6 +14,7 @@ import numpy as np
 from ..models.combinatorics import connected_from_moments, rank, tuple_count
 from ..models.correlators import Correlators, cumulant_rows
 from ..models.networks import nearest
+from ..models.runtime import settled
 from ..models.types import ByOrder
 from .chains import ODD_ADVICE, check_worth, worth
 from .duality import cheapest_space, measure_hidden, measure_neurons
@@ -32,6 +33,7 @@ SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
 ODD_FALSE_ALARM = 1e-6
 
 
+@settled(None)
 def measure(
     source: Source,
     *,

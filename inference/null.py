@@ -16,6 +16,7 @@ import numpy as np
 from ..models.combinatorics import connected_from_moments
 from ..models.correlators import Correlators
 from ..models.distance import Chi2
+from ..models.runtime import settled
 from ..models.types import ByOrder
 from .ensembles import Ensemble, check_key
 from .moments import moment_sums
@@ -98,6 +99,7 @@ class Null:
             )
 
 
+@settled(None)
 def null(
     truth: Correlators,
     n: int,

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from ..models.combinatorics import pairings, rank, set_partitions, sorted_tuples, tuple_count
 from ..models.networks import Network
+from ..models.runtime import settled
 from .ensembles import Ensemble
 from .moments import MAX_COMPONENTS, group_moments
 from .structure import run
@@ -51,6 +52,7 @@ class Patterns(NamedTuple):
         return "\n".join(lines)
 
 
+@settled(None)
 def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
     """Split the measured connected four-point function of a network by index pattern.
 
@@ -98,7 +100,7 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
         dtype=ensemble.dtype,
     )
     means, rows, _ = group_moments(sums, (1,), progress=progress)
-    with jax.enable_x64(True):
+    with settled():
         value = np.asarray(_contributions(jnp.asarray(means[1]), network.width, len(points)))
         slope = np.asarray(jax.jacfwd(lambda m: _contributions(m, network.width, len(points)))(jnp.asarray(means[1])))
     spread = np.einsum("gm,pqm->gpq", rows[1], slope)

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 
 from ..models.chain import draw_fields, kinetic, log_partition, statistics
 from ..models.chain_grid import grid_nodes
+from ..models.runtime import settled
 from ..models.shared import AbstractScale, LogNormalScale
 from ..models.types import Matrix, Vector
 from .recovery import Recovery
@@ -103,7 +104,7 @@ def planted_chain(
     nodes = max(grid_nodes(float(m2), float(lam), sites) for m2 in far[:, 0] for lam in far[:, 1])
     simulator = partial(draw_fields, n=n, sites=sites, nodes=nodes)
     exact = partial(log_partition, sites=sites, nodes=nodes)
-    with jax.enable_x64(True):
+    with settled():
         surface = _surface(exact, centre, _REACH * spread, _SURFACE)
         prior = dist.Normal(jnp.asarray(centre), jnp.asarray(spread)).to_event(1)
     draw_reference = partial(draw_fields, n=reference * n, sites=sites, nodes=nodes)

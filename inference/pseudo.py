@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .ensembles import Ensemble, Source
 from .samples import Samples
@@ -62,6 +63,7 @@ class _Sums(NamedTuple):
     weight_square: Any
 
 
+@settled(None)
 def pseudo_equations(
     data: Source | Float[np.ndarray, "network point"], terms: Terms, pilot: Vector, *, progress: bool = False
 ) -> Equations:
@@ -148,7 +150,7 @@ def conditional_moments(
             f"expected an even number of powers and a positive last coefficient, got {c.shape[1]} powers and "
             f"{c[:, -1].min():.3g}; try a density that can be normalised"
         )
-    with jax.enable_x64(True):
+    with settled():
         log_z, mean, covariance, error = (np.asarray(x) for x in jax.jit(_moments)(jnp.asarray(c)))
     if not np.all(error < _RESOLVED):
         raise ValueError(
@@ -327,10 +329,10 @@ def _total(source: Source, terms: Terms, sites: _Sites, theta: Vector, progress:
     total = None
     bar = tqdm(total=source.n, desc="pseudo-score", unit="net", unit_scale=True, delay=2.0, disable=not progress)
     with bar:
-        with jax.enable_x64(True):
+        with settled():
             placed = jax.tree.map(jnp.asarray, (sites, theta, fixed))
         for fields, weights in _blocks(source):
-            with jax.enable_x64(True):
+            with settled():
                 here = _piece(fields / terms.scale, weights, *placed)
                 total = here if total is None else jax.tree.map(jnp.add, total, here)
             bar.update(min(_PIECE, source.n - bar.n))

@@ -27,6 +27,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from ..models.networks import nearest
+from ..models.runtime import settled
 from ..models.types import Vector
 from .ensembles import check_key
 from .uniformity import uniformity
@@ -59,6 +60,7 @@ class Recovery:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
+@settled(None)
 def recover(
     recovery: Recovery,
     method: str,
@@ -120,7 +122,7 @@ def recover(
     if {JOINT, SHAPE} & {*recovery.names} or len(set(recovery.names)) < size:
         raise ValueError(f"expected different names, not {JOINT} or {SHAPE}, got {recovery.names}; try m2, lam")
     posterior = recovery.posteriors[method]
-    with jax.enable_x64(True):
+    with settled():
         keys = jax.random.split(key, simulations)
 
         def planted(key: jax.Array) -> tuple[Any, Any]:

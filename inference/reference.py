@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .score import RESOLUTION_LIMIT, Equations
@@ -62,6 +63,7 @@ class Reference(NamedTuple):
     acceptance: float
 
 
+@settled(None)
 def draw_reference(
     terms: Terms,
     theta: Vector,
@@ -112,7 +114,7 @@ def draw_reference(
     for start in range(0, m, block):
         count = min(block, m - start)
         fields = stream.take(block) / terms.scale
-        with jax.enable_x64(True):
+        with settled():
             values = np.asarray(_values(parts, counts, fields))[:count]
         first += values.sum(axis=0)
         second += values.T @ values

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ..models.combinatorics import tuple_count
 from ..models.correlators import SCRAMBLES_PER_COMPONENT
+from ..models.runtime import settled
 from ..models.types import Points
 from .ensembles import ByContent, Ensemble, is_plain
 from .moments import group_moments, moment_sums
@@ -145,7 +146,7 @@ def read_dimensions(neuron: Neuron, points: Points) -> tuple[int, str]:
     """Numbers that make one neuron, and "" or the reason why one of its laws cannot be made of them."""
     seen = _FromPoint(None, neuron)
     try:
-        with jax.enable_x64(True):
+        with settled():
             jax.eval_shape(lambda: _field(neuron, jnp.asarray(points), seen))
     except _NoInverse as refused:
         return 0, str(refused)
@@ -213,7 +214,7 @@ def _sums(program: Any, plan: Plan, key: jax.Array, progress: bool) -> dict[int,
     each, count = len(high), plan.scrambles * len(high)
     parts: list[dict[int, np.ndarray]] = []
     bar = tqdm(total=plan.total, desc="neurons", unit="neuron", unit_scale=True, delay=2.0, disable=not progress)
-    with bar, jax.enable_x64(True):
+    with bar, settled():
         for first in range(0, count, batch):
             index = np.minimum(np.arange(first, first + batch), count - 1)
             sums = program(low, high[index % each], seeds[index // each], plan.log2, bool(plan.weighted))

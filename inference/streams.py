@@ -14,6 +14,7 @@ import numpy as np
 from ..models.combinatorics import sorted_tuples
 from ..models.monomials import monomials
 from ..models.normalisability import Boundedness, boundedness, minimum_on_sphere
+from ..models.runtime import settled
 from ..models.types import Matrix, Tuples, Vector
 from .fields import sample_action
 from .terms import Terms
@@ -95,7 +96,7 @@ class Rejection:
         return self._kept / (self._tried * _BLOCK)
 
     def _draw(self) -> np.ndarray:
-        with jax.enable_x64(True):
+        with settled():
             phi, kept, lowest, largest = map(
                 np.asarray, _propose(jax.random.fold_in(self._key, self._tried), *self._numbers)
             )

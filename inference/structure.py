@@ -19,6 +19,7 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 
+from ..models.runtime import settled
 from .ensembles import Materialise, is_plain
 from .sites import RANKS, fresh_keys, judge_ranks, ranks, unmasked
 
@@ -70,7 +71,7 @@ def gaussian(law: Any) -> Any:
 def read_structure(model: Callable[..., Any], points: Any, site: str = "phi") -> Structure:
     """The structure of a NumPyro model at these points, from runs in double precision."""
     reading = _Reading(model, np.asarray(points, dtype=float), site)
-    with jax.enable_x64(True):
+    with settled():
         return reading.structure()
 
 

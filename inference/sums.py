@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from ..models.runtime import settled
 from .chains import worth
 from .ensembles import Ensemble, Source, device_mesh
 
@@ -71,7 +72,7 @@ def total(
     first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """
     length, _ = _grouped(source)
-    with jax.enable_x64(True):
+    with settled():
         shapes = jax.eval_shape(statistic, np.zeros((length, len(source.points))), np.zeros(length), *arguments)
     shapes = shapes[0] if keep else shapes
     kept, missing = [], keep
@@ -129,7 +130,7 @@ def _passes(
     with bar:
         for first, fields, weights in _chunks(source, length, chunk):
             _check_finite(fields, first)
-            with jax.enable_x64(True):
+            with settled():
                 made = compiled(*jax.device_put((fields, weights), shard), *arguments)
             if waiting is not None:  # only now: its sums were taken while these networks were drawn
                 yield waiting[0], jax.tree.map(np.asarray, waiting[1])

@@ -37,6 +37,7 @@ from .normalisability import boundedness as boundedness
 from .runtime import complete_numpyro as _complete_numpyro
 from .scalar import ScalarMode as ScalarMode
 from .scalar import ultraviolet as ultraviolet
+from .selected import exact_at as exact_at
 from .shared import GammaScale as GammaScale
 from .shared import LogNormalLength as LogNormalLength
 from .shared import LogNormalScale as LogNormalScale

@@ -29,6 +29,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .chain_grid import DEPTH, grid_nodes, least_nodes
+from .runtime import settled
 from .types import Matrix, Vector
 
 __all__ = ["Chain", "correlator", "draw_fields", "gap", "kinetic", "log_partition", "statistics"]
@@ -261,7 +262,7 @@ class Chain(eqx.Module):
         return grid_nodes(self.m2, self.lam, self.sites) if self.nodes is None else self.nodes
 
     def _at(self, function: Callable[..., jax.Array], *first: Any, **options: Any) -> np.ndarray:
-        with jax.enable_x64(True):
+        with settled():
             theta = jnp.array([self.m2, self.lam])
             return np.asarray(function(*first, theta, **{"nodes": self._grid} | options))
 

@@ -28,7 +28,15 @@ from .scalar import ScalarMode, scalar_moments, scalar_site_moment
 from .signs import sign_moments
 from .types import Points, Tuples, Vector
 
-__all__ = ["activation_moments", "exact", "exact_if_known", "known_orders", "site_moments"]
+__all__ = [
+    "activation_moments",
+    "exact",
+    "exact_if_known",
+    "known_orders",
+    "latent_rule",
+    "readout_moment",
+    "site_moments",
+]
 
 _KNOWN = (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode)
 _SITE_REACH = 9.0  # standard deviations of one pre-activation
@@ -193,16 +201,28 @@ def _cumulants(network: Network, points: Points, top: int) -> tuple[_Found, str]
 
 def _over_lengths(network: Network, points: Points, top: int, nodes: int, rules: set[str]) -> _Found:
     """Moments without output bias at tau = 1, averaged over the shared length."""
-    lengths, weights = ([1.0], [1.0]) if network.shared_length is None else network.shared_length.nodes(nodes)
     total: dict[int, np.ndarray] = {}
     errors: Errors = {}
-    for length, weight in zip(lengths, weights, strict=True):
+    for length, weight in _lengths(network, nodes):
         given, error = _given_shared(network, points / length, top, rules)
         moments = even_moments(given, len(points))
         for r, more in moment_errors(moments, given, error).items():
             total[r] = total.get(r, 0.0) + weight * moments[r]
             errors[r] = errors.get(r, 0.0) + float(weight) * more
     return _Found(total, errors)
+
+
+def latent_rule(network: Network) -> list[list[tuple[float, float]]]:
+    """Lengths shared by all neurons with their weights: the rule, and the coarser one whose difference is its error."""
+    counts = (_LENGTH_NODES,) if network.shared_length is None else (_LENGTH_NODES, 2 * _LENGTH_NODES // 3)
+    return [_lengths(network, count) for count in counts]
+
+
+def _lengths(network: Network, nodes: int) -> list[tuple[float, float]]:
+    if network.shared_length is None:
+        return [(1.0, 1.0)]
+    lengths, weights = network.shared_length.nodes(nodes)
+    return [(float(length), float(weight)) for length, weight in zip(lengths, weights, strict=True)]
 
 
 def _given_shared(network: Network, points: Points, top: int, rules: set[str]) -> _Found:
@@ -214,7 +234,7 @@ def _given_shared(network: Network, points: Points, top: int, rules: set[str]) -
         given: Errors = {}
         for order in range(2, top + 1, 2):
             value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
-            factor = _readout_moment(network.readout, order) * network.output_scale**order
+            factor = readout_moment(network.readout, order) * network.output_scale**order
             neuron[order], given[order] = factor * value, factor * error
             rules.add("quadrature" if error > 0.0 else "closed form")
         cumulants = even_cumulants(neuron, len(points))
@@ -275,7 +295,7 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
         return None
     half, x = order // 2, np.asarray(points, dtype=float)
     degree = np.arange(1, half + 1)
-    weights = np.array([_readout_moment(network.readout, 2 * r) for r in degree.tolist()])
+    weights = np.array([readout_moment(network.readout, 2 * r) for r in degree.tolist()])
     weights = (weights * network.output_scale ** (2.0 * degree))[:, None]
     width = network.width ** (1.0 - degree)[:, None]
     length, scale = network.shared_length, network.shared_scale
@@ -309,7 +329,7 @@ def _even_recursion(known: np.ndarray, *, to_cumulants: bool) -> np.ndarray:
     return out
 
 
-def _readout_moment(readout: str, order: int) -> float:
+def readout_moment(readout: str, order: int) -> float:
     """E W^order of a unit-variance readout weight."""
     if readout == "gaussian":
         return float(special.factorial2(order - 1, exact=True))

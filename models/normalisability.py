@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .combinatorics import sorted_tuples
+from .runtime import settled
 from .types import Matrix, Tuples, Vector
 
 __all__ = ["FORBIDDEN", "Boundedness", "boundedness", "lowest_direction", "minimum_on_sphere"]
@@ -111,7 +112,7 @@ def lowest_direction(
     if not np.any(used):
         return np.zeros(len(g)), np.tile(np.eye(points)[0], (len(g), 1))
     used |= 2 * np.sum(used) > len(used)  # one compiled program for most forms of a degree
-    with jax.enable_x64(True):
+    with settled():
         value, direction = _lowest(((scaled / size)[:, used],), (table[used],), _starts(points))
     return value * size[:, 0], direction
 
@@ -153,7 +154,7 @@ def boundedness(
     order = max(forms)
     table, g = forms[order]
     starts, size = _starts(points), float(np.max(np.abs(g)))
-    with jax.enable_x64(True):
+    with settled():
         value, direction = (out[0] for out in _lowest(((g / size)[None],), (table,), starts))
         if abs(value) <= _FLAT:  # the whole action on a far sphere, in units of its highest form there
             weights = [(forms[r][1] * _FAR ** (r - order) / size)[None] for r in forms]

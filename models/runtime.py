@@ -3,13 +3,14 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 import jax
 import numpyro.distributions
 
 from .programs import keep_programs
 
-__all__ = ["complete_numpyro", "configure"]
+__all__ = ["complete_numpyro", "configure", "settled"]
 
 
 def configure(
@@ -44,6 +45,29 @@ def configure(
     if cache is not None:
         keep_programs(cache)
     return jax.local_device_count()
+
+
+@contextlib.contextmanager
+def settled(x64: bool | None = True) -> Iterator[None]:
+    """The switches of JAX that the suite's numbers depend on, as they come, whatever a session has set.
+
+    Strict promotion, another layout of random streams or coarse products are for debugging programs of one's own: a
+    recipe is the same ensemble, and a fit the same posterior, in a session that has turned them on. `x64` is the
+    precision inside, None the session's.
+
+    >>> import jax.numpy as jnp
+    >>> with jax.numpy_rank_promotion("raise"), settled():
+    ...     (jnp.ones((2, 2)) + jnp.ones(2)).dtype
+    dtype('float64')
+    """
+    with contextlib.ExitStack() as stack:
+        if x64 is not None:
+            stack.enter_context(jax.enable_x64(x64))
+        stack.enter_context(jax.numpy_rank_promotion("allow"))
+        stack.enter_context(jax.numpy_dtype_promotion("standard"))
+        stack.enter_context(jax.threefry_partitionable(True))
+        stack.enter_context(jax.default_matmul_precision(None))
+        yield
 
 
 def complete_numpyro() -> None:
