@@ -72,7 +72,7 @@ def few_answer(source: Ensemble | Samples, fitting: Fitting) -> FewAnswer:
         >>> root = np.linalg.cholesky(np.exp(-0.5 * (x - x.T) ** 2) + 1e-6 * np.eye(20))
         >>> fields = np.random.default_rng(0).normal(size=(100, 20)) @ root.T
         >>> print(few_answer(Samples(fields, x), Fitting()).notes[0])
-        points [0, 19] answer for all 20: the two that the others predict least
+        points [0, 19] answer for all 20: the two that the others predict least, numbered from 0 below
     """
     total, n = len(source.points), source.n
     weights = fitting.checked_weights(total)
@@ -84,7 +84,9 @@ def few_answer(source: Ensemble | Samples, fitting: Fitting) -> FewAnswer:
         chosen = apart(two_point, n)
         data = _at(source, fields, chosen)
         named = ("one", "two", "three", "four", "five", "six")[len(chosen) - 1]
-        notes.append(f"points {chosen} answer for all {total}: the {named} that the others predict least")
+        notes.append(
+            f"points {chosen} answer for all {total}: the {named} that the others predict least, numbered from 0 below"
+        )
     action, left = _action(fitting, len(chosen), n)
     notes += left
     found = few_networks(data, action=action, weights=weights[chosen], key=jax.random.key(fitting.seed + 1))

@@ -102,7 +102,7 @@ def few_networks(
         symmetries: permutations of the points, as lists of point indices; the group they generate is pooled.
         weights: quadrature weights of a continuum grid, (point,); default one each.
         level: of bounds and intervals.
-        draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1).
+        draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1), and sets behind the intervals.
         key: `jax.random.key(seed)` of everything drawn.
 
     A symmetry is refused at p <= 1e-3, its false-alarm rate. Where eps4 = .3 is rejected at 5 % couplings have no
@@ -316,7 +316,8 @@ def _table(f: Few) -> list[str]:
     lines.append(
         f"  eps4 as estimated      {_count(f.decided_by[0])};  as large as the bound: {_count(f.decided_by[1])}"
     )
-    lines += [f"  {name:<22} {_count(f.couplings_decided_by[k])} as estimated" for k, name in enumerate(f.names)]
+    if not c.why:
+        lines += [f"  {name:<22} {_count(f.couplings_decided_by[k])} as estimated" for k, name in enumerate(f.names)]
     return lines
 
 

@@ -299,3 +299,12 @@ def test_points_that_are_one_are_refused():
     many = inf.Samples(np.random.default_rng(20).normal(size=(30, 8)), np.arange(8.0)[:, None])
     with pytest.raises(ValueError, match=r"4 networks for each of 8 points, got 30"):
         inf.few_networks(many, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize(("n", "points"), [(20, 5), (50, 5), (60, 12)])
+def test_the_fewest_networks_have_finite_intervals(n, points):
+    """Four networks a point are drawn anew into too few different ones; Gaussian sets alone then stand for the law."""
+    samples = inf.Samples(np.random.default_rng(25).normal(size=(n, points)), np.arange(float(points))[:, None])
+    found = inf.few_networks(samples, draws=99, key=jax.random.key(0))
+    assert found.couplings.low[0] < found.couplings.estimate[0] < found.couplings.high[0]
+    assert found.couplings.high[0] - found.couplings.low[0] < 20 * found.couplings.error[0]
