@@ -22,7 +22,7 @@ from .apart import check_apart
 from .basis import make_basis
 from .chains import ODD_ADVICE, check_independent
 from .ensembles import Ensemble, check_key
-from .gaussianity import Gaussianity, Group, connected, deciding, farther, test_of_gaussianity
+from .gaussianity import EPS4_LIMIT, Gaussianity, Group, connected, deciding, test_of_gaussianity
 from .measure import check_source
 from .pivot import Intervals, intervals, uncertain
 from .samples import Samples
@@ -33,8 +33,7 @@ _LEAST, _MOST = 20, 20_000
 _REJECTED = 1e-3  # a declared symmetry is refused at this p, the false-alarm rate of each
 _RANDOM_IMAGES = 9999  # of the networks, in the test of a symmetry
 _LARGEST_GROUP = 1000
-_EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
-_FAR = 0.05  # p of eps4 = .3 below which a coupling has no interval: an excess of 1.6 standard deviations
+_FAR = 0.05  # p of eps4 <= .3 below which a coupling has no interval: an excess of 1.6 standard deviations
 _PAIRS = 6  # of G2 that are printed
 
 
@@ -151,7 +150,7 @@ def few_networks(
     second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
-    if far := far_from_gaussian(tested, group, n):
+    if far := far_from_gaussian(tested):
         found = uncertain(fields, basis, group, far)
     else:
         found = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
@@ -175,13 +174,13 @@ def few_networks(
     )
 
 
-def far_from_gaussian(tested: Gaussianity, group: Group, n: int) -> str:
+def far_from_gaussian(tested: Gaussianity) -> str:
     """Why couplings have no intervals, or "": eps4 is above .3 beyond doubt, and there is no action to speak of.
 
     Sandwich errors and pivots there miss more often the more networks there are (`pivot.py`).
     """
-    p = farther(group, tested, n, _EPS4_LIMIT)
-    return "" if p >= _FAR else f"eps4 = {tested.eps4:.2g}, above {_EPS4_LIMIT:g} with p = {p:.1g} (limit {_FAR:g})"
+    decided = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
+    return decided if tested.far < _FAR else ""
 
 
 def _check_size(n: int, level: float, draws: int) -> None:
@@ -308,9 +307,9 @@ def _table(f: Few) -> list[str]:
         lines.append(f"  {name:<22} {c.estimate[k]:+.3g}" + (", no interval" if c.why else sure))
     if c.why:
         lines.append(f"  do not speak of an action: {c.why}")
-    elif g.eps4 >= _EPS4_LIMIT:
+    elif g.eps4 >= EPS4_LIMIT:
         lines.append(
-            f"  eps4 >= {_EPS4_LIMIT:g}, not beyond doubt: do not speak of an action before more networks say so"
+            f"  eps4 >= {EPS4_LIMIT:g}, not beyond doubt: do not speak of an action before more networks say so"
         )
     lines.append("networks that would decide, at 3 sigma")
     lines.append(

@@ -14,8 +14,7 @@ from scipy import stats
 from nnft import models as m
 from nnft.inference.basis import make_basis
 from nnft.inference.ensembles import Ensemble
-from nnft.inference.few import far_from_gaussian
-from nnft.inference.gaussianity import Gaussianity, _drawn, statistics
+from nnft.inference.gaussianity import EPS4_LIMIT, _drawn, farther, statistics
 from nnft.inference.likelihood import gaussian_posterior
 from nnft.inference.measure import measure
 from nnft.inference.pivot import intervals
@@ -150,11 +149,10 @@ def test_few_networks_cover_or_are_refused(name, record):
     for n in (50, 200, 1000):
         rng = np.random.default_rng([seed, n, 1])
         sets, target = _few_sets(law, n, seed)
-        expected = float(_drawn(n, 2, ALONE, 999, rng, 0.0).mean())
+        gauss = _drawn(n, 2, ALONE, 999, rng, 0.0)
         inside, half, refused = [], [], []
         for fields, t in zip(sets, statistics(sets, ALONE).tolist(), strict=True):
-            size = float(np.sqrt(max(t - expected, 0.0) / n))
-            far = far_from_gaussian(Gaussianity(t, expected, 0.5, size, np.inf), ALONE, n)
+            far = farther(t, gauss, n, EPS4_LIMIT) < 0.05  # as few_networks does
             if far and (n < 1000 or len(refused) + len(inside) >= FAULTY):
                 continue
             basis = make_basis(m.Constant(), fields.T @ fields / n, np.ones(2))
