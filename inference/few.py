@@ -27,9 +27,9 @@ from .measure import check_source
 from .pivot import Intervals, intervals, uncertain
 from .samples import Samples
 
-__all__ = ["Few", "check_few", "few_networks"]
+__all__ = ["LEAST_FEW", "Few", "check_few", "few_networks"]
 
-_LEAST, _MOST = 20, 20_000
+LEAST_FEW, _MOST = 20, 20_000
 _REJECTED = 1e-3  # a declared symmetry is refused at this p, the false-alarm rate of each
 _RANDOM_IMAGES = 9999  # of the networks, in the test of a symmetry
 _LARGEST_GROUP = 1000
@@ -184,9 +184,9 @@ def far_from_gaussian(tested: Gaussianity) -> str:
 
 
 def _check_size(n: int, level: float, draws: int) -> None:
-    if not _LEAST <= n <= _MOST:
-        advice = "drawing more" if n < _LEAST else "inf.measure and inf.fit, which so many can carry"
-        raise ValueError(f"expected {_LEAST} to {_MOST} networks, got {n}; try {advice}")
+    if not LEAST_FEW <= n <= _MOST:
+        advice = "drawing more" if n < LEAST_FEW else "inf.measure and inf.fit, which so many can carry"
+        raise ValueError(f"expected {LEAST_FEW} to {_MOST} networks, got {n}; try {advice}")
     if not 0.5 <= level < 1.0:
         raise ValueError(f"expected a level between 0.5 and 1, got {level}; try level=0.95")
     if draws < 2.0 / (1.0 - level):
