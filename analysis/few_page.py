@@ -72,7 +72,7 @@ def few_answer(source: Ensemble | Samples, fitting: Fitting) -> FewAnswer:
         >>> root = np.linalg.cholesky(np.exp(-0.5 * (x - x.T) ** 2) + 1e-6 * np.eye(20))
         >>> fields = np.random.default_rng(0).normal(size=(100, 20)) @ root.T
         >>> print(few_answer(Samples(fields, x), Fitting()).notes[0])
-        points [0, 19] answer for all 20: the two that the others predict least, numbered from 0 below
+        points [0, 12] answer for all 20: the two that the others predict least, numbered from 0 below
     """
     total, n = len(source.points), source.n
     check_independent(source, "for so few of them", "a longer run, which nnft fit can take as a chain")
