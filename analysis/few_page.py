@@ -72,9 +72,10 @@ def few_answer(source: Ensemble | Samples, fitting: Fitting) -> FewAnswer:
         >>> root = np.linalg.cholesky(np.exp(-0.5 * (x - x.T) ** 2) + 1e-6 * np.eye(20))
         >>> fields = np.random.default_rng(0).normal(size=(100, 20)) @ root.T
         >>> print(few_answer(Samples(fields, x), Fitting()).notes[0])
-        points [0, 19] answer for all 20: the two that the others predict least
+        points [0, 12] answer for all 20: the two that the others predict least, numbered from 0 below
     """
     total, n = len(source.points), source.n
+    check_independent(source, "for so few of them", "a longer run, which nnft fit can take as a chain")
     weights = fitting.checked_weights(total)
     fields = source.read(0, n).astype(float)
     two_point = fields.T @ fields / n
@@ -82,19 +83,15 @@ def few_answer(source: Ensemble | Samples, fitting: Fitting) -> FewAnswer:
     data: Ensemble | Samples = source
     if not usable(two_point, n):
         chosen = apart(two_point, n)
-        data = _at(source, fields, chosen)
+        data = Samples(fields[:, chosen], np.asarray(source.points)[chosen], independent=True)  # as was asked above
         named = ("one", "two", "three", "four", "five", "six")[len(chosen) - 1]
-        notes.append(f"points {chosen} answer for all {total}: the {named} that the others predict least")
+        notes.append(
+            f"points {chosen} answer for all {total}: the {named} that the others predict least, numbered from 0 below"
+        )
     action, left = _action(fitting, len(chosen), n)
     notes += left
     found = few_networks(data, action=action, weights=weights[chosen], key=jax.random.key(fitting.seed + 1))
     return FewAnswer(found, tuple(notes), tuple(chosen), total, action, repr(source), fitting.seed)
-
-
-def _at(source: Ensemble | Samples, fields: np.ndarray, chosen: list[int]) -> Samples:
-    """The networks at some of their points; whether they are independent is asked of all of them first."""
-    check_independent(source, "for so few of them", "a longer run, which nnft fit can take as a chain")
-    return Samples(fields[:, chosen], np.asarray(source.points)[chosen], independent=True)
 
 
 def _action(fitting: Fitting, points: int, n: int) -> tuple[AbstractAction, list[str]]:

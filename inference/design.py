@@ -197,7 +197,7 @@ def design(
         >>> found.fisher.round(9).tolist(), found.leading.round(9).tolist()
         ([[24.0]], [-0.000625])
         >>> round(float(found.z[0]), 2), round(found.needed(3.0).best)
-        (-3.06, 960000)
+        (-2.99, 1003612)
     """
     x = check_points(points)
     count = len(x)

@@ -23,19 +23,18 @@ from .apart import check_apart
 from .basis import make_basis
 from .chains import ODD_ADVICE, check_independent
 from .ensembles import Ensemble, check_key
-from .gaussianity import Gaussianity, Group, connected, deciding, farther, test_of_gaussianity
+from .gaussianity import EPS4_LIMIT, Gaussianity, Group, connected, deciding, test_of_gaussianity
 from .measure import check_source
 from .pivot import Intervals, intervals, uncertain
 from .samples import Samples
 
-__all__ = ["Few", "check_few", "few_networks"]
+__all__ = ["LEAST_FEW", "Few", "check_few", "few_networks"]
 
-_LEAST, _MOST = 20, 20_000
+LEAST_FEW, _MOST = 20, 20_000
 _REJECTED = 1e-3  # a declared symmetry is refused at this p, the false-alarm rate of each
 _RANDOM_IMAGES = 9999  # of the networks, in the test of a symmetry
 _LARGEST_GROUP = 1000
-_EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
-_FAR = 0.05  # p of eps4 = .3 below which a coupling has no interval: an excess of 1.6 standard deviations
+_FAR = 0.05  # p of eps4 <= .3 below which a coupling has no interval: an excess of 1.6 standard deviations
 _PAIRS = 6  # of G2 that are printed
 
 
@@ -104,7 +103,7 @@ def few_networks(
         symmetries: permutations of the points, as lists of point indices; the group they generate is pooled.
         weights: quadrature weights of a continuum grid, (point,); default one each.
         level: of bounds and intervals.
-        draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1).
+        draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1), and sets behind the intervals.
         key: `jax.random.key(seed)` of everything drawn.
 
     A symmetry is refused at p <= 1e-3, its false-alarm rate. Where eps4 = .3 is rejected at 5 % couplings have no
@@ -153,7 +152,7 @@ def few_networks(
     second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
-    if far := far_from_gaussian(tested, group, n):
+    if far := far_from_gaussian(tested):
         found = uncertain(fields, basis, group, far)
     else:
         found = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
@@ -177,19 +176,19 @@ def few_networks(
     )
 
 
-def far_from_gaussian(tested: Gaussianity, group: Group, n: int) -> str:
+def far_from_gaussian(tested: Gaussianity) -> str:
     """Why couplings have no intervals, or "": eps4 is above .3 beyond doubt, and there is no action to speak of.
 
     Sandwich errors and pivots there miss more often the more networks there are (`pivot.py`).
     """
-    p = farther(group, tested, n, _EPS4_LIMIT)
-    return "" if p >= _FAR else f"eps4 = {tested.eps4:.2g}, above {_EPS4_LIMIT:g} with p = {p:.1g} (limit {_FAR:g})"
+    decided = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
+    return decided if tested.far < _FAR else ""
 
 
 def _check_size(n: int, level: float, draws: int) -> None:
-    if not _LEAST <= n <= _MOST:
-        advice = "drawing more" if n < _LEAST else "inf.measure and inf.fit, which so many can carry"
-        raise ValueError(f"expected {_LEAST} to {_MOST} networks, got {n}; try {advice}")
+    if not LEAST_FEW <= n <= _MOST:
+        advice = "drawing more" if n < LEAST_FEW else "inf.measure and inf.fit, which so many can carry"
+        raise ValueError(f"expected {LEAST_FEW} to {_MOST} networks, got {n}; try {advice}")
     if not 0.5 <= level < 1.0:
         raise ValueError(f"expected a level between 0.5 and 1, got {level}; try level=0.95")
     if draws < 2.0 / (1.0 - level):
@@ -310,15 +309,16 @@ def _table(f: Few) -> list[str]:
         lines.append(f"  {name:<22} {c.estimate[k]:+.3g}" + (", no interval" if c.why else sure))
     if c.why:
         lines.append(f"  do not speak of an action: {c.why}")
-    elif g.eps4 >= _EPS4_LIMIT:
+    elif g.eps4 >= EPS4_LIMIT:
         lines.append(
-            f"  eps4 >= {_EPS4_LIMIT:g}, not beyond doubt: do not speak of an action before more networks say so"
+            f"  eps4 >= {EPS4_LIMIT:g}, not beyond doubt: do not speak of an action before more networks say so"
         )
     lines.append("networks that would decide, at 3 sigma")
     lines.append(
         f"  eps4 as estimated      {_count(f.decided_by[0])};  as large as the bound: {_count(f.decided_by[1])}"
     )
-    lines += [f"  {name:<22} {_count(f.couplings_decided_by[k])} as estimated" for k, name in enumerate(f.names)]
+    if not c.why:
+        lines += [f"  {name:<22} {_count(f.couplings_decided_by[k])} as estimated" for k, name in enumerate(f.names)]
     return lines
 
 

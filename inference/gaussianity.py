@@ -25,11 +25,21 @@ from scipy import optimize, stats
 from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..models.types import Vector
 
-__all__ = ["Gaussianity", "connected", "deciding", "farther", "statistics", "symmetrised", "test_of_gaussianity"]
+__all__ = [
+    "EPS4_LIMIT",
+    "Gaussianity",
+    "connected",
+    "deciding",
+    "farther",
+    "statistics",
+    "symmetrised",
+    "test_of_gaussianity",
+]
 
 Sets = Float[np.ndarray, "set network point"]
 Group = Int[np.ndarray, "element point"]
 
+EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
 _CHUNK = 2**21  # numbers held at a time: 16 MB
 _STEPS = 9  # bisections of the bound: to 2 % in eps4
 _REACH = 0.16  # quantile of Gaussian sets: one standard deviation below the middle
@@ -38,13 +48,17 @@ _MODE = (3.0 / 8.0) ** 0.5  # eps4 of one mode with a random scale of unit varia
 
 
 class Gaussianity(NamedTuple):
-    """Result of the test; `expected` is the average of T over Gaussian networks, `bound` inf where there is none."""
+    """Result of the test; `expected` is the average of T over Gaussian networks, `bound` inf where there is none.
+
+    far: p-value of eps4 <= .3, beyond which there is no action to speak of.
+    """
 
     statistic: float
     expected: float
     p: float
     eps4: float
     bound: float
+    far: float
 
 
 def symmetrised(covariance: np.ndarray, group: Group) -> np.ndarray:
@@ -129,6 +143,7 @@ def test_of_gaussianity(
         p=float((1.0 + np.sum(gauss >= found)) / (draws + 1.0)),
         eps4=float(np.sqrt(max(found - expected, 0.0) / n)),
         bound=bound,
+        far=farther(found, gauss, n, EPS4_LIMIT),
     )
 
 
@@ -146,30 +161,27 @@ def deciding(group: Group, eps4: float, *, sigma: float = 3.0) -> float:
     """
     if not 0.0 < eps4 < np.inf:
         return float(np.inf) if eps4 <= 0.0 else 0.0
-    dof = _components(group)
+    points = group.shape[1]
+    quads = sorted_tuples(points, 4)
+    dof = len(np.unique(np.min([rank(g[quads], points) for g in group], axis=0)))
     edge = stats.chi2.isf(2.0 * stats.norm.sf(sigma), dof)
     root = optimize.root_scalar(lambda x: stats.ncx2.cdf(edge, dof, x) - 0.5, bracket=(1e-6, 10.0 * (edge + 1.0)))
     return float(root.root) / eps4**2
 
 
-def farther(group: Group, tested: Gaussianity, n: int, eps4: float) -> float:
-    """P-value of this eps4 or a smaller one: how often it would give a statistic as large as that of the test.
+def farther(statistic: float, gauss: Vector, n: int, eps4: float) -> float:
+    """P-value of this eps4 or a smaller one: how often it would give so large a statistic.
 
-    T ~ chi^2_D(n eps4^2) as in `deciding`, moved to the mean it has for Gaussian networks at this n.
+    T = |x + m|^2 with |m|^2 = n eps4^2: T of Gaussian sets, (set,), plus n eps4^2, plus 2 n^(1/2) eps4 times a normal
+    number. The spread is then that of few networks, where chi^2_D(n eps4^2) is too narrow; at least 1/(sets + 1).
 
-    >>> tested = Gaussianity(statistic=60.0, expected=5.0, p=0.001, eps4=0.52, bound=1.0)
-    >>> farther(np.array([[0, 1]]), tested, 200, 0.3) < 0.01 < farther(np.array([[0, 1]]), tested, 200, 0.5)
+    >>> gauss = np.random.default_rng(0).chisquare(5, size=999)
+    >>> farther(60.0, gauss, 200, 0.3) < 0.01 < farther(60.0, gauss, 200, 0.5)
     True
     """
-    dof = _components(group)
-    return float(stats.ncx2.sf(tested.statistic - tested.expected + dof, dof, n * eps4**2))
-
-
-def _components(group: Group) -> int:
-    """Independent components of G4c under the group."""
-    points = group.shape[1]
-    quads = sorted_tuples(points, 4)
-    return len(np.unique(np.min([rank(g[quads], points) for g in group], axis=0)))
+    signal = n * eps4**2
+    above = stats.norm.sf((statistic - gauss - signal) / (2.0 * np.sqrt(signal)))
+    return float((1.0 + above.sum()) / (len(gauss) + 1.0))
 
 
 def _drawn(n: int, points: int, group: Group, draws: int, rng: np.random.Generator, variance: float) -> Vector:

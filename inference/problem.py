@@ -22,6 +22,7 @@ from .chains import check_worth, worth
 from .density import check_density
 from .direct import Observed, direct_equations
 from .ensembles import Ensemble
+from .few import LEAST_FEW
 from .measure import MIN_NETWORKS, check_even, check_source, measure
 from .metric import Metrics, choose_metrics
 from .modes import in_modes, leading_modes
@@ -141,10 +142,13 @@ def prepare(
             f"expected at least {least} independent configurations of a lattice, got {networks:.0f}; try a longer run"
         )
     if networks < least:
-        raise ValueError(
-            f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
+        few = (
             "inf.few_networks(samples, key=key) for what so few can tell (Gaussianity, bounds on eps4 and couplings, "
             "networks needed), or inf.design(network, points, n) before drawing more"
+        )
+        raise ValueError(
+            f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
+            + (few if networks >= LEAST_FEW else "drawing more")
         )
     check_density(getattr(data, "model", None), np.asarray(data.points))
     found = choose_metrics(data, source, metric, action, lattice)

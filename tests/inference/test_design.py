@@ -147,9 +147,9 @@ def test_expected_couplings_are_those_of_a_fit():
 
 SQUARE = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
 REALISED = {
-    "cos": (m.Network(m.Cos(), 20), np.array([[-3.0], [-1.0], [1.0], [3.0]]), 200_000),
-    "shared Gamma": (m.Network(m.Cos(), 20, shared_scale=m.GammaScale(0.1)), np.arange(3.0)[:, None], 200_000),
-    "relu": (m.Network(m.ReLU(), 10), SQUARE, 400_000),
+    "cos": (m.Network(m.Cos(), 20), np.array([[-3.0], [-1.0], [1.0], [3.0]]), 130_000),
+    "shared Gamma": (m.Network(m.Cos(), 20, shared_scale=m.GammaScale(0.1)), np.arange(3.0)[:, None], 160_000),
+    "relu": (m.Network(m.ReLU(), 10), SQUARE, 200_000),
 }
 
 
@@ -171,9 +171,9 @@ def test_drawn_networks_realise_the_expected_couplings(name):
         ratios[what] = along @ fitted, np.sqrt(along @ covariance @ along)
     assert found.projected
     agree(ratios["projection"][0], 1.0, ratios["projection"][1])
-    assert abs(ratios["projection"][0] - 1.0) < 0.1  # the errors are at most .02
+    assert abs(ratios["projection"][0] - 1.0) < 0.1  # the errors are at most .022: chance goes once in 200 000
     disagree(ratios["leading"][0], 1.0, ratios["leading"][1])
-    assert ratios["leading"][0] < 0.75
+    assert ratios["leading"][0] < 0.85
 
 
 def test_networks_for_three_sigma_carry_their_uncertainty():

@@ -41,6 +41,18 @@ def _intervals(e: Entry) -> Row:
     )
 
 
+def _few(e: Entry) -> Row:
+    def line(key: str) -> str:
+        return ", ".join("–" if value is None else f"{value:.3f}" for value in e[key])
+
+    return (
+        f"covered at least 0.92 where most sets have an interval, wrong at most 0.08; {e['sets']} × "
+        f"{', '.join(map(str, e['networks']))} networks",
+        f"an interval in {line('given')}; covered {line('covered')}; wrong {line('wrong')}",
+        f"half the length: {line('fault_half_the_length')}; no refusal at 1000: {e['fault_no_refusal_at_1000']:.3f}",
+    )
+
+
 def _step(e: Entry) -> Row:
     limit = e["limit_in_sd"]
     return (
@@ -166,6 +178,7 @@ def _chains(e: Entry) -> Row:
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
+    "few networks": _few,
     "Fisher step": _step,
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
