@@ -7,8 +7,8 @@ groups and saves to one NetCDF file that reloads identical. Exact correlators ha
 give a `point` instead, or with `as_if_n` the posterior that as many networks would give.
 
     posterior, prior        the couplings by the names of the action: g, u, v, q, ..
-    derived                 lam (i, x, y), the same couplings as lambda_i(x,y) in one gauge, zeros included; those that
-                            are none stand in the posterior too, as lam (entry)
+    derived                 lam (i, x, y), the same couplings as lambda_i(x,y) in one gauge, zeros included
+                            (`az.summary(fit, group="derived")`)
     unconstrained_posterior white coordinates of the sampler
     sample_stats            of the sampler
     log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating

@@ -34,7 +34,6 @@ _TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gig
 
 _DIMS = {
     "lam": ["i", "x", "y"],
-    "lam_entry": ["entry"],
     "G2": ["pair"],
     "G4": ["quad"],
     "G4_loop": ["quad"],
@@ -85,12 +84,11 @@ def label_tree(
         labels = {name: value for name, value in _select(coords, used).items() if name in used}
         return draws_group(known, dims).assign_coords(labels)
 
-    has_lam = gauge_map(problem.action, problem.weights) is not None
     observed, errors = _observed(problem, group, compared=bool(predictions.get("posterior_predictive")))
     groups = {
-        "posterior": group(_named(problem, posterior)).rename({"lam_entry": "lam"} if has_lam else {}),
+        "posterior": group({name: v for name, v in posterior.items() if name not in _WHITE}),
         "sample_stats": draws_group(stats, {}),
-        "prior": group(_named(problem, prior)).rename({"lam_entry": "lam"} if has_lam else {}),
+        "prior": group({name: v for name, v in prior.items() if name not in _WHITE}),
         "observed_data": observed,
         "constant_data": _constants(problem, equations, coords, errors),
     }
@@ -154,20 +152,6 @@ def _lam(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[str, np.
     return {"lam": np.tensordot(quartic, to_lam, axes=(-1, -1))}
 
 
-def _named(problem: Problem, sites: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Couplings by their names, and as the entries of lam that are not zero by the choice of gauge."""
-    named = {name: v for name, v in sites.items() if name not in _WHITE}
-    for lam in _lam(problem, sites).values():
-        named["lam_entry"] = lam[..., *_entries(problem).T]
-    return named
-
-
-def _entries(problem: Problem) -> Tuples:
-    """(i, x, y) of the entries of lam that some coupling moves, (entry, 3)."""
-    to_lam = gauge_map(problem.action, problem.weights)
-    return np.argwhere(np.any(to_lam != 0.0, axis=-1)) if to_lam is not None else np.zeros((0, 3), dtype=int)
-
-
 def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     """The couplings exact correlators determine, one number each: groups point, constant_data, correlators."""
     coords, dims_of = _coords(problem)
@@ -225,8 +209,6 @@ def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
     if (problem.data is not None and 4 in problem.data.cumulants) or "g4" in couplings:
         quads = sorted_tuples(count, 4)
         coords |= {"quad": _names(quads), **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)}}
-    if len(entries := _entries(problem)):
-        coords["entry"] = np.array([f"{i}({x},{y})" for i, x, y in entries], dtype=object)
     for dim, labels in couplings.values():
         if dim not in coords and dim != "constant":
             coords[dim] = _names(labels)
