@@ -210,14 +210,13 @@ action to speak of. The p-value is exact at this number of networks.</p></sectio
 def _lead(f: Few) -> str:
     """The answer in two sentences."""
     g = f.gaussianity
-    seen = "are told from Gaussian ones" if g.p < 1.0 - f.level else "cannot be told from Gaussian ones"
-    reach = f"eps4 is below {g.bound:.2g} at {f.level:.0%}" if np.isfinite(g.bound) else "eps4 has no upper bound"
-    return (
-        f"These {f.networks} networks {seen} (p = {g.p:.2g}); {reach}. At {f.decided_by[1]:.2g} networks a field at "
-        "that bound would stand at three standard errors."
-        if np.isfinite(g.bound)
-        else f"These {f.networks} networks {seen} (p = {g.p:.2g}); {reach}."
-    )
+    seen, bounded = g.p < 1.0 - f.level, np.isfinite(g.bound)
+    what = "are told from Gaussian ones" if seen else "cannot be told from Gaussian ones"
+    reach = f"eps4 is below {g.bound:.2g} at {f.level:.0%}" if bounded else "eps4 has no upper bound"
+    first = f"These {f.networks} networks {what} (p = {g.p:.2g}); {reach}."
+    if seen or not bounded:
+        return first + (f" Couplings have no interval: {f.couplings.why}." if f.couplings.why else "")
+    return f"{first} {f.decided_by[1]:.2g} networks would decide at three standard errors about a field at that bound."
 
 
 def _session(answer: FewAnswer) -> str:
