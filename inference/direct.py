@@ -23,6 +23,7 @@ from ..models.runtime import settled
 from ..models.types import Matrix, Vector
 from .chains import ODD_ADVICE, worth
 from .ensembles import Source
+from .leverage import Fitted, left_out, matters
 from .score import RESOLUTION_LIMIT, Equations
 from .sums import error_rows, group_length
 from .tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
@@ -96,8 +97,13 @@ def direct_equations(
     pilot = np.linalg.solve(seen.matrix + pilot_precision / n, seen.vector + pilot_precision @ pilot_centre / n)
     gauss, q = np.zeros(terms.size), terms.quadratic
     gauss[:q] = np.linalg.solve(seen.matrix[:q, :q], seen.vector[:q])
-    found = _scatter if worth(source).block == 1 else _block_scatter
-    noise, scores, dof, tail = found(source, terms, pilot, gauss, progress)
+    if worth(source).block > 1:
+        noise, scores, dof, tail = _block_scatter(source, terms, pilot, gauss, progress)
+    else:
+        alone = None
+        if matters(n, terms.size, len(terms.scale)):
+            alone = Fitted(np.linalg.inv(seen.matrix), np.eye(terms.size), terms.metric, np.asarray(float(n)))
+        noise, scores, dof, tail = _scatter(source, terms, pilot, gauss, alone, progress)
     return Equations(seen.matrix, seen.vector, noise, pilot, n, dof, scores, gravest(seen.tail, tail)), seen
 
 
@@ -175,16 +181,18 @@ def _converging(
 
 
 def _scatter(
-    source: Source, terms: Terms, pilot: Vector, gauss: Vector, progress: bool
+    source: Source, terms: Terms, pilot: Vector, gauss: Vector, fit: Fitted | None, progress: bool
 ) -> tuple[Matrix, Matrix, float, Tail | None]:
     """Covariance over networks of psi at the pilot and of the Hyvarinen scores of (Gaussian, pilot, pilot), and dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    (first, second, mean, square), values = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss)
+    (first, second, mean, square), values = _sum(
+        source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, fit
+    )
     tail = _converging(
         values,
         terms,
         "psi",
-        lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, pilot, gauss)[1],
+        lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, *given)[1],
         beside=source,
     )
     n = source.n
@@ -201,7 +209,9 @@ def _block_scatter(
     length, parts = group_length(source), []
     for start in range(0, source.n, length):
         span = start, min(start + length, source.n), length
-        (psi, _, score, _), _ = _sum(source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, span=span)
+        (psi, _, score, _), _ = _sum(
+            source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, None, span=span
+        )
         parts.append((psi, score))
     sizes = np.minimum(length, source.n - length * np.arange(len(parts))).astype(float)
     psi, scores = (error_rows(source, sizes, np.stack(part)) for part in zip(*parts, strict=True))
@@ -254,13 +264,23 @@ _shared_moments = partial(_moments, shared=True)
 
 
 def _residuals(
-    fields: jax.Array, alive: jax.Array, terms: Terms, pilot: jax.Array, gauss: jax.Array, *, watch: bool
+    fields: jax.Array,
+    alive: jax.Array,
+    terms: Terms,
+    pilot: jax.Array,
+    gauss: jax.Array,
+    fit: Fitted | None,
+    *,
+    watch: bool,
 ) -> Any:
-    """What `_scatter` sums over the networks of a block."""
+    """What `_scatter` sums over the networks of a block; of a `fit` to few, psi where the others put the couplings."""
     psi, at_gauss, bare = (terms.residuals(fields, t) for t in (pilot, gauss, jnp.zeros_like(pilot)))
     psi = psi * alive[:, None]
     score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
-    return (psi.sum(0), psi.T @ psi, score.sum(1), score @ score.T), psi[:, _looked(terms, WATCHED)] if watch else None
+    alone = psi if fit is None else left_out(psi, jnp.transpose(terms.gradients(fields), (2, 1, 0)), fit)
+    alone = alone * alive[:, None]
+    added = alone.sum(0), alone.T @ alone, score.sum(1), score @ score.T
+    return added, psi[:, _looked(terms, WATCHED)] if watch else None
 
 
 def _sum(

@@ -269,7 +269,7 @@ def _drawing(
 @contextmanager
 def _precision(dtype: Any) -> Iterator[None]:
     """The precision of a recipe in place of the session's; numbers a model holds in double precision are rounded."""
-    with settled(dtype == np.float64), warnings.catch_warnings():
+    with settled(dtype == np.float64, partitionable=None), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Explicitly requested dtype float64", UserWarning)
         yield
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..models.types import Matrix
@@ -31,7 +32,7 @@ class Fitted(NamedTuple):
     inverse: Matrix
     up: Matrix
     metric: Matrix
-    networks: float
+    networks: Float[np.ndarray, ""]
 
 
 def matters(networks: float, couplings: int, points: int) -> bool:
@@ -57,7 +58,7 @@ def left_out(
 
         >>> psi, slope = jnp.array([[1.0], [-1.0]]), jnp.ones((1, 1, 2))
         >>> one = jnp.ones((1, 1))
-        >>> left_out(psi, slope, Fitted(one, one, one, 2.0)).tolist()
+        >>> left_out(psi, slope, Fitted(one, one, one, np.array(2.0))).tolist()
         [[2.0], [-2.0]]
     """
     own = jnp.einsum("kp,apn->akn", fit.up, gradients)

@@ -8,16 +8,17 @@ Hypotheses, 2005, ch. 15.2). It costs 1024 times what was measured; `Correlators
 cannot judge.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from ..models.combinatorics import connected_from_moments
 from ..models.correlators import Correlators
 from ..models.distance import Chi2
 from ..models.runtime import settled
-from ..models.types import ByOrder
 from .ensembles import Ensemble, check_key
 from .moments import moment_sums
 from .sums import GROUPS, sums
@@ -26,6 +27,8 @@ __all__ = ["Null", "null"]
 
 _RESOLUTION = 1e-10  # of the correlation matrix of the fresh ensembles: below it a combination never varies
 _LEAST = 100  # networks of an ensemble
+
+Deviations = Mapping[int, Float[np.ndarray, "ensemble _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,8 @@ class Null:
     truth: Correlators
     n: int
     even: bool
-    moments: ByOrder
-    cumulants: ByOrder
+    moments: Deviations
+    cumulants: Deviations
 
     def judge(self, data: Correlators, *orders: int, kind: str = "connected") -> Chi2:
         """The distance of measured correlators from the exact ones, and its rank among those of the fresh ensembles.

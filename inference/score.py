@@ -124,7 +124,7 @@ def equations(
     elif data.source is not None:
         alone = None
         if matters(n, basis.size, len(basis.scale)) and not getattr(data.source, "weighted", False):
-            alone = Fitted(np.linalg.inv(matrix), up, basis.metric, float(n))
+            alone = Fitted(np.linalg.inv(matrix), up, basis.metric, np.asarray(float(n)))
         noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, fit=alone, progress=progress)
         dof = data.source.n - 1.0
     elif data.rows.get("moment"):
@@ -173,7 +173,7 @@ def residuals(
     return (_along(basis, phi, three, force) - slope @ two - constant[:, None]).T
 
 
-def _along(basis: Basis, phi: jax.Array, three: jax.Array, force: jax.Array) -> jax.Array:
+def _along(basis: Basis, phi: jax.Array, three: jax.Array, force: Any) -> jax.Array:
     """Grad T_k . force, (term, network), for a force (point, network)."""
     pairs, quads = basis.pairs, basis.quads
     quadratic = sum(phi[pairs[:, 1 - j]] * force[pairs[:, j]] for j in range(2))

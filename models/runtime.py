@@ -48,12 +48,12 @@ def configure(
 
 
 @contextlib.contextmanager
-def settled(x64: bool | None = True) -> Iterator[None]:
+def settled(x64: bool | None = True, *, partitionable: bool | None = True) -> Iterator[None]:
     """The switches of JAX that the suite's numbers depend on, as they come, whatever a session has set.
 
     Strict promotion, another layout of random streams or coarse products are for debugging programs of one's own: a
     recipe is the same ensemble, and a fit the same posterior, in a session that has turned them on. `x64` is the
-    precision inside, None the session's.
+    precision inside, `partitionable` the layout of random streams, None what there is.
 
     >>> import jax.numpy as jnp
     >>> with jax.numpy_rank_promotion("raise"), settled():
@@ -63,9 +63,10 @@ def settled(x64: bool | None = True) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if x64 is not None:
             stack.enter_context(jax.enable_x64(x64))
+        if partitionable is not None:
+            stack.enter_context(jax.threefry_partitionable(partitionable))
         stack.enter_context(jax.numpy_rank_promotion("allow"))
         stack.enter_context(jax.numpy_dtype_promotion("standard"))
-        stack.enter_context(jax.threefry_partitionable(True))
         stack.enter_context(jax.default_matmul_precision(None))
         yield
 

@@ -44,11 +44,11 @@ def exact_at(network: Network, points: Points, tuples: Tuples) -> Selected:
     Raises:
         ValueError: a network or order without an exact result; tuples of points that are not there.
 
-    Example, G4c of four nearby points and of two distant pairs:
+    Example, G4c of four nearby points and of two distant pairs, which share a readout weight, (3/4 - 1/4)/N:
         >>> from nnft.models import Cos
         >>> x = np.array([[0.0], [0.1], [0.2], [0.3], [9.0]])
         >>> exact_at(Network(Cos(), width=10), x, np.array([[0, 1, 2, 3], [0, 0, 4, 4]])).connected.round(4).tolist()
-        [0.0368, -0.0125]
+        [0.0363, 0.05]
     """
     known = known_orders(network)
     index = np.asarray(tuples)

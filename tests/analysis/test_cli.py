@@ -109,7 +109,7 @@ def test_own_samples(samples, tmp_path, quick):
     status, out, error = command("check", folder)
     assert (status, error) == (0, "")
     assert "fail" not in out
-    assert len(out.splitlines()) == 21
+    assert len(out.splitlines()) == 22
 
 
 def test_samples_that_lie_the_other_way_round(samples, tmp_path, quick):

@@ -86,7 +86,6 @@ def test_no_title_runs_into_a_number(small_fit, scale):
     """Numbers stand whole at their ticks: a power of ten above a colour bar would lie on the title beside it."""
     fit = small_fit.copy(deep=True)
     fit["derived"]["lam"] *= scale
-    fit["derived"]["lam"] *= scale
     figure = plots.plot_couplings(fit)
     figure.draw_without_rendering()
     assert [panel for panel in figure.axes if panel.yaxis.get_offset_text().get_text()] == []

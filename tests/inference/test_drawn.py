@@ -137,3 +137,10 @@ def test_long_calls_of_large_ensembles_draw_the_same_bits():
     large, small = ensemble(n=2_000_000), ensemble(n=10)
     assert large._call == 8 * small._call
     np.testing.assert_array_equal(large.read(70_000, 20_000), small.read(70_000, 20_000))
+
+
+def test_a_recipe_is_the_ensemble_it_was():
+    """The first fields of a recipe, to single precision: other streams or another layout of them would be others."""
+    ens = inf.Ensemble(m.Network(m.Cos(), 5), points=np.array([[0.0], [1.0]]), n=2000, key=jax.random.key(5))
+    known = [[0.30043134, -0.35559794], [0.09317843, 0.06445866], [1.1010114, 1.1260535]]
+    np.testing.assert_allclose(ens.read(0, 3), known, atol=1e-5)
