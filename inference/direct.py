@@ -185,9 +185,8 @@ def _scatter(
 ) -> tuple[Matrix, Matrix, float, Tail | None]:
     """Covariance over networks of psi at the pilot and of the Hyvarinen scores of (Gaussian, pilot, pilot), and dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    (first, second, mean, square), values = _sum(
-        source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, fit
-    )
+    given = pilot, gauss, fit
+    (first, second, mean, square), values = _sum(source, terms, _residuals, zero, "sandwich", progress, *given)
     tail = _converging(
         values,
         terms,
