@@ -13,7 +13,7 @@ from ..models.combinatorics import rank, sorted_tuples
 from ..models.monomials import dense
 from ..models.types import Matrix, Tuples, Vector
 
-__all__ = ["Basis", "embed", "make_basis"]
+__all__ = ["Basis", "check_gram", "embed", "make_basis"]
 
 CONDITION_LIMIT = 1e6  # of the Gram matrix of the points: beyond it, fourth powers of its inverse are round-off
 
@@ -52,15 +52,8 @@ def make_basis(action: AbstractAction, metric: Matrix, weights: Vector, *, scale
         ValueError: the Gram matrix is too ill-conditioned to invert; the message gives its condition number.
     """
     points = len(metric)
-    own = np.sqrt(np.diag(metric))
-    scale = own if scale is None else scale
-    condition = np.linalg.cond(metric / np.outer(own, own))
-    if not condition < CONDITION_LIMIT:
-        raise ValueError(
-            f"expected points whose Gram matrix can be inverted (condition number below {CONDITION_LIMIT:.0e}), got "
-            f"{condition:.2e}; try points further apart or fewer, or stay with the correlators (inf.measure), "
-            "which need no inverse"
-        )
+    check_gram(metric)
+    scale = np.sqrt(np.diag(metric)) if scale is None else scale
     quads = sorted_tuples(points, 4)
     terms = action.monomials(points, weights) * np.prod(scale[quads], axis=1)
     used = np.any(terms != 0.0, axis=0)
@@ -76,6 +69,22 @@ def make_basis(action: AbstractAction, metric: Matrix, weights: Vector, *, scale
         factors=np.concatenate([lengths, norms]),
         metric=metric / np.outer(scale, scale),
     )
+
+
+def check_gram(metric: Matrix) -> None:
+    """Refuse points whose Gram matrix is too ill-conditioned to invert.
+
+    Raises:
+        ValueError: the message gives the condition number.
+    """
+    own = np.sqrt(np.diag(metric))
+    condition = np.linalg.cond(metric / np.outer(own, own))
+    if not condition < CONDITION_LIMIT:
+        raise ValueError(
+            f"expected points whose Gram matrix can be inverted (condition number below {CONDITION_LIMIT:.0e}), got "
+            f"{condition:.2e}; try points further apart or fewer, or stay with the correlators (inf.measure), "
+            "which need no inverse"
+        )
 
 
 def embed(basis: Basis, rich: Basis) -> Matrix:

@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..models.actions import AbstractAction, Constant, FullQuartic, FullSextic, Modes
+from ..models.actions import AbstractAction, FullQuartic, FullSextic, Modes
 from ..models.correlators import Correlators, check_scrambles
 from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from ..models.types import Matrix, Points, Vector
-from .basis import Basis, make_basis
+from .basis import Basis, check_gram, make_basis
 from .chains import check_worth, worth
 from .density import check_density
 from .direct import Observed, direct_equations
@@ -238,7 +238,14 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
         )
     if not lattice:
         for matrix in (found.metric, found.two_point):
-            make_basis(Constant(), matrix, w)  # refuses a singular Gram matrix
+            check_gram(matrix)
+    size = action.size(len(points)) + sum(len(labels) for labels in action.quadratic_blocks(len(points)).values())
+    if (networks := worth(source).effective) < 2 * size:  # before anything of that size is made
+        what = "configurations" if lattice else "networks"
+        raise ValueError(
+            f"expected at least {2 * size} {what} for the covariance of {size} terms, got {networks:.0f}; try a "
+            f"smaller reach or action, or more {what}"
+        )
     metric, where = found.metric, found.where
     if not found.given and (lattice or len(points) > _DENSE_POINTS):
         metric, where = np.diag(np.diag(metric)), f"variances ({where})"
@@ -253,12 +260,6 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
     # What is known of the model, or of a lattice, already averaged over sites, is better than what was measured.
     two_point = found.two_point if found.exact or lattice or data is None else data.tensor(2, "moment")
     terms = terms_of(action, metric, w, scale=_units(two_point, found.given))
-    if (networks := worth(source).effective) < 2 * terms.size:
-        what = "configurations" if lattice else "networks"
-        raise ValueError(
-            f"expected at least {2 * terms.size} {what} for the covariance of {terms.size} terms, got "
-            f"{networks:.0f}; try a smaller reach or action, or more {what}"
-        )
     scaled = two_point / np.outer(terms.scale, terms.scale)
     prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)
     eq, seen = direct_equations(

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import numpy as np
 
-from .combinatorics import sorted_tuples
+from .combinatorics import sorted_tuples, tuple_count
 from .monomials import Monomials, dense
 from .types import Matrix, Tuples, Vector
 
@@ -160,6 +160,10 @@ class FullQuartic(AbstractAction):
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
         return (_each(sorted_tuples(points, 4)),)
 
+    def size(self, points: int) -> int:
+        """Number of couplings, counted and not listed: at 100 points there are four millions."""
+        return tuple_count(points, 4)
+
 
 class FullSextic(AbstractAction):
     """Every quartic and every sextic monomial: what a fit must hold before it is compared with NLO diagrams."""
@@ -169,6 +173,10 @@ class FullSextic(AbstractAction):
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
         return _each(sorted_tuples(points, 4)), _each(sorted_tuples(points, 6))
+
+    def size(self, points: int) -> int:
+        """Number of couplings, counted and not listed."""
+        return tuple_count(points, 4) + tuple_count(points, 6)
 
     @property
     def degree(self) -> int:

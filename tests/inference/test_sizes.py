@@ -9,12 +9,16 @@ import pytest
 
 from nnft.analysis import study
 from nnft.inference.ensembles import Ensemble
+from nnft.inference.fit import fit
 from nnft.inference.measure import measure
 from nnft.inference.moments import moment_sums
 from nnft.inference.patterns import measure_patterns
 from nnft.inference.samples import Samples
+from nnft.inference.terms import terms_of
+from nnft.models.actions import Bilocal, FullQuartic, FullSextic
 from nnft.models.combinatorics import sorted_tuples, tuple_count
 from nnft.models.exact import exact
+from nnft.models.lattice_actions import LatticePhi4, TranslationInvariant
 from nnft.models.networks import Network
 from nnft.models.neurons import Cos
 
@@ -65,6 +69,22 @@ def test_a_two_point_function_too_large_is_not_blamed_on_the_networks():
     with pytest.raises(ValueError, match=r"few enough for their two-point function, got 7260 components at 120 points"):
         measure(fields(120))
     assert measure(fields(120), orders=(2,), even=True).orders == (2,)
+
+
+@pytest.mark.parametrize("points", [64, 100])
+@pytest.mark.parametrize("action", [FullQuartic(), FullSextic()], ids=repr)
+def test_an_action_of_millions_of_terms_is_refused_before_they_are_listed(points, action):
+    size = action.size(points) + points * (points + 1) // 2
+    with pytest.raises(ValueError, match=f"at least {2 * size} networks for the covariance of {size} terms, got 1500"):
+        fit(fields(points, 2000), action, key=jax.random.key(0), metric=None)
+
+
+@pytest.mark.parametrize(
+    "action", [FullQuartic(), FullSextic(), Bilocal(), LatticePhi4((3,)), TranslationInvariant((3,))], ids=repr
+)
+def test_terms_are_as_many_as_were_counted(action):
+    quadratic = sum(map(len, action.quadratic_blocks(3).values()))
+    assert terms_of(action, np.eye(3), np.ones(3)).size == action.size(3) + quadratic
 
 
 @pytest.mark.parametrize("orders", [(1, 2), (6,), (2, 4), (3,)])
