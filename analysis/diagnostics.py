@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from ..inference.chains import LEAST_WORTH
 from ..inference.predict import quartic_coefficients
 from ..models.diagrams import four_point, whitened
+from ..models.distance import hotelling
 from .boundedness import boundedness_checks
 from .checks import LIMITS, Check, Diagnosis
 from .couplings import action, check_fit, couplings, errors, field_scale, group, interaction_names, two_point
@@ -255,10 +255,8 @@ def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:
         return 0.0, 0, 1.0
     r = outside @ project @ vector
     covariance = outside @ project @ noise @ project.T @ outside.T / fit.attrs["networks"]
-    chi2, dof, below = float(r @ np.linalg.solve(covariance, r)), len(r), float(constants.attrs["dof"])
-    if np.isinf(below):
-        return chi2, dof, float(stats.chi2.sf(chi2, dof))
-    return chi2, dof, float(stats.f.sf(chi2 * (below - dof + 1) / (below * dof), dof, below - dof + 1))
+    chi2 = float(r @ np.linalg.solve(covariance, r))
+    return chi2, len(r), hotelling(chi2, len(r), float(constants.attrs["dof"]))
 
 
 def _truncation(fit: xr.DataTree) -> Check:

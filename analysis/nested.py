@@ -16,12 +16,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from ..inference.samples import Samples
 from ..inference.terms import Terms, terms_of
 from ..models.actions import AbstractAction
 from ..models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
+from ..models.distance import hotelling
 from ..models.monomials import Monomials
 from ..models.runtime import settled
 from ..models.types import Matrix, Tuples, Vector
@@ -142,7 +142,7 @@ def _quadratic(value: Vector, covariance: Matrix, n: int) -> Hotelling:
     scale = np.sqrt(np.diag(covariance))
     statistic = float(value / scale @ np.linalg.solve(covariance / np.outer(scale, scale), value / scale))
     dof = len(value)
-    return Hotelling(statistic, dof, float(stats.f.sf(statistic * (n - dof) / (dof * (n - 1)), dof, n - dof)))
+    return Hotelling(statistic, dof, hotelling(statistic, dof, n - 1.0))
 
 
 def held_out_scores(source: Samples, terms: Terms, thetas: Matrix) -> tuple[Vector, Matrix]:

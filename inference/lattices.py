@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from ..models.actions import AbstractAction
+from ..models.distance import hotelling
 from ..models.lattice_actions import LatticePhi4, TranslationInvariant
 from .chains import worth
 from .ensembles import Source
@@ -212,4 +213,4 @@ def _rao(
         return float("nan"), dof, float("nan")
     mean, covariance = rest.mean(axis=0), np.atleast_2d(np.cov(rest.T)) / count
     square = float(mean @ np.linalg.lstsq(covariance, mean)[0])
-    return square, dof, float(stats.f.sf(square * (count - dof) / (dof * (count - 1)), dof, count - dof))
+    return square, dof, hotelling(square, dof, count - 1.0)

@@ -26,6 +26,7 @@ from jaxtyping import Array
 from scipy import stats
 from tqdm import tqdm
 
+from ..models.distance import hotelling
 from ..models.networks import nearest
 from ..models.runtime import settled
 from ..models.types import Vector
@@ -222,7 +223,7 @@ def _shape(z: np.ndarray) -> float:
         return np.nan
     mean = moments.mean(axis=0)
     square = count * mean @ np.linalg.solve(np.cov(moments.T).reshape(k, k), mean)
-    return float(stats.f.sf(square * (count - k) / (k * (count - 1.0)), k, count - k))
+    return hotelling(square, k, count - 1.0)
 
 
 def _tree(couplings: tuple[str, ...], found: _Columns, about: Mapping[str, Any]) -> xr.DataTree:

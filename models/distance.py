@@ -27,7 +27,7 @@ from scipy import stats
 
 from .types import Vector
 
-__all__ = ["Chi2", "distance", "leading", "spherical"]
+__all__ = ["Chi2", "distance", "hotelling", "leading", "spherical"]
 
 _EXCESS = 0.03  # of T^2 over its Gaussian mean: beyond it true nulls are rejected too often
 _FEWEST = 8.0  # groups that make the errors
@@ -87,16 +87,25 @@ def distance(
             return spherical(z, scaled, f"T^2 of {kept} directions would be {excess:.2g} too large")
     along = (vectors.T @ z) / np.sqrt(eigenvalues)
     statistic = float(along @ along)
-    if np.isinf(dof):
-        p = float(stats.chi2.sf(statistic, kept))
-    else:
-        p = float(stats.f.sf(statistic * (dof - kept + 1) / (dof * kept), kept, dof - kept + 1))
+    p = hotelling(statistic, kept, dof)
     why = f"{kept} of {len(value)} components kept"
     if resolved < len(value):
         why += f", {len(value) - resolved} are combinations without independent error"
     if kept < resolved:
         why += f", the covariance has {dof:.0f} degrees of freedom and carries a quarter of that"
     return Chi2(statistic, kept, p, why)
+
+
+def hotelling(square: float, directions: int, dof: float) -> float:
+    """P-value of T^2 in so many directions, their covariance known to `dof` degrees of freedom; chi^2 where to inf.
+
+    >>> round(hotelling(4.0, 2, np.inf), 4), round(hotelling(4.0, 2, 20.0), 4)
+    (0.1353, 0.1769)
+    """
+    if np.isinf(dof):
+        return float(stats.chi2.sf(square, directions))
+    below = dof - directions + 1.0
+    return float(stats.f.sf(square * below / (dof * directions), directions, below))
 
 
 def leading(
