@@ -23,14 +23,14 @@ proof: ready  ## coverage, calibration and efficiency with tight bands (up to an
 	$(pytest) tests/proof -m proof
 
 rungs: ready  ## the table of the README: what each rung of the ladder of actions explains
-	$(python) -c "from nnft.analysis.rungs import update; update('README.md')"
+	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('README.md')"
 
 bench: ready  ## timings and memory
 	$(python) tests/benchmarks/run.py
 
 notebooks: ready  ## run every notebook at full size, with its figures, into out/notebooks
 	@mkdir -p out/notebooks
-	@set -e; for source in analysis/notebooks/*.py; do \
+	@set -e; for source in analysis/gallery/*.py; do \
 	    result=out/notebooks/$$(basename "$$source" .py).ipynb; echo "$$result"; \
 	    $(python) -m jupytext --quiet --to ipynb --output "$$result" "$$source"; \
 	    .venv/bin/jupyter-execute --inplace "$$result"; done

@@ -71,7 +71,7 @@ def _models(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     progress = _start(options)
-    from .study import Study, run
+    from .studies.study import Study, run
 
     settings, name = _settings(options), options.study
     if name.startswith("hms"):
@@ -91,8 +91,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _experiment(options: argparse.Namespace, settings: dict[str, Any], progress: bool) -> int:
     """A published experiment, whose network, points and widths are part of it."""
-    from .experiment import EXPERIMENTS
-    from .experiment_page import run_experiment
+    from .studies.published import EXPERIMENTS
+    from .studies.published_page import run_experiment
 
     unknown = [name for name in settings if name not in ("n", "seed", "widths")]
     if options.study in EXPERIMENTS and unknown:
@@ -106,7 +106,7 @@ def _experiment(options: argparse.Namespace, settings: dict[str, Any], progress:
 
 def _fit(options: argparse.Namespace) -> int:
     progress = _start(options)
-    from .study import Fitting, fit_samples
+    from .studies.study import Fitting, fit_samples
 
     settings, reads = _settings(options), ("points", "variable", "dims", "markov_chains", "independent")
     points, variable, dims, chains, independent = (settings.pop(name, None) for name in reads)
@@ -125,9 +125,9 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     _start(options)
-    from .diagnostics import diagnose
-    from .few_page import few_summary
-    from .report import load
+    from .checks.diagnose import diagnose
+    from .pages.report import load
+    from .studies.few_page import few_summary
 
     if told := few_summary(options.folder):
         print(told)
@@ -143,8 +143,8 @@ def _recover(options: argparse.Namespace) -> int:
     progress = _start(options)
     import jax
 
-    from ..inference.recovery import recover
-    from .calibration import calibration_table, check_files, planted_named, write_calibration
+    from ..inference.calibration.recovery import recover
+    from .studies.calibration import calibration_table, check_files, planted_named, write_calibration
 
     given = {name: getattr(options, name) for name in ("n", "simulations", "draws", "seed")}
     numbers = {name: _whole(name, text) for name, text in given.items() if text is not None}
@@ -171,9 +171,9 @@ def _finish(options: argparse.Namespace, work: Any) -> int:
 
     Where neither is possible, why.
     """
-    from .few_page import few_answer, write_few
-    from .report import summary
-    from .study import NoFit, TooFew
+    from .pages.report import summary
+    from .studies.few_page import few_answer, write_few
+    from .studies.study import NoFit, TooFew
 
     try:
         try:

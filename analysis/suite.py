@@ -24,7 +24,7 @@ def table() -> str:
         "Neurons that share a random scale or length, several kinds of neurons, your own: see models.Network.",
     ]
     package = (__package__ or "").rpartition(".")[0]  # not the package `models`, whose import brings JAX
-    words = tomllib.loads((files(package) / "models" / "suite.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((files(package) / "models" / "theories" / "suite.toml").read_text(encoding="utf-8"))
     for name, theory in words.items():
         scales = ", ".join(f"{scale} {value:g}" for scale, value in theory["scales"].items())
         entries = {

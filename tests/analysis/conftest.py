@@ -6,7 +6,8 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.models.normalisability import boundedness, minimum_on_sphere
+from nnft.models import boundedness
+from nnft.models.actions.boundedness import minimum_on_sphere
 from tests import closed
 
 POINTS = np.array([[-2.0], [0.0], [2.0]])
@@ -51,6 +52,6 @@ def remembered_minima():
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnft.analysis.boundedness.minimum_on_sphere", remember)
-        patch.setattr("nnft.analysis.boundedness.boundedness", remember_mean)
+        patch.setattr("nnft.analysis.checks.boundedness.minimum_on_sphere", remember)
+        patch.setattr("nnft.analysis.checks.boundedness.boundedness", remember_mean)
         yield

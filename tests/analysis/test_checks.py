@@ -3,8 +3,8 @@
 import pytest
 import xarray as xr
 
-from nnft.analysis.checks import Check, Diagnosis
-from nnft.analysis.diagnostics import diagnose
+from nnft.analysis import diagnose
+from nnft.analysis.checks.check import Check, Diagnosis
 
 
 def test_a_diagnosis_is_a_table_with_a_gravest_verdict():

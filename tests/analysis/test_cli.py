@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from nnft import __version__
+from nnft.analysis import load
 from nnft.analysis.cli import main
-from nnft.analysis.report import FILES, load
-from nnft.models.theories import THEORIES
+from nnft.analysis.pages.report import FILES
+from nnft.models.theories.registry import THEORIES
 from tests import closed
 from tests.oracles import planted
 
-module = importlib.import_module("nnft.analysis.study")
-fitting = importlib.import_module("nnft.analysis.fitting")
+module = importlib.import_module("nnft.analysis.studies.study")
+fitting = importlib.import_module("nnft.analysis.studies.settings")
 REFUSAL = re.compile(r"nnft[ a-z]*: expected .+, got .+; try .+\n")
 SMALL = ["--n", "2e4", "--action", "local", "--set", "warmup=100", "--set", "draws=50", "--set", "chains=2"]
 
@@ -54,7 +55,9 @@ def samples(tmp_path_factory):
 def quick(monkeypatch):
     """Neither NUTS nor figures."""
     monkeypatch.setattr(fitting, "fit", closed.fit)
-    monkeypatch.setattr(importlib.import_module("nnft.analysis.report"), "page", lambda fit, checks: "<p>page</p>")
+    monkeypatch.setattr(
+        importlib.import_module("nnft.analysis.pages.report"), "page", lambda fit, checks: "<p>page</p>"
+    )
 
 
 @pytest.fixture
@@ -169,7 +172,7 @@ def test_the_published_experiment_is_a_study_of_its_own(tmp_path, monkeypatch):
         seen.update(settings, name=name, out=out)
         return tmp_path / "index.html"
 
-    monkeypatch.setattr("nnft.analysis.experiment_page.run_experiment", run_experiment)
+    monkeypatch.setattr("nnft.analysis.studies.published_page.run_experiment", run_experiment)
     status, out, _ = command("run", "hms-erf", "-o", tmp_path / "o", "--n", "1e4", "--set", "widths=[2,5]", "--quiet")
     assert (status, out.strip()) == (0, str(tmp_path / "index.html"))
     assert (seen["name"], seen["n"], seen["widths"], seen["force"]) == ("hms-erf", 1e4, [2, 5], False)

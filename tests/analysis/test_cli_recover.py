@@ -12,9 +12,10 @@ import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
-from nnft.analysis.calibration import calibration_table, planted_named, plot_calibration
+from nnft.analysis import calibration_table, plot_calibration
 from nnft.analysis.cli import main
-from nnft.inference.recovery import Recovery, recover
+from nnft.analysis.studies.calibration import planted_named
+from nnft.inference import Recovery, recover
 
 REFUSAL = re.compile(r"nnft[ a-z]*: expected .+, got .+; try .+\n")
 

@@ -10,8 +10,8 @@ from scipy import stats
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.analysis.compare import CONTROL
-from nnft.analysis.nested import complement, left_over
+from nnft.analysis.comparisons.compare import CONTROL
+from nnft.analysis.comparisons.nested import complement, left_over
 from tests.oracles import planted
 
 KEY = jax.random.key(0)

@@ -15,7 +15,8 @@ from scipy import stats
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.analysis.diagnostics import LIMITS, Check, diagnose
+from nnft.analysis import diagnose
+from nnft.analysis.checks.diagnose import LIMITS, Check
 from tests import closed
 from tests.analysis.faults import (
     NAMES,

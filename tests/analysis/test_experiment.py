@@ -8,18 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.analysis import experiment_page as pages
-from nnft.analysis.experiment import (
-    EXPERIMENTS,
-    ORDERS,
-    check_arguments,
-    deviation,
-    experiment,
-    power_law,
-)
-from nnft.inference.correlator_fit import fit_correlators, vertex_design
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
+from nnft.analysis.studies import published_page as pages
+from nnft.analysis.studies.published import EXPERIMENTS, ORDERS, check_arguments, deviation, experiment, power_law
+from nnft.inference import Ensemble, fit_correlators, measure, vertex_design
 from nnft.models import Correlators, exact
 from tests.statistics import agree, disagree
 

@@ -11,9 +11,9 @@ import pytest
 
 from nnft import inference as inf
 from nnft.analysis.cli import main
-from nnft.analysis.few_page import few_answer
-from nnft.analysis.fitting import Fitting
-from nnft.inference.apart import apart
+from nnft.analysis.studies.few_page import few_answer
+from nnft.analysis.studies.settings import Fitting
+from nnft.inference.planning.apart import apart
 
 LINE = np.linspace(-3.0, 3.0, 20)[:, None]
 

@@ -18,17 +18,17 @@ import xarray as xr
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.analysis import plots
-from nnft.analysis.boundedness import boundedness_checks
+from nnft.analysis import Study, diagnose, load, report, summary
+from nnft.analysis.checks.boundedness import boundedness_checks
+from nnft.analysis.checks.diagnose import LIMITS
 from nnft.analysis.cli import main
-from nnft.analysis.couplings import HYPER, action, couplings, field_scale, hyper_parameters, two_point
-from nnft.analysis.diagnostics import LIMITS, diagnose
-from nnft.analysis.formulas import written
-from nnft.analysis.page import page
-from nnft.analysis.report import load, report, summary
-from nnft.analysis.session import command, session
-from nnft.analysis.study import Fitting, NoFit, Study, fit_samples
-from nnft.models.ladder import action_words
+from nnft.analysis.figures import posterior as plots
+from nnft.analysis.pages.formulas import written
+from nnft.analysis.pages.page import page
+from nnft.analysis.pages.session import command, session
+from nnft.analysis.reading.couplings import HYPER, action, couplings, field_scale, hyper_parameters, two_point
+from nnft.analysis.studies.study import Fitting, NoFit, fit_samples
+from nnft.models.actions.ladder import action_words
 from tests import closed
 from tests.analysis.test_page import Tags
 from tests.oracles import planted
@@ -91,7 +91,7 @@ def rungs(fields, tmp_path_factory):
     made["smooth"] = smooth(made["tree"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("lattices"))
-        patch.setattr(import_module("nnft.analysis.report"), "page", lambda fit, checks: "<p>page</p>")
+        patch.setattr(import_module("nnft.analysis.pages.report"), "page", lambda fit, checks: "<p>page</p>")
         np.save("grid.npy", lattice(SHAPE, 600))
         np.save("rows.npy", lattice(SHAPE, 600).reshape(600, 25))
         for name, line in LINES.items():
@@ -126,8 +126,12 @@ def named(fit, **attrs):
 def pages(rungs):
     """Checks and page of each, their figures counted and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nnft.analysis.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>")
-        patch.setattr("nnft.analysis.page.plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__}))
+        patch.setattr(
+            "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>"
+        )
+        patch.setattr(
+            "nnft.analysis.pages.page.plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__})
+        )
         return {name: (checks := diagnose(fit), page(fit, checks)) for name, fit in rungs.items()}
 
 
@@ -182,7 +186,7 @@ def test_the_session_repeats_action_method_and_sampler(rungs, name, monkeypatch)
 
 def test_reports_come_back_from_their_files(rungs, tmp_path, monkeypatch):
     """A lattice with its figures, the others without: loaded, the same checks, and the couplings in the JSON."""
-    figures = import_module("nnft.analysis.page")
+    figures = import_module("nnft.analysis.pages.page")
     for name in ("phi4", "sextic", "smooth"):
         folder = report(rungs[name], tmp_path / name).parent
         assert diagnose(load(folder)) == diagnose(rungs[name])

@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnft.analysis import cli
-from nnft.analysis.report import load
-from nnft.inference.fit import fit
-from nnft.inference.samples import Samples
-from nnft.models.lattice import convert_lattice
-from nnft.models.lattice_actions import LatticePhi4
+from nnft.analysis import cli, load
+from nnft.inference import Samples, fit
+from nnft.models import LatticePhi4, convert_lattice
 from tests.lattice_oracle import Lattice
 from tests.statistics import agree, disagree, limit
 
@@ -40,7 +37,7 @@ def fitted(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             if found:
                 words += " --sampler closed"
-                patch.setattr(import_module("nnft.analysis.report"), "page", lambda fit, checks: "<p>page</p>")
+                patch.setattr(import_module("nnft.analysis.pages.report"), "page", lambda fit, checks: "<p>page</p>")
             assert cli.main(words.split()) == 0
         assert {one.name for one in out.iterdir()} == {"index.html", "summary.json", "fit.nc"}
         found[coupling, kappa] = load(out)

@@ -8,7 +8,7 @@ import pytest
 from tests.house.tree import ROOT
 from tests.statistics import agree, disagree
 
-NOTEBOOKS = sorted((ROOT / "analysis" / "notebooks").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "analysis" / "gallery").glob("*.py"))
 SMALL = "networks = 50_000"
 
 

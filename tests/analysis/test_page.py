@@ -12,14 +12,15 @@ import pytest
 import xarray as xr
 
 from nnft import inference as inf
-from nnft.analysis.captions import four_point_caption
+from nnft.analysis import diagnose
+from nnft.analysis.checks.diagnose import Check
 from nnft.analysis.cli import main
-from nnft.analysis.couplings import couplings
-from nnft.analysis.diagnostics import Check, diagnose
-from nnft.analysis.page import page
-from nnft.analysis.session import command, session
-from nnft.analysis.study import read_points
-from nnft.analysis.typesetting import typeset
+from nnft.analysis.pages.captions import four_point_caption
+from nnft.analysis.pages.page import page
+from nnft.analysis.pages.session import command, session
+from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.typesetting import typeset
+from nnft.analysis.studies.study import read_points
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")
@@ -108,7 +109,7 @@ def test_foreign_text_is_text(small_fit, monkeypatch):
     fit = small_fit.copy(deep=True)
     fit.attrs["model"] = "<script>alert(1)</script> & Co"
     fit.attrs["study"] = "net = '<b>'"
-    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    monkeypatch.setattr("nnft.analysis.pages.page._figures", lambda fit: [])
     made = page(fit, [Check("<i>", "a < b", "<= 1", "warn", "<u>why</u>")])
     assert "<script" not in made
     assert not re.search(r"<i>|<u>|<b>'", made)
@@ -117,16 +118,20 @@ def test_foreign_text_is_text(small_fit, monkeypatch):
 
 
 def test_long_tables_are_folded(small_fit, monkeypatch):
-    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    monkeypatch.setattr("nnft.analysis.pages.page._figures", lambda fit: [])
     assert "<details>" not in page(small_fit, [PASS])
-    monkeypatch.setattr("nnft.analysis.page._LONG", 10)
+    monkeypatch.setattr("nnft.analysis.pages.page._LONG", 10)
     assert "<details><summary>All 18 couplings</summary>" in page(small_fit, [PASS])
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_action_has_a_page(fits, action, monkeypatch):
-    monkeypatch.setattr("nnft.analysis.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>")
-    monkeypatch.setattr("nnft.analysis.page.plots", SimpleNamespace(**{f"plot_{n}": lambda fit: None for n in PLOTS}))
+    monkeypatch.setattr(
+        "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>"
+    )
+    monkeypatch.setattr(
+        "nnft.analysis.pages.page.plots", SimpleNamespace(**{f"plot_{n}": lambda fit: None for n in PLOTS})
+    )
     made = page(fits[action], [PASS, WARN, FAIL, NOTE])
     Tags().feed(made)
     assert "4 checks: 1 fails, 1 warns, 1 passes, 1 notes" in re.sub(r"<[^>]+>", "", made)
@@ -169,7 +174,7 @@ def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path)
     fit["constant_data"]["weights"][:] = [0.5, 1.0, 0.5]
     seen = {}
     monkeypatch.setattr(
-        "nnft.analysis.study.fit_samples",
+        "nnft.analysis.studies.study.fit_samples",
         lambda file, points, out, **more: seen.update(file=file, points=points, **more),
     )
     monkeypatch.setattr("nnft.analysis.cli._finish", lambda options, work: work() or 0)
@@ -182,7 +187,7 @@ def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path)
 
 
 def test_the_page_says_what_phi_is(small_fit, monkeypatch):
-    monkeypatch.setattr("nnft.analysis.page._figures", lambda fit: [])
+    monkeypatch.setattr("nnft.analysis.pages.page._figures", lambda fit: [])
     fit = small_fit.copy(deep=True)
     made = page(fit, [PASS])
     assert "<h1>Bilocal quartic action of cosine networks of width 20</h1>" in made

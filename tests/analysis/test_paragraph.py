@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from nnft.analysis.couplings import couplings
-from nnft.analysis.diagnostics import Check
-from nnft.analysis.paragraph import measured, model, origin, paragraph
-from nnft.analysis.session import session
-from nnft.analysis.typesetting import count, significant, with_error
+from nnft.analysis.checks.diagnose import Check
+from nnft.analysis.pages.paragraph import measured, model, origin, paragraph
+from nnft.analysis.pages.session import session
+from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.typesetting import count, significant, with_error
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")

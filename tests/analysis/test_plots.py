@@ -8,9 +8,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nnft.analysis import canvas, coupling_plots, plots
-from nnft.analysis.couplings import couplings
-from nnft.analysis.residuals import schwinger_dyson
+from nnft.analysis.figures import canvas
+from nnft.analysis.figures import maps as coupling_plots
+from nnft.analysis.figures import posterior as plots
+from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.residuals import schwinger_dyson
 from tests.statistics import agree, disagree
 
 ALL = [getattr(plots, name) for name in plots.__all__]

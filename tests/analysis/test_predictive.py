@@ -9,7 +9,7 @@ import xarray as xr
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.predict import predict_diagrams, predict_fields
+from nnft.inference.posterior.predict import predict_diagrams, predict_fields
 from tests import closed
 from tests.oracles import planted
 from tests.statistics import agree, disagree

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from nnft.analysis.couplings import couplings
-from nnft.analysis.diagnostics import Check, diagnose
-from nnft.analysis.report import FILES, check_folder, load, report, summary
+from nnft.analysis import diagnose, load, report, summary
+from nnft.analysis.checks.diagnose import Check
+from nnft.analysis.pages.report import FILES, check_folder
+from nnft.analysis.reading.couplings import couplings
 
-module = importlib.import_module("nnft.analysis.report")
+module = importlib.import_module("nnft.analysis.pages.report")
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")

@@ -6,16 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.analysis.rungs import Rung, Rungs, climb, mixture, ring, rungs, update
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
-from nnft.inference.polynomial import fit_polynomial
+from nnft.analysis import rungs
+from nnft.analysis.comparisons.rungs import Rung, Rungs, climb, mixture, ring, update
+from nnft.inference import Ensemble, fit_polynomial, measure
+from nnft.models import Correlators, Cos, GammaScale, Network, exact, mixture_coupling
 from nnft.models.combinatorics import multiplicities, sorted_tuples
-from nnft.models.correlators import Correlators
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos
-from nnft.models.shared import GammaScale, mixture_coupling
 from tests.house.tree import ROOT
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.analysis.study import Fitting, NoFit, Study, fit_samples, read_points, run
-from nnft.models.theories import THEORIES
+from nnft.analysis import Study, run
+from nnft.analysis.studies.study import Fitting, NoFit, fit_samples, read_points
+from nnft.models.theories.registry import THEORIES
 from tests import closed
 
-module = importlib.import_module("nnft.analysis.study")
-settings = importlib.import_module("nnft.analysis.fitting")
+module = importlib.import_module("nnft.analysis.studies.study")
+settings = importlib.import_module("nnft.analysis.studies.settings")
 SMALL = {"width": 10, "points": [-2, 2], "action": "local", "n": 5000, "warmup": 10, "draws": 50, "chains": 2}
 
 

@@ -1,7 +1,7 @@
 """What `nnft models` prints is what the networks of the suite are, and fits a terminal."""
 
 from nnft.analysis.suite import table
-from nnft.models.theories import THEORIES
+from nnft.models.theories.registry import THEORIES
 
 
 def test_it_fits_a_terminal_and_names_everything():

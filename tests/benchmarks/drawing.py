@@ -38,7 +38,7 @@ def throughput() -> list[str]:
 
     from nnft import inference as inf
     from nnft import models as m
-    from nnft.inference.moments import group_moments
+    from nnft.inference.ensembles.moments import group_moments
 
     points = np.linspace(-1.0, 1.0, 6)[:, None]
     failures = []

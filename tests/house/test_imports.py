@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOMS, ROOT, files, imports, modules
+from tests.house.tree import MOST_FILES, ROOMS, ROOT, WINGS, files, imports, modules
 
 OURS = {"nnft", "tests", *ROOMS}
 
@@ -15,6 +15,15 @@ OURS = {"nnft", "tests", *ROOMS}
 def room_of(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def height_of(module: str) -> int:
+    """How far up its room a module stands: the room's own files, the wings in order; the command line on top."""
+    parts = module.split(".")
+    wings = WINGS[parts[1]]
+    if len(parts) > 2 and parts[2] in wings:
+        return 1 + wings.index(parts[2])
+    return 0 if len(parts) > 2 and parts[1] != "analysis" else len(wings) + 1
 
 
 def faults(root: Path) -> list[str]:
@@ -40,6 +49,8 @@ def faults(root: Path) -> list[str]:
                 continue  # the version is the one thing kept at the root
             elif room_of(target) is None or ROOMS.index(room_of(target)) > ROOMS.index(room):
                 wrong.append(f"{where}: {room} imports {target}, which stands above it")
+            elif room_of(target) == room and height_of(target) > height_of(name):
+                wrong.append(f"{where}: {name} imports {target}, a wing that stands above it")
             else:
                 arrows[name].add(target)
     try:
@@ -59,31 +70,79 @@ def test_imports_never_climb_and_have_no_circles():
         ("from nnft.models import actions", "absolute import of nnft.models"),
         ("import models.actions", "absolute import of models.actions"),
         ("from ..inference import fit", "which stands above it"),
-        ("def f():\n    from ..analysis.report import page", "which stands above it"),
+        ("def f():\n    from ..analysis.page import fit", "which stands above it"),
         ("from .. import configure", "which stands above it"),
         ("from ... import other", "no module of ours"),
         ("from .missing import thing", "no module of ours"),
-        ("from .exact import value", "a circle"),
-        ("from . import exact", "a circle"),
+        ("from .means import value", "a circle"),
+        ("from . import means", "a circle"),
+        ("from .analytic.tails import far", "a wing that stands above it"),
+        ("def f():\n    from .analytic import tails", "a wing that stands above it"),
     ],
 )
 def test_a_planted_fault_is_seen(tmp_path, line, complaint):
     tree = {
         "__init__.py": "",
-        "models/__init__.py": "from . import actions, exact",
-        "models/actions.py": "from .. import __version__",
-        "models/exact.py": "from .actions import value",
+        "models/__init__.py": "from . import means, values",
+        "models/values.py": "from .. import __version__",
+        "models/means.py": "from .values import value",
+        "models/neurons/__init__.py": "",
+        "models/neurons/cosine.py": "from ..values import value",
+        "models/analytic/__init__.py": "",
+        "models/analytic/tails.py": "from ..neurons.cosine import value\nfrom ..means import value",
         "inference/__init__.py": "",
-        "inference/fit.py": "from ..models import exact",
+        "inference/posterior.py": "from ..models import means",
         "analysis/__init__.py": "",
-        "analysis/report.py": "from ..inference.fit import fit\nfrom ..models.exact import value",
+        "analysis/page.py": "from ..inference.posterior import fit\nfrom ..models.means import value",
     }
     for name, text in tree.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert faults(tmp_path) == []
-    (tmp_path / "models" / "actions.py").write_text(line)
+    (tmp_path / "models" / "values.py").write_text(line)
     assert any(complaint in fault for fault in faults(tmp_path))
+
+
+def test_a_wing_never_imports_one_above_it(tmp_path):
+    """The planted fault between two wings: neurons that look up what the analytic wing knows of them."""
+    for name, text in {
+        "__init__.py": "",
+        "models/__init__.py": "",
+        "models/neurons/__init__.py": "",
+        "models/neurons/cos.py": "from ..analytic import exact",
+        "models/analytic/__init__.py": "",
+        "models/analytic/exact.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert [fault.split(": ")[1] for fault in faults(tmp_path)] == [
+        "nnft.models.neurons.cos imports nnft.models.analytic.exact, a wing that stands above it"
+    ]
+
+
+def crowded(root: Path) -> dict[str, int]:
+    """Folders of the rooms with more files than a sentence can hold."""
+    folders = {path.parent for path in modules(root).values()}
+    counts = {
+        folder.relative_to(root).as_posix(): sum(
+            path.is_file() and path.stem != "__init__" and not path.name.startswith(".") for path in folder.iterdir()
+        )
+        for folder in folders
+        if folder != root
+    }
+    return {folder: count for folder, count in counts.items() if count > MOST_FILES}
+
+
+def test_a_folder_is_a_sentence_of_few_files(tmp_path):
+    assert crowded(ROOT) == {}
+    assert {folder for room, wings in WINGS.items() for folder in (room, *(f"{room}/{wing}" for wing in wings))} == {
+        path.parent.relative_to(ROOT).as_posix() for path in modules().values() if path.parent != ROOT
+    }
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "models").mkdir()
+    for k in range(MOST_FILES + 1):
+        (tmp_path / "models" / f"file{k}.py").write_text("")
+    assert crowded(tmp_path) == {"models": MOST_FILES + 1}
 
 
 def test_tests_and_notebooks_import_the_rooms_through_nnft():

@@ -7,6 +7,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("models", "inference", "analysis")  # from the ground up: each may import itself and what stands before it
+WINGS = {  # of each room in the same order, above the files that lie in the room itself
+    "models": ("neurons", "networks", "analytic", "actions", "diagrams", "theories"),
+    "inference": (
+        "ensembles",
+        "programs",
+        "quasirandom",
+        "estimators",
+        "equations",
+        "fields",
+        "priors",
+        "methods",
+        "posterior",
+        "planning",
+        "calibration",
+    ),
+    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
+}
+MOST_FILES = 9  # of a folder, besides its `__init__`
 
 
 @cache
@@ -34,11 +52,13 @@ def files(root: Path = ROOT) -> tuple[Path, ...]:
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
-    """Module name -> file for all that is imported as `nnft...`: the root and the rooms, without the notebooks."""
+    """Module name -> file for all that is imported as `nnft...`: the root and the rooms, without the gallery."""
     found = {"nnft" if path.stem == "__init__" else f"nnft.{path.stem}": path for path in root.glob("*.py")}
     for room in ROOMS:
-        for path in (root / room).glob("*.py"):
-            found[f"nnft.{room}" if path.stem == "__init__" else f"nnft.{room}.{path.stem}"] = path
+        for path in sorted((root / room).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            if "gallery" not in parts:
+                found[".".join(["nnft", *(parts[:-1] if path.stem == "__init__" else parts)])] = path
     return found
 
 

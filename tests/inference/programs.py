@@ -12,9 +12,7 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 from numpyro.infer.reparam import LocScaleReparam
 
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf, ReLU
-from nnft.models.shared import GammaScale, LogNormalLength
+from nnft.models import Cos, Erf, GammaScale, LogNormalLength, Network, ReLU
 
 N = 6
 HELD = np.random.default_rng(5)

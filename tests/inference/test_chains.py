@@ -13,9 +13,9 @@ from scipy.signal import lfilter
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.chains import check_worth, dependence_of, series_of, worth
-from nnft.inference.problem import prepare
-from nnft.inference.sums import error_rows, group_length, sums
+from nnft.inference.ensembles.chains import check_worth, dependence_of, series_of, worth
+from nnft.inference.ensembles.sums import error_rows, group_length, sums
+from nnft.inference.methods.problem import prepare
 from tests.statistics import agree, disagree
 
 X = np.array([[0.0], [1.0]])

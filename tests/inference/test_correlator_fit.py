@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from numpy.polynomial.hermite_e import hermegauss
 
-from nnft.inference.correlator_fit import fit_correlators, neuron_kernel, vertex_design, vertex_sums
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
+from nnft.inference import Ensemble, fit_correlators, measure, vertex_design
+from nnft.inference.methods.vertex_fit import neuron_kernel, vertex_sums
 from nnft.models import Correlators, Cos, Erf, Gauss, Network, ReLU, Tanh, exact, four_point
 from nnft.models.combinatorics import pairings, rank, sorted_tuples
 from tests.statistics import agree, disagree

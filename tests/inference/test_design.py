@@ -6,11 +6,11 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.problem import prepare
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.models import LatticePhi4, TranslationInvariant
+from nnft.models.actions.monomials import dense
 from nnft.models.combinatorics import sorted_tuples
-from nnft.models.lattice_actions import LatticePhi4, TranslationInvariant
-from nnft.models.monomials import dense
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

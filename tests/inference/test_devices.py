@@ -13,7 +13,7 @@ SCRIPT = """
 import os; os.environ["JAX_PLATFORMS"] = "cpu"
 import hashlib, jax, numpy as np, nnft
 nnft.configure(cores={devices}, cache=True)
-import nnft.inference.ensembles as ensembles
+import nnft.inference.ensembles.ensemble as ensembles
 from nnft import inference as inf, models as m
 from nnft.inference.sums import sums, total
 assert len(jax.devices()) == {devices}

@@ -5,10 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from nnft.inference.measure import measure
-from nnft.inference.moments import FAR, far_centre, group_moments, moved
-from nnft.inference.samples import Samples
-from nnft.inference.tails import tail_draws
+from nnft.inference import Samples, measure
+from nnft.inference.ensembles.moments import FAR, far_centre, group_moments, moved
+from nnft.inference.estimators.tails import tail_draws
 from nnft.models.combinatorics import sorted_tuples
 
 POINTS = np.array([[-1.0], [0.0], [1.0]])

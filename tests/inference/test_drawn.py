@@ -9,8 +9,8 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.drawn import DRAWN, Drawn
-from nnft.inference.ensembles import Ensemble
+from nnft.inference import Ensemble
+from nnft.inference.ensembles.drawn import DRAWN, Drawn
 
 POINTS = np.array([[-1.0], [0.5]])
 

@@ -10,15 +10,10 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
-from nnft.inference.samples import Samples
+from nnft.inference import Ensemble, Samples, measure
+from nnft.models import Cos, Erf, GammaScale, Gauss, Network, ReLU, ScalarMode, Tanh, exact
 from nnft.models.combinatorics import connected_from_moments, moment_jacobian, moments_from_connected, sorted_tuples
-from nnft.models.exact import exact
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.scalar import ScalarMode
-from nnft.models.shared import GammaScale
+from nnft.models.networks.network import READOUTS
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.5], [0.1], [0.4]])

@@ -9,12 +9,12 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-import nnft.inference.ensembles as ensembles
-import nnft.inference.sums as summing
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.sums import sums, total
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+import nnft.inference.ensembles.ensemble as ensembles
+import nnft.inference.ensembles.sums as summing
+from nnft.inference import Ensemble
+from nnft.inference.ensembles.sums import sums, total
+from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
+from nnft.models.networks.network import READOUTS
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.3, 0.5], [0.0, 0.25], [0.4, -0.125]])

@@ -4,18 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.analysis.diagnostics import diagnose
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.fit import fit
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.measure import measure
-from nnft.inference.problem import prepare
-from nnft.models.actions import Bilocal, FullQuartic
-from nnft.models.correlators import Correlators
-from nnft.models.diagrams import vertex
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Gauss
+from nnft.analysis import diagnose
+from nnft.inference import Ensemble, fit, measure
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.models import Bilocal, Correlators, Cos, FullQuartic, Gauss, Network, exact
+from nnft.models.diagrams.from_couplings import vertex
 from tests.closed import fit as closed_fit
 from tests.statistics import agree, disagree
 

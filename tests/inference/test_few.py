@@ -7,11 +7,11 @@ from scipy import stats
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.few import _image_p
-from nnft.inference.gaussianity import _drawn, connected, deciding, farther, statistics, test_of_gaussianity
-from nnft.inference.pivot import derivatives, estimates, intervals
-from nnft.inference.score import residuals
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.from_moments import residuals
+from nnft.inference.planning.few import _image_p
+from nnft.inference.planning.gaussianity import _drawn, connected, deciding, farther, statistics, test_of_gaussianity
+from nnft.inference.planning.pivot import derivatives, estimates, intervals
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
 from tests.oracles import planted
 

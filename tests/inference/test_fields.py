@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nnft.inference.fields import sample_action
+from nnft.inference import sample_action
 from nnft.models.combinatorics import rank, sorted_tuples
 from tests.statistics import agree, disagree
 

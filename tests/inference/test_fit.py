@@ -13,9 +13,16 @@ from numpyro.infer import MCMC, NUTS
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.likelihood import default_prior, gaussian_posterior, log_likelihood, log_prior, numbers, precision
-from nnft.inference.problem import prepare
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import (
+    default_prior,
+    gaussian_posterior,
+    log_likelihood,
+    log_prior,
+    numbers,
+    precision,
+)
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
@@ -142,7 +149,7 @@ def test_prior_can_be_replaced_by_a_distribution(data, monkeypatch):
     Also at sizes where the default prior would be drawn from its closed form, which knows no other prior.
     """
     tight = dist.Normal(0.0, 1e-5)
-    monkeypatch.setattr(sys.modules["nnft.inference.fit"], "_NUTS_TERMS", 1)
+    monkeypatch.setattr(sys.modules["nnft.inference.posterior.fit"], "_NUTS_TERMS", 1)
     plain = inf.fit(data, m.Local(), key=jax.random.key(0), draws=20)
     assert plain.attrs["sampler"] == "closed"
     assert "diverging" not in plain["sample_stats"]

@@ -8,16 +8,24 @@ import numpyro.distributions as dist
 import pytest
 from scipy import special
 
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.generating import SPACES, generating
-from nnft.inference.samples import Samples
-from nnft.models.convergence import finite_source
-from nnft.models.exact import exact
-from nnft.models.functionals import cumulant_series
-from nnft.models.generating import exact_generating
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.shared import GammaScale, LogNormalLength, LogNormalScale, StudentScale
+from nnft.inference import Ensemble, Samples, generating
+from nnft.inference.estimators.generating import SPACES
+from nnft.models import (
+    Cos,
+    Erf,
+    GammaScale,
+    Gauss,
+    LogNormalLength,
+    LogNormalScale,
+    Network,
+    ReLU,
+    StudentScale,
+    Tanh,
+    cumulant_series,
+    exact,
+    exact_generating,
+    finite_source,
+)
 from tests.statistics import agree, disagree
 
 X = np.array([[-0.4], [1.0]])

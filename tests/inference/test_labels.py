@@ -10,7 +10,7 @@ import xarray as xr
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.predict import replicated
+from nnft.inference.posterior.predict import replicated
 from tests import closed
 from tests.oracles import planted
 from tests.statistics import agree, disagree

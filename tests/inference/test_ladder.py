@@ -12,10 +12,10 @@ import xarray as xr
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.modes import in_modes, leading_modes
-from nnft.inference.problem import prepare
-from nnft.inference.program import marginal
+from nnft.inference.ensembles.modes import in_modes, leading_modes
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.program import marginal
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
@@ -141,7 +141,7 @@ def test_modes_are_the_marginal_of_the_points(samples, data):
     _, turned = in_modes(samples, modes)
     seen = inf.fit(turned, m.FullQuartic(), key=KEY, sampler="closed", draws=200, metric=np.eye(3))
     plain = inf.fit(samples, m.FullQuartic(), key=KEY, sampler="closed", draws=200, metric=kernel)
-    from nnft.models.diagrams import couplings_from_vertex, vertex
+    from nnft.models.diagrams.from_couplings import couplings_from_vertex, vertex
 
     back = np.linalg.inv(modes)  # phi = back c
     tensor = vertex(plain["constant_data"]["estimate"].values[6:] / plain["constant_data"]["factors"].values[6:], 3)

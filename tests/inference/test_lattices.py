@@ -7,7 +7,7 @@ import pytest
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.lattices import _included, judge_sites, left_out, monomial_sums
+from nnft.inference.equations.lattices import _included, judge_sites, left_out, monomial_sums
 from tests.lattice_oracle import Lattice
 
 SHAPE = (8, 4)

@@ -6,9 +6,9 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference import score
-from nnft.inference.basis import embed, make_basis
-from nnft.inference.score import equations, residuals
+from nnft.inference.equations import from_moments as score
+from nnft.inference.equations.basis import embed, make_basis
+from nnft.inference.equations.from_moments import equations, residuals
 from nnft.models.combinatorics import sorted_tuples
 from tests.oracles import planted
 

@@ -9,12 +9,12 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.likelihood import default_prior, gaussian_posterior
-from nnft.inference.metric import over_translations
-from nnft.inference.prior import relaxed
-from nnft.inference.problem import prepare
-from nnft.inference.terms import terms_of
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.metric import over_translations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import default_prior, gaussian_posterior
+from nnft.inference.priors.unit import relaxed
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

@@ -10,18 +10,22 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.fit import fit
-from nnft.inference.measure import measure
-from nnft.inference.patterns import PATTERNS, _contributions, _distinct, measure_patterns
-from nnft.inference.widths import split_widths
-from nnft.models.actions import Bilocal, FullQuartic
+from nnft.inference import Ensemble, fit, measure, measure_patterns, split_widths
+from nnft.inference.estimators.patterns import PATTERNS, _contributions, _distinct
+from nnft.models import (
+    Bilocal,
+    Cos,
+    FullQuartic,
+    GammaScale,
+    Gauss,
+    LogNormalScale,
+    Network,
+    ReLU,
+    exact,
+    mixture_coupling,
+)
 from nnft.models.combinatorics import pairings, set_partitions, sorted_tuples
-from nnft.models.diagrams import vertex
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Gauss, ReLU
-from nnft.models.shared import GammaScale, LogNormalScale, mixture_coupling
+from nnft.models.diagrams.from_couplings import vertex
 from tests.closed import fit as closed_fit
 from tests.statistics import agree, disagree
 

@@ -6,15 +6,10 @@ from math import comb, prod
 import numpy as np
 import pytest
 
-from nnft.inference.polynomial import fit_polynomial
+from nnft.inference import fit_polynomial
+from nnft.models import Correlators, Cos, Erf, GammaScale, Network, effective_couplings, exact
 from nnft.models.combinatorics import connected_from_moments, moments_from_connected
-from nnft.models.correlators import Correlators
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf
 from nnft.models.recursion import even_cumulants, even_moments
-from nnft.models.shared import GammaScale
-from nnft.models.vertices import effective_couplings
 
 TEN = (2, 4, 6, 8, 10)
 

@@ -10,10 +10,10 @@ from scipy import linalg
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.prior import default_prior, relaxed
-from nnft.inference.problem import prepare
-from nnft.inference.terms import terms_of
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior, relaxed
 from tests.statistics import agree, disagree
 
 TERMS = terms_of(m.Bilocal(), np.array([[1.0, 0.3], [0.3, 2.0]]), np.ones(2))

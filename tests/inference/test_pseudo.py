@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from nnft.inference import pseudo
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.pseudo import conditional_moments, pseudo_equations
-from nnft.inference.samples import Samples
-from nnft.inference.terms import terms_of
-from nnft.models.actions import Bilocal, Constant, FullSextic, Local
-from nnft.models.lattice_actions import LatticePhi4
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos
+from nnft.inference import Ensemble, Samples, pseudo_equations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.methods import pseudo
+from nnft.inference.methods.pseudo import conditional_moments
+from nnft.models import Bilocal, Constant, Cos, FullSextic, LatticePhi4, Local, Network
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

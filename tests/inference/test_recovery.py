@@ -11,12 +11,12 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from nnft.inference.bounded import draw_bounded, planted_bilocal
-from nnft.inference.planted import planted_chain, planted_mixture, planted_site, scale_target, score_equations
-from nnft.inference.recovery import LEVELS, Recovery, recover
-from nnft.inference.uniformity import ecdf_band, uniformity
-from nnft.models.chain import Chain
-from nnft.models.shared import GammaScale, LogNormalScale, mixture_coupling
+from nnft.inference import Recovery, planted_bilocal, planted_chain, planted_mixture, planted_site, recover
+from nnft.inference.calibration.planted import scale_target, score_equations
+from nnft.inference.calibration.planted_bilocal import draw_bounded
+from nnft.inference.calibration.recovery import LEVELS
+from nnft.inference.calibration.uniformity import ecdf_band, uniformity
+from nnft.models import Chain, GammaScale, LogNormalScale, mixture_coupling
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

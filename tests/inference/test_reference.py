@@ -10,12 +10,12 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.infer.util import log_density
 
-from nnft.inference.direct import direct_equations
-from nnft.inference.gold import Likelihood, gold_model, log_likelihood, mean_terms, sample_gold
-from nnft.inference.hausman import hausman
-from nnft.inference.likelihood import default_prior, gaussian_posterior, numbers
-from nnft.inference.reference import (
-    draw_reference,
+from nnft.inference import Samples, draw_reference, hausman
+from nnft.inference.equations.from_fields import direct_equations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.fields.streams import field_stream
+from nnft.inference.methods.gold import Likelihood, gold_model, log_likelihood, mean_terms, sample_gold
+from nnft.inference.methods.reference import (
     gold_equations,
     judge_reference,
     log_partition,
@@ -23,10 +23,8 @@ from nnft.inference.reference import (
     settled_reference,
     weights_at,
 )
-from nnft.inference.samples import Samples
-from nnft.inference.streams import field_stream
-from nnft.inference.terms import terms_of
-from nnft.models.actions import Bilocal, FullQuartic, Local
+from nnft.inference.priors.likelihood import default_prior, gaussian_posterior, numbers
+from nnft.models import Bilocal, FullQuartic, Local
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

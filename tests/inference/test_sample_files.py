@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from nnft.inference.samples import Samples, load_points
+from nnft.inference import Samples
+from nnft.inference.ensembles.samples import load_points
 
 POINTS = np.array([[-1.0, 0.5], [0.0, 0.25], [2.0, -0.125]])
 FIELDS = np.random.default_rng(20080).normal(size=(50, 3))

@@ -4,10 +4,17 @@ import jax
 import numpy as np
 
 from nnft import models as m
-from nnft.inference.fit import _numbers
-from nnft.inference.problem import prepare
-from nnft.inference.sampler import coordinates, default_sites, sample_closed, sample_prior, sites_at, turned_model
-from nnft.inference.samples import Samples
+from nnft.inference import Samples
+from nnft.inference.methods.problem import prepare
+from nnft.inference.posterior.fit import _numbers
+from nnft.inference.posterior.sampler import (
+    coordinates,
+    default_sites,
+    sample_closed,
+    sample_prior,
+    sites_at,
+    turned_model,
+)
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

@@ -8,9 +8,10 @@ import pytest
 import xarray as xr
 import zarr
 
-import nnft.inference.samples as samples_module
-from nnft.inference.samples import Samples, load_array, load_points
-from nnft.inference.sums import sums
+import nnft.inference.ensembles.samples as samples_module
+from nnft.inference import Samples
+from nnft.inference.ensembles.samples import load_array, load_points
+from nnft.inference.ensembles.sums import sums
 
 POINTS = np.array([[-1.0, 0.5], [0.0, 0.25], [2.0, -0.125]])
 FIELDS = np.random.default_rng(20080).normal(size=(50, 3))

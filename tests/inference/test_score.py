@@ -6,10 +6,10 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.basis import Basis, embed, make_basis
-from nnft.inference.score import equations, gains, hyvarinen, residuals
+from nnft.inference.equations.basis import Basis, embed, make_basis
+from nnft.inference.equations.from_moments import equations, gains, hyvarinen, residuals
 from nnft.models.combinatorics import multiplicities, rank, sorted_tuples
-from nnft.models.diagrams import vertex, whitened
+from nnft.models.diagrams.from_couplings import vertex, whitened
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

@@ -13,10 +13,11 @@ import pytest
 from scipy import special, stats
 from scipy.stats import qmc
 
-from nnft.inference import scrambles
-from nnft.inference.quantiles import numbers_taken, quantile
-from nnft.inference.scrambles import Plan, scrambled
-from nnft.inference.sobol import Sobol, plan_points
+from nnft.inference import Sobol, quantile
+from nnft.inference.quasirandom import scrambles
+from nnft.inference.quasirandom.quantiles import numbers_taken
+from nnft.inference.quasirandom.scrambles import Plan, scrambled
+from nnft.inference.quasirandom.sobol import plan_points
 from tests.statistics import agree, disagree
 
 KEY = jax.random.key(7)

@@ -7,20 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.analysis import study
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.fit import fit
-from nnft.inference.measure import measure
-from nnft.inference.moments import moment_sums
-from nnft.inference.patterns import measure_patterns
-from nnft.inference.samples import Samples
-from nnft.inference.terms import terms_of
-from nnft.models.actions import Bilocal, FullQuartic, FullSextic
+from nnft.analysis.studies import study
+from nnft.inference import Ensemble, Samples, fit, measure, measure_patterns
+from nnft.inference.ensembles.moments import moment_sums
+from nnft.inference.equations.terms import terms_of
+from nnft.models import Bilocal, Cos, FullQuartic, FullSextic, LatticePhi4, Network, TranslationInvariant, exact
 from nnft.models.combinatorics import sorted_tuples, tuple_count
-from nnft.models.exact import exact
-from nnft.models.lattice_actions import LatticePhi4, TranslationInvariant
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos
 
 ROOMS = ("models", "inference", "analysis")
 MOST = 400_000  # tuples anything may list here; 64 points have 119 877 472 of order 6

@@ -18,27 +18,13 @@ import numpyro.distributions as dist
 import pytest
 from scipy import special, stats
 
-from nnft.inference import scrambles
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.fit import fit
-from nnft.inference.measure import measure
-from nnft.inference.problem import prepare
-from nnft.inference.quantiles import quantile
-from nnft.inference.scrambles import Plan
-from nnft.inference.sobol import (
-    Neuron,
-    Sobol,
-    count_dimensions,
-    plan_sampling,
-    read_dimensions,
-    sobol_moments,
-)
-from nnft.models.actions import Bilocal
+from nnft.inference import Ensemble, Sobol, fit, measure, quantile
+from nnft.inference.methods.problem import prepare
+from nnft.inference.quasirandom import scrambles
+from nnft.inference.quasirandom.scrambles import Plan
+from nnft.inference.quasirandom.sobol import Neuron, count_dimensions, plan_sampling, read_dimensions, sobol_moments
+from nnft.models import Bilocal, Cos, Erf, Gauss, Network, ReLU, Tanh, effective_couplings, exact
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.vertices import effective_couplings
 from tests.statistics import agree, disagree, limit
 
 POINTS = np.array([[-0.5], [0.1], [0.4]])

@@ -10,12 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.inference import duality
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.guard import judge_law
-from nnft.inference.measure import measure
-from nnft.inference.sites import RANKS, judge_ranks
-from nnft.inference.structure import Structure, read_structure
+from nnft.inference import Ensemble, measure
+from nnft.inference.estimators import duality
+from nnft.inference.programs.guard import judge_law
+from nnft.inference.programs.sites import RANKS, judge_ranks
+from nnft.inference.programs.structure import Structure, read_structure
 from tests.inference import programs
 from tests.inference.programs import HONEST, SEEMING
 from tests.statistics import agree, disagree

@@ -9,14 +9,22 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
-from nnft.inference.structure import read_structure
-from nnft.models.deformed import Deformed, input_weight_energy
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU
-from nnft.models.shared import GammaScale, LogNormalLength, LogNormalScale, StudentScale
+from nnft.inference import Ensemble, measure
+from nnft.inference.programs.structure import read_structure
+from nnft.models import (
+    Cos,
+    Deformed,
+    Erf,
+    GammaScale,
+    Gauss,
+    LogNormalLength,
+    LogNormalScale,
+    Network,
+    ReLU,
+    StudentScale,
+    exact,
+    input_weight_energy,
+)
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.5], [0.1], [0.4]])

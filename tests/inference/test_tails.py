@@ -9,14 +9,11 @@ import pytest
 from arviz_stats.base.array import array_stats
 
 from nnft import models as m
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.khat import gaussian_khat, limits, pareto_khat
-from nnft.inference.measure import measure
-from nnft.inference.problem import prepare
-from nnft.inference.samples import Samples
-from nnft.inference.tails import judge_tail, judge_values, tail_draws
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Gauss
+from nnft.inference import Ensemble, Samples, measure
+from nnft.inference.estimators.khat import gaussian_khat, limits, pareto_khat
+from nnft.inference.estimators.tails import judge_tail, judge_values, tail_draws
+from nnft.inference.methods.problem import prepare
+from nnft.models import Cos, Gauss, Network
 from tests.statistics import agree, disagree
 
 N_TAIL = DECISIVE = 100_000

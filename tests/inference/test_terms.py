@@ -7,13 +7,13 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.direct import direct_equations, observe
-from nnft.inference.prior import default_prior, wick_covariance
-from nnft.inference.score import equations
-from nnft.inference.terms import terms_of
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.from_fields import direct_equations, observe
+from nnft.inference.equations.from_moments import equations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.priors.unit import default_prior, wick_covariance
+from nnft.models.actions.monomials import contraction, dense, from_dense
 from nnft.models.combinatorics import sorted_tuples
-from nnft.models.monomials import contraction, dense, from_dense
 from tests.oracles import planted
 
 ACTIONS = [

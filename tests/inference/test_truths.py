@@ -10,11 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.measure import measure
-from nnft.models.exact import exact
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.inference import Ensemble, measure
+from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh, exact
+from nnft.models.networks.network import READOUTS
 from tests.statistics import agree, disagree
 
 NEURONS = {  # each with a fault: the same neuron with an input weight that is wider by 15 %

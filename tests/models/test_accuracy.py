@@ -6,14 +6,11 @@ import numpyro.distributions as dist
 import pytest
 from scipy.special import erf
 
-from nnft.models import quadrature
-from nnft.models.accuracy import cumulant_errors, judged, moment_errors
-from nnft.models.exact import exact, exact_if_known
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.models import Cos, Erf, GammaScale, Gauss, LogNormalLength, Network, ReLU, ScalarMode, Tanh, exact
+from nnft.models.analytic.accuracy import cumulant_errors, judged, moment_errors
+from nnft.models.analytic.exact import exact_if_known
+from nnft.models.neurons import quadrature
 from nnft.models.recursion import even_cumulants, even_moments
-from nnft.models.scalar import ScalarMode
-from nnft.models.shared import GammaScale, LogNormalLength
 
 LINE = np.array([[-0.4], [0.1], [0.9]])
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nnft.models.actions import Bilocal, Constant, FullQuartic, Local, gauge, identifiable
+from nnft.models import Bilocal, Constant, FullQuartic, Local, gauge, identifiable
+from nnft.models.actions.ladder import ACTIONS, action_named, action_of, action_words
 from nnft.models.combinatorics import sorted_tuples
-from nnft.models.ladder import ACTIONS, action_named, action_of, action_words
 
 SIZES = [1, 2, 3, 6]
 

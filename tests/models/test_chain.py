@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from nnft.inference.planted import planted_chain
-from nnft.models.chain import Chain, correlator, draw_fields, gap, kinetic, log_partition, statistics
-from nnft.models.chain_grid import grid_nodes, least_nodes
+from nnft.inference import planted_chain
+from nnft.models import Chain
+from nnft.models.theories.chain import correlator, draw_fields, gap, kinetic, log_partition, statistics
+from nnft.models.theories.chain_grid import grid_nodes, least_nodes
 from tests.statistics import agree, disagree
 
 REFERENCE = {

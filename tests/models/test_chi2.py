@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nnft.models import Correlators
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
-from nnft.models.correlators import Correlators
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[0.0], [0.5], [1.5]])

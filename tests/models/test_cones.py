@@ -5,9 +5,9 @@ from itertools import combinations_with_replacement, product
 import numpy as np
 import pytest
 
-from nnft.models import cones, quadrature
-from nnft.models.cones import integrate_monomials, list_monomials, multiply_forms, tile
-from nnft.models.quadrature import relu_moments
+from nnft.models.neurons import cones, quadrature
+from nnft.models.neurons.cones import integrate_monomials, list_monomials, multiply_forms, tile
+from nnft.models.neurons.quadrature import relu_moments
 
 
 def unit(rows):

@@ -5,8 +5,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from nnft.models import Correlators
 from nnft.models.combinatorics import connected_from_moments, multiplicities, sorted_tuples
-from nnft.models.correlators import Correlators, check_points
+from nnft.models.correlators import check_points
 
 POINTS = np.array([[0.0], [0.5], [1.5]])
 

@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnft.models.actions import Bilocal, identifiable
+from nnft.models import Bilocal, Cos, Network, ReLU, exact, four_point, identifiable, non_gaussianity, predicted
 from nnft.models.combinatorics import connected_from_moments, moments_from_connected, rank, sorted_tuples
-from nnft.models.diagrams import (
-    couplings_from_vertex,
-    four_point,
-    non_gaussianity,
-    predicted,
-    vertex,
-    whitened,
-    wick_contraction,
-)
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, ReLU
+from nnft.models.diagrams.from_couplings import couplings_from_vertex, vertex, whitened, wick_contraction
 from tests.statistics import agree, disagree
 
 

@@ -8,11 +8,10 @@ import numpyro.distributions as dist
 import pytest
 from scipy import special, stats
 
+from nnft.models import Cos, Erf, Gauss, LogNormalLength, Network, ReLU, StudentScale, Tanh, exact
+from nnft.models.analytic.exact import activation_moments, known_orders, site_moments
 from nnft.models.combinatorics import moments_from_connected, sorted_tuples
-from nnft.models.exact import activation_moments, exact, known_orders, site_moments
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.shared import LogNormalLength, StudentScale
+from nnft.models.networks.network import READOUTS
 from tests.statistics import agree, disagree
 
 LINE = np.array([[-0.4], [0.1], [0.9]])

@@ -8,17 +8,29 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from nnft.inference.measure import measure
-from nnft.inference.samples import Samples
-from nnft.models.convergence import finite_source, largest_growth, preactivation
-from nnft.models.correlators import Correlators
-from nnft.models.densities import exact_density
-from nnft.models.exact import exact
-from nnft.models.functionals import Edgeworth, cumulant_series
-from nnft.models.generating import exact_generating, readout_log_mean
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.shared import GammaScale, LogNormalLength, LogNormalScale, StudentScale
+from nnft.inference import Samples, measure
+from nnft.models import (
+    Correlators,
+    Cos,
+    Edgeworth,
+    Erf,
+    GammaScale,
+    Gauss,
+    LogNormalLength,
+    LogNormalScale,
+    Network,
+    ReLU,
+    StudentScale,
+    Tanh,
+    cumulant_series,
+    exact,
+    exact_density,
+    exact_generating,
+    finite_source,
+)
+from nnft.models.analytic.convergence import largest_growth, preactivation
+from nnft.models.analytic.generating import readout_log_mean
+from nnft.models.networks.network import READOUTS
 from tests.statistics import agree, disagree
 
 ONE, TWO = np.array([[0.3]]), np.array([[0.0], [1.0]])

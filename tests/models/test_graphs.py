@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnft.models.combinatorics import set_partitions, sorted_tuples
-from nnft.models.graphs import attach, connected_sum, dense, diagrams, evaluate, unique, vertex_sets
+from nnft.models.diagrams.graphs import attach, connected_sum, dense, diagrams, evaluate, unique, vertex_sets
 
 CASES = [
     (2, (4,)),

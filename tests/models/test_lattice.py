@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from nnft.models.lattice import LATTICE_CONVENTIONS, convert_lattice
+from nnft.models import LATTICE_CONVENTIONS, convert_lattice
 from tests.lattice_oracle import REFERENCE, Lattice, flat, observables
 from tests.statistics import agree, disagree
 

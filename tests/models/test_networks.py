@@ -10,8 +10,8 @@ from numpyro import handlers
 from numpyro.infer import Predictive
 from scipy import stats
 
-from nnft.models.networks import READOUTS, Network, nearest
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
+from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
+from nnft.models.networks.network import READOUTS, nearest
 from tests.statistics import agree, disagree
 
 NEURONS = [Cos(), Erf(), Gauss(), ReLU(bias_scale=0.5), Tanh()]

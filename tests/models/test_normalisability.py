@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from nnft.models import Cos, Network, boundedness, exact
+from nnft.models.actions.boundedness import FORBIDDEN, lowest_direction, minimum_on_sphere
 from nnft.models.combinatorics import multiplicities, sorted_tuples
-from nnft.models.diagrams import couplings_from_vertex, vertex, whitened
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos
-from nnft.models.normalisability import FORBIDDEN, boundedness, lowest_direction, minimum_on_sphere
+from nnft.models.diagrams.from_couplings import couplings_from_vertex, vertex, whitened
 
 # A fixed number of steps stops close to the minimum, never below it; this is how close.
 CLOSE = 1e-6

@@ -6,9 +6,9 @@ from math import factorial, prod
 import numpy as np
 import pytest
 
+from nnft.models import predicted
 from nnft.models.combinatorics import connected_from_moments, multiplicities, sorted_tuples
-from nnft.models.diagrams import predicted
-from nnft.models.graphs import connected_sum, dense, diagrams, unique
+from nnft.models.diagrams.graphs import connected_sum, dense, diagrams, unique
 
 
 def test_one_site_by_the_series_of_the_integral():
@@ -108,7 +108,7 @@ def test_planted_fault_a_wrong_symmetry_factor(lines, shape, monkeypatch):
         found = diagrams(legs, valences, self_energies=self_energies)
         return tuple(d._replace(weight=2 * d.weight) if d.lines == shape else d for d in found)
 
-    monkeypatch.setattr("nnft.models.graphs.diagrams", spoiled)
+    monkeypatch.setattr("nnft.models.diagrams.graphs.diagrams", spoiled)
     assert powers_left(2, lines, "next")[-1] < 3.5  # 4 with the right one
 
 
@@ -116,7 +116,7 @@ def test_planted_fault_self_energies_on_full_lines(monkeypatch):
     def every(legs, excess, vertices, *, self_energies):
         return connected_sum(legs, excess, vertices, self_energies=legs > 2)
 
-    monkeypatch.setattr("nnft.models.diagrams.connected_sum", every)
+    monkeypatch.setattr("nnft.models.diagrams.from_couplings.connected_sum", every)
     assert np.all(powers_left(2, "full", "next") < [2.5, 3.5])  # 3 and 4 without them
 
 

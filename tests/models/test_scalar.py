@@ -9,10 +9,10 @@ import numpyro
 import pytest
 from scipy import special
 
+from nnft.models import Network, ScalarMode, ultraviolet
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
-from nnft.models.networks import Network
-from nnft.models.regulators import box_integral, box_momenta, radial_integral
-from nnft.models.scalar import ScalarMode, scalar_moments, scalar_orders, scalar_site_moment, ultraviolet
+from nnft.models.networks.scalar import scalar_moments, scalar_orders, scalar_site_moment
+from nnft.models.neurons.momenta import box_integral, box_momenta, radial_integral
 from tests.statistics import agree, disagree
 
 FREE = ScalarMode(1.3, float("inf"))

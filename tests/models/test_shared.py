@@ -7,11 +7,23 @@ import numpyro
 import pytest
 from scipy import stats
 
+from nnft.models import (
+    Cos,
+    Erf,
+    GammaScale,
+    Gauss,
+    LogNormalLength,
+    LogNormalScale,
+    Network,
+    ReLU,
+    StudentScale,
+    Tanh,
+    exact,
+    mixture_coupling,
+)
+from nnft.models.analytic.exact import known_orders, site_moments
 from nnft.models.combinatorics import connected_from_moments, moments_from_connected, pairings, sorted_tuples
-from nnft.models.exact import exact, known_orders, site_moments
-from nnft.models.networks import READOUTS, Network
-from nnft.models.neurons import Cos, Erf, Gauss, ReLU, Tanh
-from nnft.models.shared import GammaScale, LogNormalLength, LogNormalScale, StudentScale, mixture_coupling
+from nnft.models.networks.network import READOUTS
 
 LINE = np.array([[-0.4], [0.1], [0.9]])
 SCALES = [GammaScale(0.3), LogNormalScale(0.2), StudentScale(9.0)]

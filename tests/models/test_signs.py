@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from nnft.models import quadrature
-from nnft.models.exact import exact, site_moments
-from nnft.models.generating import exact_generating
-from nnft.models.networks import Network
-from nnft.models.neurons import Erf, Tanh
-from nnft.models.quadrature import gaussian_moments
-from nnft.models.signs import sign_moments
+from nnft.models import Erf, Network, Tanh, exact, exact_generating
+from nnft.models.analytic.exact import site_moments
+from nnft.models.neurons import quadrature
+from nnft.models.neurons.quadrature import gaussian_moments
+from nnft.models.neurons.signs import sign_moments
 
 TRIANGLE = np.array([[1.0, 0.0], [0.0, 1.0], [0.7, 0.7]])
 

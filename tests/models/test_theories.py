@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from nnft.models.diagrams import non_gaussianity
-from nnft.models.exact import exact, known_orders
-from nnft.models.networks import Network
-from nnft.models.theories import THEORIES, theory_named
+from nnft.models import Network, exact, non_gaussianity
+from nnft.models.analytic.exact import known_orders
+from nnft.models.theories.registry import THEORIES, theory_named
 
 
 def measured(theory):

@@ -7,14 +7,10 @@ import pytest
 from numpy.polynomial import hermite_e
 from scipy import special
 
-from nnft.models import graphs
+from nnft.models import Correlators, Cos, Network, ReLU, effective_couplings, exact, predicted
 from nnft.models.combinatorics import rank, sorted_tuples
-from nnft.models.correlators import Correlators
-from nnft.models.diagrams import predicted, vertex
-from nnft.models.exact import exact
-from nnft.models.networks import Network
-from nnft.models.neurons import Cos, ReLU
-from nnft.models.vertices import effective_couplings
+from nnft.models.diagrams import graphs
+from nnft.models.diagrams.from_couplings import vertex
 from tests.statistics import agree, disagree
 
 SITES = np.array([[0.0], [1.0]])
@@ -213,7 +209,9 @@ def noisy(seed=0):
 
 @pytest.mark.parametrize("order", ["leading", "next"])
 def test_errors_are_the_spread_of_the_couplings(order, monkeypatch):
-    monkeypatch.setattr("nnft.models.vertices.minimum_on_sphere", lambda form, points: np.zeros(1))  # slow, not in S
+    monkeypatch.setattr(
+        "nnft.models.diagrams.from_correlators.minimum_on_sphere", lambda form, points: np.zeros(1)
+    )  # slow, not in S
     given, draws = noisy()
     found = effective_couplings(given, order=order)
     assert f"rho = {found.rho:.3g} +- {found.error('rho')[0]:.2g}:" in str(found)

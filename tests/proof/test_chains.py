@@ -12,10 +12,10 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.direct import direct_equations
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.prior import default_prior
-from nnft.inference.terms import terms_of
+from nnft.inference.equations.from_fields import direct_equations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior
 
 pytestmark = pytest.mark.proof
 

@@ -16,18 +16,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnft.inference.basis import make_basis
-from nnft.inference.gold import sample_gold
-from nnft.inference.hausman import hausman
-from nnft.inference.likelihood import gaussian_posterior, numbers
-from nnft.inference.measure import measure
-from nnft.inference.prior import default_prior
-from nnft.inference.pseudo import pseudo_equations
-from nnft.inference.reference import draw_reference, gold_equations, log_partition
-from nnft.inference.samples import Samples
-from nnft.inference.score import Equations, equations
-from nnft.inference.terms import terms_of
-from nnft.models.actions import Bilocal
+from nnft.inference import Samples, draw_reference, hausman, measure, pseudo_equations
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.from_moments import Equations, equations
+from nnft.inference.equations.terms import terms_of
+from nnft.inference.methods.gold import sample_gold
+from nnft.inference.methods.reference import gold_equations, log_partition
+from nnft.inference.priors.likelihood import gaussian_posterior, numbers
+from nnft.inference.priors.unit import default_prior
+from nnft.models import Bilocal
 from tests.oracles import planted
 
 pytestmark = pytest.mark.proof

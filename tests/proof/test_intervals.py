@@ -12,13 +12,12 @@ import pytest
 from scipy import stats
 
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.ensembles import Ensemble
-from nnft.inference.gaussianity import EPS4_LIMIT, _drawn, farther, statistics
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.measure import measure
-from nnft.inference.pivot import intervals
-from nnft.inference.problem import prepare
+from nnft.inference import Ensemble, measure
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.methods.problem import prepare
+from nnft.inference.planning.gaussianity import EPS4_LIMIT, _drawn, farther, statistics
+from nnft.inference.planning.pivot import intervals
+from nnft.inference.priors.likelihood import gaussian_posterior
 from tests.oracles import Planted
 
 pytestmark = pytest.mark.proof

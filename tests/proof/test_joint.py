@@ -1,7 +1,7 @@
 """Few networks a coupling: how far single intervals, ellipsoids and the test of left-out terms can be believed.
 
 Fields of a bounded bilocal action, the user's whole way from samples to the posterior. Errors whose networks have no
-voice in their own equations (`inference/leverage.py`) are held beside the plain sandwich, the planted fault.
+voice in their own equations (`inference/equations/leverage.py`) are held beside the plain sandwich, the planted fault.
 """
 
 import numpy as np
@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 from nnft import models as m
-from nnft.inference import score
-from nnft.inference.basis import embed
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.problem import prepare
-from nnft.inference.samples import Samples
+from nnft.inference import Samples
+from nnft.inference.equations import from_moments as score
+from nnft.inference.equations.basis import embed
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
 from tests.oracles import planted
 
 pytestmark = pytest.mark.proof

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from nnft import models as m
-from nnft.inference.basis import make_basis
-from nnft.inference.likelihood import default_prior, gaussian_posterior
-from nnft.inference.problem import prepare
-from nnft.inference.samples import Samples
+from nnft.inference import Samples
+from nnft.inference.equations.basis import make_basis
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import default_prior, gaussian_posterior
 from tests.oracles import planted
 
 pytestmark = pytest.mark.proof

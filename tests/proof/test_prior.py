@@ -11,9 +11,9 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.prior import default_prior
-from nnft.inference.problem import prepare
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior
 from tests.statistics import agree
 
 pytestmark = pytest.mark.proof

@@ -15,8 +15,7 @@ import time
 import jax
 import pytest
 
-from nnft.inference.planted import planted_chain
-from nnft.inference.recovery import recover
+from nnft.inference import planted_chain, recover
 
 pytestmark = pytest.mark.proof
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from nnft import models as m
-from nnft.inference.likelihood import gaussian_posterior
-from nnft.inference.problem import prepare
-from nnft.inference.program import Marginal, marginal
-from nnft.inference.samples import Samples
-from nnft.inference.structured import nuts_program, structured_program
+from nnft.inference import Samples
+from nnft.inference.methods.problem import prepare
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.program import Marginal, marginal
+from nnft.inference.priors.structured import nuts_program, structured_program
 from tests.oracles import Planted, planted
 
 pytestmark = pytest.mark.proof

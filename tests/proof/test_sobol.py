@@ -18,10 +18,10 @@ import pytest
 from scipy import special, stats
 
 from nnft import models as m
-from nnft.inference import scrambles, sobol
-from nnft.inference.duality import _neuron_cumulants
-from nnft.inference.scrambles import Plan
-from nnft.inference.sobol import Neuron, sobol_moments
+from nnft.inference.estimators.duality import _neuron_cumulants
+from nnft.inference.quasirandom import scrambles, sobol
+from nnft.inference.quasirandom.scrambles import Plan
+from nnft.inference.quasirandom.sobol import Neuron, sobol_moments
 from nnft.models.combinatorics import connected_from_moments, sorted_tuples
 from tests.statistics import limit
 

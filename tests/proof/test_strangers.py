@@ -6,7 +6,7 @@ would refuse an honest one.
 
 import pytest
 
-from nnft.inference.structure import read_structure
+from nnft.inference.programs.structure import read_structure
 from tests.inference.programs import HONEST, SEEMING
 from tests.inference.test_strangers import POINTS, named
 

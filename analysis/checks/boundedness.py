@@ -1,0 +1,106 @@
+"""May exp(-S) of a fit be normalised? Asked of its draws and of their mean, by the highest form of the action.
+
+A form that is negative in one direction makes the action formal (perturbative): its couplings are those of an expansion
+around the Gaussian, and there is no sampling, no reweighting and no likelihood (`models/actions/boundedness.py`).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from ...models.actions.boundedness import FORBIDDEN, boundedness, minimum_on_sphere
+from ...models.actions.monomials import Monomials
+from ...models.types import Matrix, Tuples, Vector
+from ..reading.couplings import action, field_scale, group, interaction_names, quadratic_names
+from .check import Check
+
+__all__ = ["boundedness_checks"]
+
+_DRAWS, _LEAST = 200, 10  # draws looked at; where a form is large, fewer, but these
+_WORK = 8_000_000  # monomials times directions to start from, all draws together
+
+
+def boundedness_checks(fit: xr.DataTree) -> Iterator[Check]:
+    """The share of draws that are unbounded below, and what may be done with the posterior mean."""
+    highest, scale = _highest(fit), field_scale(fit)
+    tuples, table = _forms(highest)
+    draws = _theta(fit, interaction_names(fit))[:, -highest.count :]
+    step = max(1, len(draws) // _looked_at(tuples, len(scale)))
+    lowest = _lowest(draws[::step] @ table, tuples, scale, highest.degree)
+    fraction = float(np.mean(lowest < 0))
+    word = {4: "quartic", 6: "sextic"}[highest.degree]
+    why = (
+        f"The {word} form is positive in every direction for every draw looked at."
+        if fraction == 0
+        else f"The {word} form is negative in some direction: exp(-S) cannot be normalised there, so these draws are "
+        f"formal (perturbative), with no {', no '.join(FORBIDDEN)}."
+    )
+    verdict = "pass" if fraction == 0 else "warn"
+    yield Check("draws unbounded below", f"{fraction:.1%} of {len(lowest)}", "0%", verdict, why)
+    yield _mean(fit, scale)
+
+
+def _mean(fit: xr.DataTree, scale: Vector) -> Check:
+    """The whole action at the posterior mean: a density, or a formal expansion."""
+    one, count = action(fit), group(fit, "constant_data").sizes["x"]
+    weights = group(fit, "constant_data")["weights"].values
+    parts = [(_theta(fit, quadratic_names(fit)).mean(axis=0), one.quadratic(count))]
+    theta, first = _theta(fit, interaction_names(fit)).mean(axis=0), 0
+    for monomials in one.interaction(count, weights):
+        parts.append((theta[first : first + monomials.count], monomials))
+        first += monomials.count
+    coefficients, tuples = {}, {}
+    for values, monomials in parts:
+        tuples[monomials.degree], table = _forms(monomials)
+        coefficients[monomials.degree] = values @ table
+    highest = max(coefficients)
+    least = float(np.min(coefficients[highest] * scale[tuples[highest][:, 0]] ** highest))
+    if _pure(tuples[highest]) and least != 0.0:
+        value = "bounded" if least > 0 else "formal (perturbative)"
+        end = "exp(-S) is a density" if least > 0 else f"exp(-S) cannot be normalised: no {', no '.join(FORBIDDEN)}"
+        why = (
+            f"The smallest coefficient of phi^{highest} at a site, in units of the field there, is {least:.3g}: {end}."
+        )
+    else:
+        found = boundedness(coefficients, count, tuples=tuples, scale=scale)
+        value, why = found.label, f"{found.why[:1].upper()}{found.why[1:]}."
+    return Check("exp(-S) at the posterior mean", value, "none", "note", why)
+
+
+def _highest(fit: xr.DataTree) -> Monomials:
+    constants = group(fit, "constant_data")
+    return action(fit).interaction(constants.sizes["x"], constants["weights"].values)[-1]
+
+
+def _theta(fit: xr.DataTree, names: list[str]) -> Matrix:
+    """Physical couplings of all chains in the order of the terms, (draw, term)."""
+    posterior = group(fit, "posterior")
+    values = [posterior[name].transpose("chain", "draw", ...).values for name in names if name in posterior]
+    return np.concatenate([v.reshape(v.shape[0] * v.shape[1], -1) for v in values], axis=1)
+
+
+def _forms(monomials: Monomials) -> tuple[Tuples, Matrix]:
+    """The distinct monomials, (monomial, degree), and the coefficient of each in each term, (term, monomial)."""
+    tuples, column = np.unique(monomials.tuples, axis=0, return_inverse=True)
+    table = np.zeros((monomials.count, len(tuples)))
+    np.add.at(table, (monomials.term, column.ravel()), monomials.coefficient)
+    return tuples, table
+
+
+def _pure(tuples: Tuples) -> bool:
+    return bool(np.all(tuples == tuples[:, :1]))
+
+
+def _looked_at(tuples: Tuples, points: int) -> int:
+    """How many draws are looked at; powers of single fields need no search."""
+    if _pure(tuples):
+        return _DRAWS
+    return int(np.clip(_WORK / (len(tuples) * (points + 32)), _LEAST, _DRAWS))
+
+
+def _lowest(coefficients: Matrix, tuples: Tuples, scale: Vector, degree: int) -> Vector:
+    """Smallest value of the form on the unit sphere, or a number of its sign where the form is sum c_x phi_x^r."""
+    if _pure(tuples):
+        return np.min(coefficients * scale[tuples[:, 0]] ** degree, axis=1)
+    return minimum_on_sphere(coefficients, len(scale), scale=scale, tuples=tuples, order=degree)

@@ -1,0 +1,1 @@
+"""Actions, methods, priors and predictions held against each other."""

@@ -1,0 +1,121 @@
+"""Fits of the same couplings to the same networks by different methods, side by side in one call.
+
+Each method is held against the most efficient one there is, the gold posterior where it exists: how much wider its
+errors are, how far its couplings lie in standard deviations, how far they should lie, and Hausman's chi^2 of the two
+(inference/methods/hausman.py). Tree level is no estimate of the same couplings: its truncation bias is shown instead.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ...inference.equations.from_moments import Equations
+from ...inference.methods.hausman import Hausman, hausman
+from ..reading.couplings import group
+
+__all__ = ["MethodRow", "Methods", "compare_methods"]
+
+
+class MethodRow(NamedTuple):
+    """One fit against the reference.
+
+    method, sampler: of the fit; width: its standard errors over the reference's, mean over the interaction's couplings;
+    distance: rms difference of the estimates in standard errors of the reference; predicted: what the two covariances
+    lead one to expect, sqrt(V/V_ref - 1); test: Hausman's, None where it does not apply (why says so).
+    """
+
+    method: str
+    sampler: str
+    width: float
+    distance: float
+    predicted: float
+    test: Hausman | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The rows, and the name of the reference; prints as a table."""
+
+    rows: tuple[MethodRow, ...]
+    reference: str
+
+    def __str__(self) -> str:
+        lines = [f"{'method':8}{'sampler':9}{'errors/' + self.reference:>13}{'distance':>10}{'predicted':>11}  Hausman"]
+        for row in self.rows:
+            told = (
+                row.why if row.test is None else f"chi2/dof = {row.test.chi2:.1f}/{row.test.dof}, p = {row.test.p:.2g}"
+            )
+            predicted = "-" if np.isnan(row.predicted) else f"{row.predicted:.2f} sd"
+            lines.append(
+                f"{row.method:8}{row.sampler:9}{row.width:13.3f}{row.distance:>7.2f} sd{predicted:>11}  {told}"
+            )
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def compare_methods(*fits: xr.DataTree) -> Methods:
+    """Fits of one action to the same networks by several methods, against the gold one, else the narrowest.
+
+    Raises:
+        ValueError: fewer than two fits, of different actions or numbers of networks, or without their equations.
+    """
+    if len(fits) < 2:
+        raise ValueError(f"expected at least two fits to compare, got {len(fits)}; try score and gold")
+    first = fits[0]
+    for fit in fits:
+        if "matrix" not in group(fit, "constant_data"):
+            raise ValueError("expected fits that hold their equations, got one with too many terms; try fewer points")
+        same = all(fit.attrs[name] == first.attrs[name] for name in ("action", "action_options"))
+        if not same or group(fit, "constant_data").sizes["term"] != group(first, "constant_data").sizes["term"]:
+            raise ValueError(
+                f"expected fits of the same action at the same points, got {first.attrs['action']} and "
+                f"{fit.attrs['action']}; try one action and several methods"
+            )
+    q = int(group(first, "constant_data").attrs["quadratic_terms"])
+    equations = [_equations(fit) for fit in fits]
+    errors = [np.sqrt(np.diag(eq.sandwich))[q:] for eq in equations]
+    gold = [k for k, fit in enumerate(fits) if fit.attrs["method"] == "gold"]
+    best = gold[0] if gold else int(np.argmin([np.mean(e / errors[0]) for e in errors]))
+    physical = [(eq.estimate / group(fit, "constant_data")["factors"].values)[q:] for eq, fit in zip(equations, fits)]
+    scale = [e / group(fit, "constant_data")["factors"].values[q:] for e, fit in zip(errors, fits)]
+    rows = []
+    for k, fit in enumerate(fits):
+        width = float(np.mean(scale[k] / scale[best]))
+        distance = float(np.sqrt(np.mean(((physical[k] - physical[best]) / scale[best]) ** 2)))
+        test, why, predicted = None, "", float("nan")
+        if k == best:
+            why = "the reference"
+        elif fit.attrs["method"] == "tree":
+            bias = group(fit, "constant_data")["truncation_bias"].values[q:] / errors[k]
+            why = f"not the same couplings: truncation bias {np.sqrt(np.mean(bias**2)):.1f} of its own sd"
+        elif not gold:
+            why = "needs an efficient estimate, method='gold'"
+        else:
+            test = hausman(*_same_units(equations[k], fit, equations[best], fits[best]))
+            predicted = test.predicted
+        rows.append(MethodRow(fit.attrs["method"], fit.attrs["sampler"], width, distance, predicted, test, why))
+    return Methods(tuple(rows), fits[best].attrs["method"])
+
+
+def _equations(fit: xr.DataTree) -> Equations:
+    constants = group(fit, "constant_data")
+    matrix, vector, noise, pilot = (constants[name].values for name in ("matrix", "vector", "noise", "estimate"))
+    return Equations(matrix, vector, noise, pilot, float(fit.attrs["networks"]), np.inf, np.zeros((3, 3)))
+
+
+def _same_units(
+    first: Equations, fit: xr.DataTree, second: Equations, other: xr.DataTree
+) -> tuple[Equations, Equations]:
+    """The first equations in the scaled couplings of the second: held-out metrics give each fit its own scale."""
+    ratio = group(fit, "constant_data")["factors"].values / group(other, "constant_data")["factors"].values
+    turned = first._replace(
+        matrix=first.matrix * np.outer(ratio, ratio),
+        vector=first.vector * ratio,
+        noise=first.noise * np.outer(ratio, ratio),
+        networks=second.networks,
+    )
+    return turned, second

@@ -1,0 +1,211 @@
+"""One action inside a larger one: what its score is worth on networks, and is the rest of the larger one needed?
+
+With psi_k = grad T_k.W grad S - lap_W T_k the Schwinger-Dyson residual of term k in one network, A theta = b the
+equations and B = Cov(psi), a statistic that is zero when the action is enough is normal with a sandwich covariance:
+
+    Wald   C theta of the larger fit,   C A^-1 B A^-1 C^t/n        C: orthonormal combinations outside the action E
+    Rao    C (A E^t theta_E - b),       C P B P^t C^t/n            P = 1 - A E^t (E A E^t)^-1 E
+
+The terms of the control are odd in phi: with phi -> -phi a symmetry their true couplings are exactly zero.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...inference.ensembles.samples import Samples
+from ...inference.equations.terms import Terms, terms_of
+from ...models.actions.monomials import Monomials
+from ...models.actions.rungs import AbstractAction
+from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
+from ...models.distance import hotelling
+from ...models.runtime import settled
+from ...models.types import Matrix, Tuples, Vector
+
+__all__ = [
+    "Controlled",
+    "Hotelling",
+    "complement",
+    "cubes",
+    "embedded",
+    "frobenius",
+    "held_out_scores",
+    "left_over",
+    "noises",
+    "rao_test",
+    "wald_test",
+]
+
+_BLOCK = 2048  # networks at a time
+GAUSSIAN = "Gaussian"
+
+
+class Hotelling(NamedTuple):
+    """A quadratic form in n networks' means: Hotelling's T^2, its degrees of freedom and p-value (F)."""
+
+    value: float
+    dof: int
+    p: float
+
+
+class Controlled(AbstractAction):
+    """The richest action and, behind it, the odd terms phi_a^3 and phi_a^2 phi_b of the control."""
+
+    action: AbstractAction
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {**self.action.blocks(points), "odd": cubes(points)}
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        triples = cubes(points)
+        odd = Monomials(np.arange(len(triples)), triples, np.ones(len(triples)), len(triples))
+        return (*self.action.interaction(points, weights), odd)
+
+    @property
+    def degree(self) -> int:
+        return self.action.degree
+
+
+def cubes(points: int) -> Tuples:
+    """Triples with a repeated point, sorted."""
+    triples = sorted_tuples(points, 3)
+    return triples[(triples[:, 0] == triples[:, 1]) | (triples[:, 1] == triples[:, 2])]
+
+
+def embedded(
+    ladder: Mapping[str, AbstractAction], metric: Matrix, weights: Vector
+) -> tuple[str, Terms, dict[str, Matrix]]:
+    """The richest action, its terms, and every action's terms in them, (term, rich term); the Gaussian among them."""
+    points = len(metric)
+    for name, action in ladder.items():
+        if not isinstance(action, AbstractAction):
+            raise ValueError(f"expected actions such as Bilocal(), got {action!r}; try models.Bilocal()")
+        if action.fixed(points) is not None or type(action).__name__ == "Modes":
+            raise ValueError(
+                f"expected actions of the points with a free quadratic part, got {name}; try leaving it out"
+            )
+    all_terms = {name: terms_of(action, metric, weights) for name, action in ladder.items()}
+    richest = max(reversed(list(ladder)), key=lambda name: all_terms[name].size)  # of equals the last
+    rich = all_terms[richest]
+    columns: dict[int, np.ndarray] = {}
+    for part in rich.parts:
+        table = np.zeros((part.count, tuple_count(points, part.degree)))
+        table[part.term, rank(part.tuples, points)] = part.coefficient
+        columns[part.degree] = table
+    starts = dict(zip((p.degree for p in rich.parts), np.cumsum([0, *(p.count for p in rich.parts)]), strict=False))
+    maps = {GAUSSIAN: np.eye(rich.size)[: rich.quadratic]}
+    for name, terms in all_terms.items():
+        out, first = np.zeros((terms.size, rich.size)), 0
+        for part in terms.parts:
+            table = np.zeros((part.count, tuple_count(points, part.degree)))
+            table[part.term, rank(part.tuples, points)] = part.coefficient
+            here = columns.get(part.degree, np.zeros((0, table.shape[1])))
+            solved = np.linalg.lstsq(here.T, table.T)[0].T if len(here) else np.zeros((part.count, 0))
+            if np.max(np.abs(solved @ here - table), initial=0.0) > 1e-10:
+                raise ValueError(
+                    f"expected a ladder whose richest action, here {richest}, holds the terms of all others, got "
+                    f"{name} with terms of degree {part.degree} outside it; try adding FullQuartic()"
+                )
+            begin = starts.get(part.degree, 0)
+            out[first : first + part.count, begin : begin + len(here)] = solved
+            first += part.count
+        maps[name] = out
+    return richest, rich, maps
+
+
+def complement(rows: Matrix) -> Matrix:
+    """Orthonormal rows that span everything outside the span of the given ones."""
+    q, _ = np.linalg.qr(rows.T, mode="complete")
+    return q[:, len(rows) :].T
+
+
+def wald_test(outside: Matrix, theta: Vector, matrix: Matrix, noise: Matrix, n: int) -> Hotelling:
+    """Are the combinations of couplings outside the action zero in the larger fit?"""
+    to = outside @ np.linalg.inv(matrix)
+    return _quadratic(outside @ theta, to @ noise @ to.T / n, n)
+
+
+def rao_test(
+    outside: Matrix, inside: Matrix, theta: Vector, matrix: Matrix, vector: Vector, noise: Matrix, n: int
+) -> Hotelling:
+    """Do the Schwinger-Dyson equations of the terms left out hold at the action's own estimate?"""
+    project = np.eye(len(matrix)) - matrix @ inside.T @ np.linalg.solve(inside @ matrix @ inside.T, inside)
+    to = outside @ project
+    return _quadratic(outside @ (matrix @ theta - vector), to @ noise @ to.T / n, n)
+
+
+def _quadratic(value: Vector, covariance: Matrix, n: int) -> Hotelling:
+    scale = np.sqrt(np.diag(covariance))
+    statistic = float(value / scale @ np.linalg.solve(covariance / np.outer(scale, scale), value / scale))
+    dof = len(value)
+    return Hotelling(statistic, dof, hotelling(statistic, dof, n - 1.0))
+
+
+def held_out_scores(source: Samples, terms: Terms, thetas: Matrix) -> tuple[Vector, Matrix]:
+    """Mean Hyvarinen score of every action, (action,), and the covariance of one network's scores."""
+
+    def block(fields: jax.Array) -> tuple[jax.Array, ...]:
+        bare = terms.residuals(fields, jnp.zeros(terms.size))
+        # J = 1/2 theta.(psi(theta) + psi(0)), network by network
+        j = jnp.stack([0.5 * (terms.residuals(fields, t) + bare) @ t for t in jnp.asarray(thetas)], axis=1)
+        return j.sum(0), j.T @ j
+
+    first, second = _sums(source, block)
+    mean = first / source.n
+    return mean, (second - source.n * np.outer(mean, mean)) / (source.n - 1)
+
+
+def noises(source: Samples, terms: Terms, thetas: Matrix) -> np.ndarray:
+    """B, the covariance of psi over networks, at every estimate, (action, term, term)."""
+
+    def block(fields: jax.Array) -> tuple[jax.Array, ...]:
+        psi = jnp.stack([terms.residuals(fields, t) for t in jnp.asarray(thetas)])
+        return psi.sum(1), jnp.einsum("kni,knj->kij", psi, psi)
+
+    first, second = _sums(source, block)
+    mean = first / source.n
+    return (second - source.n * mean[:, :, None] * mean[:, None, :]) / (source.n - 1)
+
+
+def _sums(source: Samples, block: Any) -> list[np.ndarray]:
+    """Sums of a statistic over all networks in float64; the last block, shorter, is a program of its own."""
+    total: list[np.ndarray] = []
+    with settled():
+        run = eqx.filter_jit(block)
+        for start in range(0, source.n, _BLOCK):
+            fields = source.read(start, min(_BLOCK, source.n - start)).astype(float)
+            parts = [np.asarray(part) for part in run(jnp.asarray(fields))]
+            total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
+    return total
+
+
+def frobenius(values: np.ndarray) -> np.ndarray:
+    """Components on sorted quads in the Frobenius norm of the dense tensor."""
+    points = 1
+    while tuple_count(points, 4) < values.shape[-1]:
+        points += 1
+    return values * np.sqrt(multiplicities(sorted_tuples(points, 4)))
+
+
+def left_over(value: Vector, rows: np.ndarray | None, design: Matrix, norm: Any) -> tuple[float, float]:
+    """||G4c - best fit||/||G4c|| in a norm, and its standard error; the noise's own norm is taken off both."""
+    target, columns = norm(value), norm(design).T
+    basis = np.linalg.svd(columns, full_matrices=False)
+    keep = 1e-12 * basis.S[0] < basis.S
+    span = basis.U[:, keep]
+    rest = target - span @ (span.T @ target)
+    above, below = float(rest @ rest), float(target @ target)
+    if rows is None:
+        return float(np.sqrt(above / below)), float("nan")
+    noise = norm(rows)
+    noise_rest = noise - (noise @ span) @ span.T
+    above, below = above - float(np.sum(noise_rest**2)), below - float(np.sum(noise**2))
+    square = above / below
+    slope = noise @ (rest - square * target)
+    error = np.sqrt(4.0 * slope @ slope + 2.0 * np.sum((noise_rest.T @ noise_rest) ** 2)) / abs(below)
+    ratio = float(np.sqrt(max(square, 0.0)))
+    return ratio, float(error / (2.0 * ratio)) if ratio > 0 else float(np.sqrt(error))

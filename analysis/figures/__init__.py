@@ -1,0 +1,1 @@
+"""One function a figure: it takes a fit and returns it drawn."""

@@ -1,0 +1,209 @@
+"""The figure of the couplings, for every action: maps over pairs of points, values at points, by displacement, sorted.
+
+The signed colour map is red-blue, white at zero.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from scipy import stats
+
+from ...models.actions.rungs import gauge
+from ..reading.couplings import INTERVAL, Coupling, couplings, draws_of, group, indices
+from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall
+
+__all__ = ["plot_couplings"]
+
+
+@styled
+def plot_couplings(fit: xr.DataTree) -> Figure:
+    """The couplings: lambda_i(x,y) as maps with their errors, or what an action has in their place.
+
+    Bilocal, smooth or of low rank: posterior mean and standard deviation of lambda_0, lambda_1, lambda_2 in the stated
+    gauge (lambda_3 is the transpose of lambda_1), cells the gauge leaves empty blank, a ring where |mean| < 2 sd.
+    Local: lambda(x) = g_x/w_x and one sd. Constant and lattice phi^4: the posterior density of each number. Translation
+    invariant: g, u(r), v(r) by displacement r. Full actions: g4, and g6 below it, sorted, with one sd.
+    """
+    found = couplings(fit)
+    if any(c.step for c in found):
+        return _by_displacement(found)
+    if found[0].site == "coupling":
+        return _densities(fit, [c for c in couplings(fit, quadratic=True) if not c.where])
+    if found[0].site == "g4":
+        return _sorted_couplings(found)
+    if not any(c.site == "u" for c in found):
+        return _local(fit)
+    mean, sd = _lambda(fit)
+    shown = [i for i in (0, 1, 2) if np.any(sd[i] > 0)]
+    names, positions = _point_names(fit)
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.7 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), 2, squeeze=False)
+    powers = {0: r"$\phi(y)^4$", 1: r"$\phi(x)\,\phi(y)^3$", 2: r"$\phi(x)^2\phi(y)^2$"}
+    for row, i in zip(panels, shown, strict=True):
+        empty = sd[i] == 0
+        for panel, values, colours in ((row[0], mean[i], "RdBu_r"), (row[1], sd[i], "YlGnBu")):
+            _map(panel, np.ma.masked_array(values, empty), colours, names)
+        unresolved = np.argwhere(~empty & (np.abs(mean[i]) < 2.0 * sd[i]))
+        if len(unresolved):
+            marks = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 0.9}
+            halo = [withStroke(linewidth=2.4, foreground="white")]  # or a ring is lost on a dark cell
+            row[0].scatter(unresolved[:, 1], unresolved[:, 0], s=22, label="|mean| < 2 sd", path_effects=halo, **marks)
+        row[0].set_title(rf"$\lambda_{i}(x,y)$ of {powers[i]}", loc="left")
+        row[1].set_title("standard deviation", loc="left")
+        row[0].set_ylabel(f"x {positions}")
+    for panel in panels[-1]:
+        panel.set_xlabel(f"y {positions}")
+    return figure
+
+
+def _lambda(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean and sd of lambda_i(x,y), (i, x, y); where they are not kept, of one coupling over its weights."""
+    if "derived" in fit.children:
+        lam = group(fit, "derived")["lam"]
+        return lam.mean(("chain", "draw")).values, lam.std(("chain", "draw"), ddof=1).values
+    weights = group(fit, "constant_data")["weights"].values
+    found = couplings(fit)
+    parts = {site: [(c.mean, c.sd) for c in found if c.site == site] for site in ("g", "u", "v")}
+    mean, sd = (
+        gauge({site: np.array([row[k] for row in rows]) for site, rows in parts.items()}, weights) for k in (0, 1)
+    )
+    return mean, sd
+
+
+def _densities(fit: xr.DataTree, found: Sequence[Coupling]) -> Figure:
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(found)), layout="constrained")
+    for panel, coupling in zip(np.ravel(figure.subplots(len(found), 1, squeeze=False)), found, strict=True):
+        _density(panel, draws_of(fit, coupling).ravel())
+        panel.set_xlabel(coupling.maths)
+    figure.axes[0].legend(loc="upper right")
+    return figure
+
+
+def _density(panel: Axes, draws: np.ndarray) -> None:
+    mean, sd = float(np.mean(draws)), float(np.std(draws, ddof=1))
+    low, high = np.quantile(draws, [0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2])
+    grid = np.linspace(min(draws.min(), mean - 4 * sd), max(draws.max(), mean + 4 * sd), 400)
+    density = stats.gaussian_kde(draws)(grid)
+    panel.fill_between(grid, density, where=(grid >= low) & (grid <= high), color=BLUE, alpha=0.25, lw=0, label="89 %")
+    panel.plot(grid, density, color=BLUE, label="posterior density")
+    panel.axvline(mean, color=BLACK, lw=0.9, label="mean")
+    if grid[0] - 3 * sd < 0.0 < grid[-1] + 3 * sd:
+        panel.axvline(0.0, color=GREY, lw=0.7)
+    panel.set_ylim(0.0, None)
+    panel.set_yticks([])
+
+
+def _sorted_couplings(found: Sequence[Coupling]) -> Figure:
+    """One panel a degree: the units differ."""
+    parts = [sorted((c for c in found if c.site == site), key=lambda c: -c.mean) for site in ("g4", "g6")]
+    parts = [part for part in parts if part]
+    heights = [max(1.0, len(part) * row_height(len(part))) for part in parts]
+    figure = Figure(figsize=(WIDTH, 0.8 * len(parts) + sum(heights)), layout="constrained")
+    panels = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, part in zip(panels, parts, strict=True):
+        _rows(panel, part, [indices(c.where) for c in part])
+        panel.set_xlabel(r"$g_{abcd}$" if part[0].site == "g4" else r"$g_{abcdef}$")
+        panel.set_ylabel("points a b c d" if part[0].site == "g4" else "points a b c d e f")
+    return figure
+
+
+def _by_displacement(found: Sequence[Coupling]) -> Figure:
+    """The couplings g at r = 0, u(r) and v(r): against r on a line, in rows on a lattice."""
+    if any("," in c.where for c in found):
+        figure = tall(len(found), header=0.8)
+        panel = figure.subplots()
+        _rows(panel, found, [c.maths for c in found])
+        panel.set_xlabel("coupling")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        return figure
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    panel = figure.subplots()
+    panel.axhline(0.0, color=GREY, lw=0.7)
+    looks = {"coupling": ("s", BLACK, "$g$"), "u": ("o", BLUE, "$u(r)$"), "v": ("D", ORANGE, "$v(r)$")}
+    for site, (mark, colour, label) in looks.items():
+        part = [c for c in found if c.site == site]
+        if part:
+            where = [int(c.where or 0) for c in part]
+            mean, sd = np.array([(c.mean, c.sd) for c in part]).T
+            panel.errorbar(where, mean, yerr=sd, fmt=mark, color=colour, ms=4.0, lw=1.2, label=label)
+    panel.set_xlabel("displacement r")
+    panel.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    figure.legend(loc="outside upper center", ncols=3, handletextpad=0.3)
+    return figure
+
+
+def _rows(panel: Axes, found: Sequence[Coupling], labels: Sequence[str]) -> None:
+    """Mean and one sd, a coupling a row."""
+    panel.axvline(0.0, color=GREY, lw=0.7)
+    mean, sd = np.array([(c.mean, c.sd) for c in found]).T
+    panel.errorbar(mean, np.arange(len(found)), xerr=sd, fmt="o", color=BLUE, ms=3.0, lw=1.0)
+    label_rows(panel, labels, np.abs([c.z for c in found]))
+
+
+def _local(fit: xr.DataTree) -> Figure:
+    weights = group(fit, "constant_data")["weights"].values
+    found = couplings(fit)
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    panel = figure.subplots()
+    places = group(fit, "constant_data")["x_position"].values
+    line = places.shape[1] == 1
+    where = places[:, 0] if line else np.arange(len(weights))
+    mean, sd = np.array([(c.mean, c.sd) for c in found]).T / weights
+    panel.axhline(0.0, color=GREY, lw=0.7)
+    panel.errorbar(where, mean, yerr=sd, fmt="o", color=BLUE, ms=4.0, lw=1.2)
+    panel.set_xlabel("x" if line else "point (number)")
+    panel.set_ylabel(r"$\lambda(x)$")
+    panel.set_xticks(where if len(where) <= 10 else where[:: len(where) // 8])
+    return figure
+
+
+def _map(panel: Axes, values: np.ma.MaskedArray, colours: str, names: list[str]) -> None:
+    """A matrix over pairs of points; colours logarithmic away from zero where linear ones would hide most cells."""
+    sizes = np.abs(values.compressed())
+    signed, top = bool(np.any(values < 0)) or colours == "RdBu_r", float(sizes.max())
+    wide = top > 30.0 * float(np.median(sizes))
+    low, high = (-top, top) if signed else (0.0, 1.6 * top)
+    norm = AsinhNorm(0.5 * float(np.median(sizes)), low, high) if wide else Normalize(low, high)
+    image = panel.imshow(values, cmap=colours, norm=norm)
+    panel.set_facecolor("#dcdcdc")
+    edges = np.arange(1, len(names)) - 0.5
+    panel.hlines(edges, -0.5, len(names) - 0.5, color="white", lw=0.8)
+    panel.vlines(edges, -0.5, len(names) - 0.5, color="white", lw=0.8)
+    step = -(-len(names) // 8)
+    crowded = sum(map(len, names[::step])) > 12
+    panel.set_xticks(range(0, len(names), step), names[::step], rotation=90 if crowded else 0)
+    panel.set_yticks(range(0, len(names), step), names[::step])
+    panel.tick_params(length=0)
+    for side in panel.spines.values():
+        side.set_visible(False)
+    bar = panel.figure.colorbar(image, ax=panel, shrink=0.9, pad=0.03)
+    bar.ax.minorticks_off()
+    if wide:
+        decades = 10.0 ** np.arange(np.floor(np.log10(top)), np.log10(np.median(sizes)), -1.0)[:2]
+        bar.set_ticks([*(-decades if signed else []), 0.0, *decades[::-1]])
+    else:
+        bar.ax.yaxis.set_major_locator(MaxNLocator(4, symmetric=signed))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_plain))  # a power of ten above the bar runs into the title
+    bar.outline.set_linewidth(0.4)
+
+
+def _plain(value: float, _: object = None) -> str:
+    """0.0025, −0.03, 5·10⁻⁶: the whole number at each tick, with no power of ten kept elsewhere."""
+    if value == 0.0 or 1e-4 <= abs(value) < 1e5:
+        return f"{value:.6g}".replace("-", "−")
+    mantissa, power = f"{value:.3e}".split("e")
+    return rf"${float(mantissa):g}{{\cdot}}10^{{{int(power)}}}$"
+
+
+def _point_names(fit: xr.DataTree) -> tuple[list[str], str]:
+    """Positions in one dimension, numbers otherwise."""
+    places = group(fit, "constant_data")["x_position"].values
+    if places.shape[1] == 1:
+        return [f"{x:.3g}".replace("-", "−") for x in places[:, 0]], ""
+    return [str(k) for k in range(len(places))], "(number)"

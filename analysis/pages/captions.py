@@ -1,0 +1,124 @@
+"""What each figure of a report shows and what to look for in it, with the numbers that matter, as HTML."""
+
+import numpy as np
+import xarray as xr
+
+from ..reading.couplings import couplings, errors, group
+from .paragraph import count
+
+__all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinger_dyson_caption", "trace_caption"]
+
+
+def couplings_caption(fit: xr.DataTree) -> str:
+    """For `plots.plot_couplings`, by action."""
+    found = couplings(fit)
+    sites = {c.site for c in found}
+    if any(c.step for c in found):
+        return (
+            "Couplings by the displacement r between two sites, posterior mean with one standard deviation: g of "
+            "φ<sub>x</sub><sup>4</sup>, u(r) of φ<sub>x</sub>φ<sub>x+r</sub><sup>3</sup>, v(r) of "
+            "φ<sub>x</sub><sup>2</sup>φ<sub>x+r</sub><sup>2</sup>, each summed over all sites x."
+        )
+    if sites == {"coupling"}:
+        others = [c.html for c in couplings(fit, quadratic=True) if not c.where and c.site != "coupling"]
+        if others:
+            names = f"λ, {' and '.join(others)}"
+            return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
+        return "Posterior density of the one coupling λ; shaded, its 89 % interval."
+    if "g4" in sites:
+        label, monomial = _example(fit)[:2]
+        below = (
+            " Below, the coefficients g<sub>abcdef</sub> of the sextic ones: they are in other units."
+            if "g6" in sites
+            else ""
+        )
+        return (
+            "Coefficients g<sub>abcd</sub> of the sorted monomials "
+            "φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>, posterior mean with one standard deviation, sorted. "
+            f"Row {label} belongs to {monomial}; a coefficient counts all orderings of its points, so that mixed ones "
+            f"are larger.{below}"
+        )
+    if "u" not in sites:
+        return "λ(x) at each point, posterior mean with one standard deviation."
+    where = "position" if group(fit, "constant_data").sizes["axis"] == 1 else "number"
+    return (
+        "Left: posterior mean of λ<sub>i</sub>(x,y), the coupling of φ(x)<sup>i</sup>φ(y)<sup>4−i</sup>, in the gauge "
+        "stated below. Right: its posterior standard deviation. Each map has its own colour scale, logarithmic away "
+        f"from zero where the couplings differ widely; points are named by their {where}. Grey cells are zero by the "
+        "choice of gauge. A ring marks a mean within two standard deviations of zero. λ<sub>3</sub>, the transpose of "
+        "λ<sub>1</sub>, is not drawn."
+    )
+
+
+def four_point_caption(fit: xr.DataTree) -> str:
+    """For `plots.plot_four_point`."""
+    observed, constants = group(fit, "observed_data"), group(fit, "constant_data")
+    predicted = (
+        " Orange: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
+        "(tick) to tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, "
+        "and a bar that leaves the frame is cut."
+        if "predictions" in fit.children
+        else " Diagrams of this action are not computed, so that no prediction is drawn."
+    )
+    known = "G4_exact" in constants
+    label, _, places = _example(fit)
+    text = (
+        "The connected four-point function (fourth joint cumulant over networks), one row for each distinct "
+        f"component, named where there is room ({label} is that of {places}), sorted by the "
+        f"{'exact' if known else 'measured'} value. Black: measured, with one standard error.{predicted}"
+    )
+    if not known:
+        return text
+    pull = ((observed["G4"] - constants["G4_exact"]) / errors(fit, "G4")).values
+    return text + (
+        " Green: exact. Right: distance of the measured value from the exact one in standard errors, root mean square "
+        f"{np.sqrt(np.mean(pull**2)):.2f}; the band is ±2. Components share their noise, so that many move together."
+    )
+
+
+def schwinger_dyson_caption(z: np.ndarray, error: np.ndarray, contained: np.ndarray) -> str:
+    """For `plots.plot_schwinger_dyson`."""
+    outside, solved = z[~contained], int(np.sum(error == 0))
+    inside = int(np.sum(contained))
+    which = "all" if solved == inside else str(solved)
+    exactly = f", {which} of them solved exactly by the fit (last row)" if solved else ""
+    rings = f"Rings: the {inside} monomials the action contains{exactly}."
+    far = int(np.sum(np.abs(outside) > 3))
+    return (
+        "Each quartic monomial T gives one equation, ⟨∇T·W∇S⟩ = ⟨Δ<sub>W</sub>T⟩, with W the metric. Shown is the "
+        f"difference of its two sides over its standard error; the band is ±2. {rings} Dots: the {len(outside)} "
+        f"monomials it leaves out, {far or 'none'} of them beyond three standard errors. The distance of a term that "
+        "is there grows like the square root of the number of networks: it says that the term is seen, not that it is "
+        "large."
+    )
+
+
+def prior_caption(fit: xr.DataTree) -> str:
+    """For `plots.plot_prior_posterior`."""
+    ratios = [c.prior_sd / c.sd for c in couplings(fit)]
+    middle = f" (median {count(float(np.median(ratios)))})" if len(ratios) > 1 else ""
+    return (
+        "89 % intervals of prior (grey) and posterior (blue); the dot is the posterior mean. The axis is linear "
+        f"near zero and logarithmic beyond. On the right, how many times the data narrowed each coupling{middle}; "
+        "where this is near one, the prior speaks."
+    )
+
+
+def trace_caption(fit: xr.DataTree) -> str:
+    """For `plots.plot_trace_rank`."""
+    which = "The three couplings" if len(couplings(fit, quadratic=True)) >= 3 else "The couplings"
+    return (
+        f"{which} with the largest R̂, quadratic ones q<sub>ab</sub> included. Left: all chains on top of "
+        "each other; they should be one band without drift. Right: how often each chain’s draws take each rank among "
+        "all draws; chains that agree are flat within the grey band, which holds 95 % of the counts of independent "
+        "draws."
+    )
+
+
+def _example(fit: xr.DataTree) -> tuple[str, str, str]:
+    """A row that the four-point figure has: its label, its monomial, its points."""
+    points = min(group(fit, "constant_data").sizes["x"], 3)
+    quad = ((0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2))[points - 1]
+    powers = {1: "", 2: "<sup>2</sup>", 4: "<sup>4</sup>"}
+    monomial = "".join(f"φ<sub>{a}</sub>{powers[quad.count(a)]}" for a in dict.fromkeys(quad))
+    return "".join(map(str, quad)), monomial, ", ".join(f"x<sub>{a}</sub>" for a in quad)

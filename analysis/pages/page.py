@@ -1,0 +1,346 @@
+"""A fit as one page of HTML that needs nothing else: verdicts, a paragraph, figures, tables, the action, how to redo.
+
+Figures are embedded, styles stand in the page, there is no script and nothing is loaded. The frame is `page.html`, its
+looks are `page.css`; what is said with numbers is written here.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Iterable
+from html import escape
+from importlib.resources import files
+from string import Template
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from ...models.actions.rungs import Modes
+from ...models.theories.registry import THEORIES
+from ..checks.check import Check
+from ..figures import posterior as plots
+from ..reading.couplings import (
+    INTERVAL,
+    Coupling,
+    action,
+    couplings,
+    errors,
+    group,
+    hyper_parameters,
+    indices,
+    markov,
+)
+from ..reading.residuals import schwinger_dyson
+from ..reading.typesetting import count, significant, typeset, with_error
+from . import captions
+from .formulas import written
+from .paragraph import action_name, belongs, drawn, model, origin, paragraph, where
+from .session import command, session
+
+__all__ = ["page"]
+
+_DPI = 220
+_LONG = 60  # rows beyond which a table is folded
+_GRAVITY = ("fail", "warn", "pass", "note")
+_SIGNS = {"pass": "✓", "warn": "!", "fail": "✗", "note": "·"}
+_TALLY = {"fail": ("fails", "fail"), "warn": ("warns", "warn"), "pass": ("passes", "pass"), "note": ("notes", "note")}
+
+
+def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
+    """The page of a fit, from what is in the tree and the verdicts of `diagnose`."""
+    checks = list(checks)
+    frame = files(__package__)
+    name = typeset(action_name(fit))
+    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else f'{drawn(fit)} '}{origin(fit)}"
+    made = str(fit.attrs.get("created_at", ""))[:10]
+    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)} {where(fit)}, {made}"
+    found = [*couplings(fit, quadratic=True), *hyper_parameters(fit)]
+    return Template((frame / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        style=(frame / "page.css").read_text(encoding="utf-8"),
+        subtitle=escape(subtitle.rstrip(", ")),
+        tally=_tally(checks),
+        verdicts="\n".join(_verdict(check) for check in sorted(checks, key=lambda c: _GRAVITY.index(c.verdict))),
+        paragraph=_maths(paragraph(fit, checks)),
+        definitions=_definitions(fit),
+        figures="\n".join(_figures(fit)),
+        couplings_text=_couplings_text(fit),
+        couplings=_fold(_coupling_table(fit, found), len(found), "couplings"),
+        checks=_check_table(checks),
+        points=_points(fit),
+        action=_action(fit, checks),
+        reproduce=_reproduce(fit),
+    )
+
+
+def _definitions(fit: xr.DataTree) -> str:
+    """What the numbers of the paragraph are."""
+    eps4 = (
+        "ε<sub>4</sub> = (‖G<sub>4</sub><sup>c</sup>‖<sup>2</sup>/24)<sup>1/2</sup>, where "
+        "G<sub>4</sub><sup>c</sup> is the connected four-point function whitened by the two-point function, and the "
+        "norm sums the squares of all its components, every ordering of the points: to leading order the root of the "
+        "χ² distance to the Gaussian. "
+    )
+    score = "The Hyvärinen score is J = ⟨½ ∇S·W∇S − Δ<sub>W</sub>S⟩, lower is better; a gain is J<sub>Gauss</sub> − J."
+    return f"{eps4 if 'eps4' in group(fit, 'constant_data').attrs else ''}{score}"
+
+
+def _tally(checks: list[Check]) -> str:
+    parts = []
+    for verdict, (one, many) in _TALLY.items():
+        number = sum(check.verdict == verdict for check in checks)
+        if number:
+            parts.append(f'<span class="{_class(verdict)}">{number} {one if number == 1 else many}</span>')
+    return f"{len(checks)} checks: {', '.join(parts)}. Reasons are in the <a href='#checks'>table</a> below."
+
+
+def _verdict(check: Check) -> str:
+    limit = "" if check.limit in ("none", "") else f" (limit {_maths(check.limit)})"
+    name = f"{_SIGNS[check.verdict]} {check.verdict}: {_maths(check.name)}"
+    return f'<li class="{_class(check.verdict)}"><b>{name}</b><span>{_maths(check.value)}{limit}</span></li>'
+
+
+def _maths(text: str) -> str:
+    """Plain text as HTML, with true indices on the symbols of checks and couplings."""
+    text = escape(typeset(text), quote=False).replace("ε₄", "ε<sub>4</sub>").replace("G₄ᶜ", "G<sub>4</sub><sup>c</sup>")
+    text = re.sub(r"([≤≥<>±]|&[lg]t;) (?=[\d−])", "\\1\u00a0", text)  # a sign stays with its number
+    text = re.sub(r"(?<=\d) ±", "\u00a0±", text)
+    text = text.replace("p_eff", "p<sub>eff</sub>")
+    return re.sub(r"\b([guvq])[46]?\[([\d,]+)\]", lambda m: f"{m[1]}<sub>{indices(m[2])}</sub>", text)
+
+
+def _class(verdict: str) -> str:
+    return "note-verdict" if verdict == "note" else verdict
+
+
+def _figures(fit: xr.DataTree) -> Iterable[str]:
+    yield _figure(plots.plot_couplings(fit), "Couplings with their uncertainties", captions.couplings_caption(fit))
+    if "G4" in group(fit, "observed_data"):
+        caption = captions.four_point_caption(fit)
+        yield _figure(plots.plot_four_point(fit), "Connected four-point function", caption)
+    else:
+        points = group(fit, "constant_data").sizes["x"]
+        yield _left_out(
+            "Connected four-point function", f"Not measured at {points} points: it has too many components."
+        )
+    if "rich_matrix" in group(fit, "constant_data"):
+        z, error, contained = schwinger_dyson(fit)
+        if np.any(error > 0):
+            caption = captions.schwinger_dyson_caption(z, error, contained)
+            yield _figure(plots.plot_schwinger_dyson(fit), "Schwinger–Dyson residuals", caption)
+        else:
+            solved = "their equation" if len(z) == 1 else f"all {len(z)} of their equations"
+            why = f"The action contains every quartic monomial, and the fit solves {solved}: none is left to test it."
+            yield _left_out("Schwinger–Dyson residuals", why)
+    else:
+        why = (
+            "The equations of all quartic monomials are kept for quartic actions of at most 8 points whose quadratic "
+            "part has every pair of points; this is none."
+        )
+        yield _left_out("Schwinger–Dyson residuals", why)
+    caption = captions.prior_caption(fit)
+    yield _figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
+    title = "Traces and ranks of the slowest couplings"
+    if markov(fit):
+        yield _figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
+    else:
+        what = {"closed": "the closed posterior", "svi": "the variational guide"}[str(fit.attrs["sampler"])]
+        yield _left_out(title, f"The draws are independent ones from {what}: there are no chains to look at.")
+
+
+def _left_out(title: str, why: str) -> str:
+    return f"<h3>{escape(title)}</h3><p>{escape(why)}</p>"
+
+
+def _figure(figure: Figure, alt: str, caption: str) -> str:
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=_DPI)
+    data = base64.b64encode(held.getvalue()).decode("ascii")
+    return (
+        f'<figure><h3>{escape(alt)}</h3><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _couplings_text(fit: xr.DataTree) -> str:
+    method = str(fit.attrs.get("method", "score"))
+    errors = {
+        "gold": "The errors are those of the likelihood, the noise of the reference fields included",
+        "tree": "The errors are those of the measured four-point function; the truncation bias, what the next order "
+        "would take off the mean, is not in them",
+    }.get(
+        method,
+        "The errors are those of a finite number of networks (sandwich covariance of the "
+        f"{'pseudo-likelihood' if method == 'pseudo' else 'score'} equations)",
+    )
+    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if markov(fit) else ""
+    one, found = action(fit), couplings(fit, quadratic=True)
+    quadratic = {"q": "q<sub>ab</sub>", "kappa": "κ", "m2": "m²"}
+    last = " and ".join(quadratic[name] for name in ("q", "kappa", "m2") if any(c.site == name for c in found))
+    last = last.replace("q<sub>ab</sub>", "q(r)") if any(c.step for c in found) else last
+    if any(c.step for c in found):
+        index = "; r is the displacement between two sites."
+    elif any(c.where for c in found):
+        what = "mode" if isinstance(one, Modes) else "point"
+        index = f"; an index is the number of a {what} in the <a href='#action'>list of {what}s</a>."
+    else:
+        index = "."
+    units = "in units of φ<sup>−2</sup>, quartic ones in units of φ<sup>−4</sup>"
+    units += ", sextic ones in units of φ<sup>−6</sup>" if one.degree > 4 else ""
+    if isinstance(one, Modes):
+        units = "numbers without units, those of fields of unit variance, like all others"
+    smooth = (
+        " The hyper-parameters of the smooth prior, in scaled fields φ<sub>a</sub>/sd, stand below: amplitude a, "
+        "length ℓ and discrepancy d of each block of couplings."
+        if hyper_parameters(fit)
+        else ""
+    )
+    return (
+        f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
+        f"standard deviation of the prior. {chains}{errors}; what the action leaves out is not in them. The quadratic "
+        f"couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
+    )
+
+
+def _coupling_table(fit: xr.DataTree, found: list[Coupling]) -> str:
+    chains, lost = markov(fit), any(np.isfinite(c.bias) for c in found)
+    heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd")
+    heads += (*(("truncation bias",) if lost else ()), *(("ESS", "R̂") if chains else ()))
+    rows = []
+    for c in found:
+        digits = max(0, min(12, 1 - int(np.floor(np.log10(c.sd))))) if c.sd > 0 else 4
+        mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in (c.mean, c.low, c.high))
+        cells = (mean, significant(c.sd, 2), f"[{low}, {high}]", significant(c.prior_sd, 2))
+        cells += (f"{c.bias:.{digits}f}".replace("-", "−"),) if lost else ()
+        cells += (f"{c.ess:.0f}", f"{c.rhat:.4f}") if chains else ()
+        inner = "".join(f'<td data-of="{head}">{cell}</td>' for head, cell in zip(heads, cells, strict=True))
+        rows.append(f"<tr><th scope='row'>{c.html}</th>{inner}</tr>")
+    head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *heads))
+    return f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _check_table(checks: list[Check]) -> str:
+    rows = "".join(
+        f"<tr><th scope='row'>{_maths(c.name)}</th>"
+        f'<td data-of="verdict" class="{_class(c.verdict)}"><b>{c.verdict}</b></td>'
+        f'<td data-of="value">{_maths(c.value)}</td><td data-of="limit">{_maths(c.limit)}</td>'
+        f'<td data-of="why" class="wide">{_maths(c.why)}</td></tr>'
+        for c in checks
+    )
+    head = "".join(f"<th scope='col'>{text}</th>" for text in ("check", "verdict", "value", "limit", "why"))
+    return f'<table class="checks stack"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _fold(table: str, rows: int, what: str) -> str:
+    return table if rows <= _LONG else f"<details><summary>All {rows} {what}</summary>{table}</details>"
+
+
+def _points(fit: xr.DataTree) -> str:
+    constants, observed = group(fit, "constant_data"), group(fit, "observed_data")
+    if "metric" not in constants:  # a lattice, whose sites are alike
+        variance = significant(float(constants["two_point"].values[0]), 4)
+        return (
+            f"<p>The field lives {escape(where(fit))}, sites in C order as <code>field.reshape(-1)</code> has them. "
+            f"⟨φ²⟩ = {variance}, averaged over sites and {drawn(fit)}.</p><p>{_metric(fit)}</p>"
+        )
+    places, weights = constants["x_position"].values, constants["weights"].values
+    modes = isinstance(action(fit), Modes)
+    columns = {"position": [", ".join(f"{x:.5g}".replace("-", "−") for x in place) for place in places]}
+    columns["weight w"] = [f"{weight:.4g}" for weight in weights]
+    if modes:  # numbers of the modes have neither position nor weight
+        columns = {}
+    if "G2" in observed:
+        same = (observed["pair_x1"] == observed["pair_x2"]).values
+        pairs = zip(observed["G2"].values[same], errors(fit, "G2")[same], strict=True)
+        columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
+    rows = []
+    for k in range(len(places)):
+        inner = "".join(f'<td data-of="{head}">{cells[k]}</td>' for head, cells in columns.items())
+        rows.append(f"<tr><th scope='row'>{'c' if modes else 'x'}<sub>{k}</sub></th>{inner}</tr>")
+    head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *columns))
+    table = f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return _fold(table, len(rows), "modes" if modes else "points") + f"<p>{_metric(fit)}</p>"
+
+
+def _metric(fit: xr.DataTree) -> str:
+    """Which matrix contracts the indices of a gradient."""
+    told = str(fit.attrs.get("metric_from", "given"))
+    inner = re.fullmatch(r"variances \((.*)\)", told)
+    what = {
+        "given": "was given by hand; the checks take the two-point function K of the field",
+        "exact kernel": "is the exact two-point function G<sub>2</sub>",
+        "two-point function of the data": "is the measured two-point function G<sub>2</sub>",
+    }.get(told, f"is the two-point function G<sub>2</sub> of {escape(told)}")
+    if inner or told == "average over sites":
+        of = "the same at every site" if "average" in told else f"of {escape(inner[1])}" if inner else ""
+        what = f"is diagonal, the variance of the field, {of}"
+    elif isinstance(action(fit), Modes):
+        which, _, of = told.partition("), ")
+        told_of = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
+        what = f"{told_of} the leading {escape(which)}) of the two-point function ({escape(of)})"
+    return f"The metric W of score matching {what}."
+
+
+def _field(fit: xr.DataTree) -> str:
+    """What phi is and how it is normalised."""
+    line = model(fit)
+    if not line:
+        return "<p>φ is the field as it was given, in its own units.</p>"
+    code = f"<code>{escape(line)}</code>"
+    if not line.startswith("Network("):
+        return f"<p>φ is the field of the NumPyro model {code}, in its own units.</p>"
+    name = re.match(r"Network\(neuron=(\w+)\(", line)
+    known = [theory.activation for theory in THEORIES.values() if name and type(theory.neuron).__name__ == name[1]]
+    neuron = ""
+    if known:
+        scales = (
+            "sW = weight_scale" + (", sb = bias_scale" if "sb" in known[0] else "") if "W" in known[0] else "m = mass"
+        )
+        neuron = f" The neuron is <code>{escape(known[0])}</code>, {scales}, d the dimension of x."
+    return (
+        "<p class='maths'>φ(x) = N<sup>−1/2</sup> ∑<sub>i=1…N</sub> W<sub>i</sub> s<sub>i</sub>(x) + b</p>"
+        "<p>N is the width, output_scale the standard deviation of W<sub>i</sub>, output_bias that of b."
+        f"{neuron} These networks: {code}.</p>"
+    )
+
+
+def _action(fit: xr.DataTree, checks: list[Check]) -> str:
+    formula, what = written(action(fit))
+    unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
+    beyond = (
+        f" In {_maths(unbounded[0].value)} posterior draws the {'sextic' if action(fit).degree > 4 else 'quartic'} "
+        "part is negative in some direction, so that exp(−S) itself is no density: S is then formal (perturbative), "
+        "the beginning of an expansion around the Gaussian."
+        if unbounded
+        else ""
+    )
+    modes = isinstance(action(fit), Modes)
+    place = "modes" if modes else "field on this lattice" if "lattice" in where(fit) else "field at these points"
+    named = "<sub>a" in formula and not modes
+    names = "; φ<sub>a</sub> = φ(x<sub>a</sub>), with a the number of a point" if named else ""
+    return (
+        f'{_field(fit)}<p class="maths">{formula}</p><p>S is fitted to minus the logarithm of the density of the '
+        f"{place}, up to a constant{names}. {what}{beyond} The quadratic part "
+        f"is fitted together with the rest, since each shifts the other.</p><p>{escape(belongs(fit))}</p>"
+    )
+
+
+def _reproduce(fit: xr.DataTree) -> str:
+    parts: list[str] = []
+    if "study" in fit.attrs:
+        parts.append("<p>On the command line, <code>nnft run study.toml -o out/</code> with this file:</p>")
+        parts.append(f"<pre>{escape(str(fit.attrs['study']).rstrip())}</pre><p>The same in a session:</p>")
+    elif line := command(fit):
+        parts.append(f"<p>On the command line:</p><pre>{escape(line)}</pre><p>The same in a session:</p>")
+    parts.append(f"<pre>{escape(session(fit))}</pre>")
+    names = [str(name) for name in fit.attrs]
+    told = ", ".join(f"{n.removesuffix('_version')} {fit.attrs[n]}" for n in names if n.endswith("_version"))
+    python = f"Python {fit.attrs['python']}, " if "python" in fit.attrs else ""
+    made = f"Fitted {fit.attrs['created_at']} with " if "created_at" in fit.attrs else "With "
+    parts.append(f"<p>{escape(made + python + told)}.</p>")
+    parts.append(
+        "<p>Beside this page: <code>fit.nc</code> with all draws, data and equations, to be read with "
+        "<code>an.load(folder)</code>, and <code>summary.json</code> with the numbers of this page.</p>"
+    )
+    return "\n".join(parts)

@@ -1,0 +1,1 @@
+"""Whole studies in a few lines, from their settings to their pages."""

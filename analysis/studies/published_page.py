@@ -1,0 +1,305 @@
+"""A published experiment as a folder: one page with one figure and its tables, and the same numbers as JSON.
+
+`index.html` needs nothing beside it. The figure shows m_n(N) with its noise, the fall of the connected functions with
+the width, and the singular values of the three coupling models: those below the line cannot be told apart.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from .. import pages
+from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
+from ..pages.page import _figure
+from ..pages.paragraph import count, significant, with_error
+from ..pages.report import check_folder, plain
+from .published import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
+
+__all__ = ["experiment_page", "plot_experiment", "run_experiment"]
+
+_SYMBOLS = {"local": "λ₀", "quadratic": "λ₂", "nonlocal": "λ_NL"}
+_COLOURS = {2: GREY, 4: BLUE, 6: ORANGE}
+_MARKS = {"field": "o", "readout": "s", "neuron": "x"}
+
+
+def run_experiment(
+    name: str,
+    out: str | Path,
+    *,
+    n: int = 50_000,
+    widths: Sequence[int] = WIDTHS,
+    seed: int = 0,
+    force: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Run a published experiment and write index.html and summary.json into a folder; returns the page's path.
+
+    Args:
+        name: "hms-gauss", "hms-erf" or "hms-relu".
+        out: the folder; made if it is not there.
+        n: as in `experiment`.
+        widths: as in `experiment`.
+        seed: as in `experiment`.
+        force: replace the two files in a folder that exists.
+        progress: bars for what takes long.
+
+    Raises:
+        ValueError: before any work: what `experiment` refuses, a folder that exists or cannot be written.
+    """
+    _, n, widths = check_arguments(name, n, widths, seed)
+    folder = check_folder(out, force=force)
+    found = experiment(name, n=n, widths=widths, seed=seed, progress=progress)
+    texts = {"summary.json": _summary(found), "index.html": experiment_page(found)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        beside = folder / f".{file}"
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(folder / file)
+    return folder / "index.html"
+
+
+def plot_experiment(found: Experiment) -> Figure:
+    """m_n(N) in field space with exact lines and noise floors; G_c(N) in three spaces; singular values of the fits."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.8, 8.4), layout="constrained")
+        top, middle, bottom = figure.subplots(3, 1, height_ratios=[1.2, 1.2, 0.8])
+        for order in ORDERS:
+            colour, exact = _COLOURS[order], found.of("exact", order)
+            field = [d for d in found.of("field", order) if not d.why]
+            if order > 2:
+                top.plot([d.width for d in exact], [d.value for d in exact], color=colour, lw=0.9)
+            widths = [d.width for d in field]
+            error = [[min(d.error, 0.9 * d.value) for d in field], [d.error for d in field]]
+            top.errorbar(widths, [d.value for d in field], error, fmt="o", color=colour, ms=3.5, label=f"n = {order}")
+            top.plot(widths, [d.floor for d in field], ":", color=colour, lw=1.0)
+            if order == 2:
+                continue
+            middle.plot([d.width for d in exact], [d.connected for d in exact], color=colour, lw=0.9)
+            for space, mark in _MARKS.items():
+                # A logarithmic axis has no place for what is below zero: only what is seen at two errors is drawn.
+                seen = [d for d in found.of(space, order) if not d.why and d.connected > 2.0 * d.connected_error]
+                label = f"n = {order}, {space}: {_power(found, space, order)}"
+                values, errors = [d.connected for d in seen], [d.connected_error for d in seen]
+                middle.errorbar(
+                    [d.width for d in seen],
+                    values,
+                    errors,
+                    fmt=mark,
+                    color=colour,
+                    mfc="none",
+                    ms=4.0,
+                    lw=0.8,
+                    label=label,
+                )
+        for panel, what in ((top, r"$m_n(N)$"), (middle, r"mean of $G^{(n)}_c/G^{(n)}_{GP}$")):
+            panel.set(xscale="log", yscale="log", ylabel=what)
+            panel.set_xlabel("width N")
+            panel.set_xticks(_apart(found.widths), [str(width) for width in _apart(found.widths)])
+            panel.minorticks_off()
+        # Above the panels: inside, the legends would cover what falls.
+        top.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+        middle.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=2, fontsize=6.5, columnspacing=0.8)
+        exact_fits = [fit for fit in found.fits if fit.space == "exact" and fit.result is not None]
+        for row, fit in enumerate(exact_fits):
+            assert fit.result is not None
+            shown = np.maximum(fit.result.singular_values, 1e-17)
+            good = shown > fit.result.accuracy
+            bottom.plot(shown[good], np.full(np.sum(good), row), "o", color=GREEN, ms=5.0)
+            bottom.plot(shown[~good], np.full(np.sum(~good), row), "x", color=ORANGE, ms=6.0)
+            bottom.plot([fit.result.accuracy] * 2, [row - 0.35, row + 0.35], color=BLACK, lw=1.0)
+        names = {"local": r"$\lambda_0$", "quadratic": r"$\lambda_2$", "nonlocal": r"$\lambda_{NL}$"}
+        labels = [", ".join(names[name] for name in fit.model) for fit in exact_fits]
+        bottom.set_yticks(range(len(exact_fits)), labels)
+        bottom.set(xscale="log", xlabel="singular value of the design / largest", ylim=(len(exact_fits) - 0.4, -0.6))
+    return figure
+
+
+def _apart(widths: Sequence[int]) -> list[int]:
+    """Widths far enough apart on a logarithmic axis for their names."""
+    kept = [widths[0]]
+    for width in widths[1:]:
+        if np.log(width / kept[-1]) > 0.12 * np.log(widths[-1] / widths[0]):
+            kept.append(width)
+    return kept
+
+
+def experiment_page(found: Experiment) -> str:
+    """The page of an experiment, self-contained HTML."""
+    style = (files(pages) / "page.css").read_text(encoding="utf-8")
+    title = f"Published experiment {found.name}: {found.setting.neuron.__name__} networks against their limit"
+    places = ", ".join(f"{x:.4g}" for x in found.setting.points[:, 0])
+    caption = (
+        f"Widths N = {', '.join(map(str, found.widths))}; n = {count(found.n)} networks each, "
+        f"key(seed = {found.seed}), "
+        f"points {places}. Top: m<sub>n</sub>(N) over networks, one standard error; lines exact; "
+        "dotted the noise floor, "
+        "what noise alone would give. Middle: signed mean of the connected function over the limit, with the fitted "
+        "power of N; values within two errors of zero are not drawn, but count in the fit. Bottom: singular values of "
+        "the design of each coupling model, columns scaled to one; crosses are combinations that cannot be told apart "
+        "at the accuracy marked by the bar."
+    )
+    parts = [
+        f"<p class='lead'>{_lead(found)}</p>",
+        _figure(
+            plot_experiment(found), "Deviation from the limit, its fall with the width, and the couplings", caption
+        ),
+        "<h2>Deviations</h2>",
+        "<p>m<sub>n</sub> = mean over sorted tuples of |G/G<sub>GP</sub> − 1|, G<sub>GP</sub> the sum over "
+        "pairings of the exact kernel. Noise makes it positive: compare with the floor. A mean of "
+        f"absolute values has its stated error only well above the floor.</p>{_deviations(found)}",
+        "<h2>Powers of the width</h2>",
+        "<p>Of the signed mean of G<sub>c</sub>/G<sub>GP</sub>; −1 for n = 4 and −2 for n = 6 if neurons are "
+        "independent. Readout space draws whole hidden layers, and tests that they are; neuron space draws other "
+        f"neurons at every width, of which the prefactor is measured and 1/N taken for granted.</p>{_slopes(found)}",
+        "<h2>Couplings</h2>",
+        f"<p>Vertices at |y| ≤ Λ = {found.setting.cutoff:g}, points "
+        f"{', '.join(f'{x:.4g}' for x in found.setting.fit_points[:, 0])}, N = {found.setting.coupling_width}; "
+        "given is the coupling times N, from least squares with equal weights and errors from the full covariance of "
+        f"G<sub>4</sub><sup>c</sup>.</p>{_fits(found)}",
+        "<h2>Six-point function</h2>",
+        "<p>Predicted where nothing was fitted, at the points "
+        f"{', '.join(f'{x:.4g}' for x in found.setting.coupling_points[:, 0])}. "
+        "First order in the couplings, no connected six-point function: mean over sorted tuples of "
+        f"|predicted/true − 1|. Couplings from exact G<sub>4</sub><sup>c</sup> against the exact six-point "
+        f"function; where the truth is a field, couplings from neurons.</p>{_six(found)}",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><main><h1>{escape(title)}</h1>"
+        + "\n".join(parts)
+        + "</main></body></html>\n"
+    )
+
+
+def _lead(found: Experiment) -> str:
+    local = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == ("local",))
+    joint = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == MODELS[-1])
+    assert local is not None
+    assert joint is not None
+    value = local.coupling("local")[0] * found.setting.coupling_width
+    verdict = (
+        f"The three-coupling model is refused: {escape(joint.why)}." if joint.why else "All couplings are resolved."
+    )
+    refused = next((d.why for d in found.deviations if d.space == "field" and d.why), "")
+    tail = f" Averages refused at the narrowest width concerned: {escape(refused)}." if refused else ""
+    return f"The single local coupling times the width is {value:.6g}, from exact correlators. {verdict}{tail}"
+
+
+def _deviations(found: Experiment) -> str:
+    rows = []
+    for d in found.deviations:
+        cells = [d.why] if d.why else [with_error(d.value, d.error), significant(d.floor, 2)]
+        if not d.why:
+            cells.append(with_error(d.connected, d.connected_error) if d.order > 2 else "–")
+        rows.append([d.width, d.order, d.space, *cells])
+    table = _table(("N", "n", "space", "m_n", "floor", "mean of G_c/G_GP"), rows)
+    return f"<details><summary>All {len(rows)} numbers</summary>{table}</details>"
+
+
+def _slopes(found: Experiment) -> str:
+    rows = [[s.order, s.space, s.why or with_error(s.value, s.error)] for s in found.slopes]
+    return _table(("n", "space", "power of N"), rows)
+
+
+def _fits(found: Experiment) -> str:
+    rows = []
+    for fit in found.fits:
+        result = fit.result
+        if result is None:
+            rows.append([_plain_model(fit.model), fit.space, fit.why])
+            continue
+        given = [f"{_sum(fit, c.coefficients)} = {_value(found, c.value, c.error)}" for c in result.combinations]
+        if not result.why and len(fit.model) > 1:
+            given = [f"{_SYMBOLS[name]} = {_value(found, *result.coupling(name))}" for name in fit.model]
+        told = f" Refused apart: {result.why}." if result.why else ""
+        condition = "∞" if math.isinf(result.condition) else f"{result.condition:.3g}"
+        rows.append([_plain_model(fit.model), fit.space, "; ".join(given) + told, condition, f"{result.misfit:.2g}"])
+    return _table(("model", "from", "times N", "condition", "misfit"), rows)
+
+
+def _six(found: Experiment) -> str:
+    rows = []
+    for s in found.six_point:
+        signed = with_error(s.signed, s.error) if s.error > 0 else significant(s.signed, 3)
+        rows.append([s.width, s.space, _plain_model(s.model), significant(s.residual, 3), signed, str(s.chi2 or "")])
+    return _table(("N", "truth", "model", "mean |relative|", "signed mean", "χ² of the difference"), rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{f' colspan={chr(34)}{len(heads) - len(row) + 1}{chr(34)}' if k == len(row) - 1 else ''}>"
+            f"{escape(str(cell))}</td>"
+            for k, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _plain_model(model: Sequence[str]) -> str:
+    return " + ".join(model) or "no coupling"
+
+
+def _sum(fit: Fit, coefficients: np.ndarray) -> str:
+    terms = [f"{c:.4g} {_SYMBOLS[name]}" for c, name in zip(coefficients, fit.model, strict=True)]
+    return " + ".join(terms).replace("+ -", "− ").removeprefix("1 ")
+
+
+def _value(found: Experiment, value: float, error: float) -> str:
+    width = found.setting.coupling_width
+    return with_error(value * width, error * width) if error > 0 else significant(value * width, 6)
+
+
+def _power(found: Experiment, space: str, order: int) -> str:
+    slope: Slope = next(s for s in found.slopes if (s.space, s.order) == (space, order))
+    return "refused" if slope.why else with_error(slope.value, slope.error)
+
+
+def _summary(found: Experiment) -> str:
+    fits = [
+        {"space": fit.space, "model": fit.model, "width": found.setting.coupling_width, "refused": fit.why}
+        if fit.result is None
+        else {
+            "space": fit.space,
+            "model": fit.model,
+            "width": found.setting.coupling_width,
+            "identifiable": not fit.result.why,
+            "why": fit.result.why,
+            "condition": fit.result.condition,
+            "singular_values": fit.result.singular_values,
+            "accuracy": fit.result.accuracy,
+            "misfit": fit.result.misfit,
+            "combinations": [asdict(c) for c in fit.result.combinations],
+            "chi2": None if fit.result.chi2 is None else fit.result.chi2._asdict(),
+        }
+        for fit in found.fits
+    ]
+    content = {
+        "experiment": found.name,
+        "n": found.n,
+        "seed": found.seed,
+        "widths": found.widths,
+        "points": found.setting.points,
+        "fit_points": found.setting.fit_points,
+        "coupling_points": found.setting.coupling_points,
+        "cutoff": found.setting.cutoff,
+        "deviations": [asdict(d) for d in found.deviations],
+        "slopes": [asdict(s) for s in found.slopes],
+        "couplings": fits,
+        "six_point": [asdict(s) | {"chi2": s.chi2 and s.chi2._asdict()} for s in found.six_point],
+    }
+    return json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""Plant couplings, simulate, fit again: does the posterior keep its word?"""

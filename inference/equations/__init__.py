@@ -1,0 +1,1 @@
+"""The equations A theta = b of a fit with their noise B/n, from moments or from fields."""

@@ -1,0 +1,98 @@
+"""The metric W of score matching, fixed without looking at the data that are fitted, and the two-point function K.
+
+W belongs to A, b and psi alone. What the prior is worth, eps4 and the lines of diagrams are questions about the field,
+so they take its own two-point function K, exact or measured, whatever W is. Once the action is truncated W decides what
+is estimated, so it is K as far as that can be known before the data: the exact kernel of the model, or the two-point
+function of further networks of the recipe, or of held-out networks of an array. On a lattice, where all sites are
+alike, W is a multiple of the unit matrix, and the multiple drops out.
+"""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...models.actions.rungs import AbstractAction, Modes
+from ...models.analytic.exact import exact_if_known
+from ...models.types import Matrix
+from ..ensembles.ensemble import Ensemble
+from ..ensembles.samples import Samples
+
+__all__ = ["Metrics", "choose_metric", "choose_metrics", "over_translations"]
+
+_HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
+_HELD_LATTICES = 2000  # configurations whose two-point function sets the scale of the prior
+
+
+class Metrics(NamedTuple):
+    """W and K, both (point, point).
+
+    where: where W came from; rest: the samples that remain when some were held out for it; given: whether W was
+    prescribed, so that its units are not those of the field; exact: whether K is exact rather than of some networks.
+    """
+
+    metric: Matrix
+    two_point: Matrix
+    where: str
+    rest: Samples | None
+    given: bool
+    exact: bool
+
+
+def choose_metrics(data: Any, source: Any, metric: Matrix | None, action: AbstractAction, lattice: bool) -> Metrics:
+    """W as in `choose_metric`, and beside it K: what the model knows, else the average over sites or networks."""
+    network = getattr(data, "model", None)
+    known = exact_if_known(network, np.asarray(data.points), (2,)) is not None
+    given = metric is not None
+    if lattice and isinstance(source, Samples):
+        kernel, where, rest = over_translations(source, action), "average over sites", None
+    else:
+        kernel, where, rest = choose_metric(data, source, None)
+    if metric is None:
+        return Metrics(kernel, kernel, where, rest, given, known)
+    chosen, told, _ = choose_metric(data, source, metric)
+    # The modes are those of the field, and held-out networks choose them whatever W is; else nothing is held out.
+    return Metrics(chosen, kernel, told, rest if isinstance(action, Modes) else None, given, known)
+
+
+def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:
+    """The metric, where it came from, and the samples that remain when some were held out for it."""
+    points = len(data.points)
+    if metric is not None:
+        given = np.asarray(metric, dtype=float)
+        if given.shape != (points, points) or not np.allclose(given, given.T):
+            raise ValueError(f"expected a symmetric metric of shape {(points, points)}, got {given.shape}; try G2")
+        if not (lowest := float(np.linalg.eigvalsh(given)[0])) > 0.0:
+            raise ValueError(f"expected a positive definite metric, got the eigenvalue {lowest:.3g}; try G2")
+        return given, "given", None
+    network = getattr(data, "model", None)
+    truth = exact_if_known(network, np.asarray(data.points), (2,))
+    if truth is not None:
+        return truth.tensor(2), "exact kernel", None
+    if isinstance(source, Ensemble):
+        fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
+        return fields.T @ fields / len(fields), "4096 further networks", None
+    if isinstance(source, Samples):
+        count = int(max(500, _HELD_OUT * source.n))
+        head, rest = source.split(count)
+        fields = head.read(0, count).astype(float)
+        return fields.T @ fields / count, f"the first {count} networks, held out", rest
+    if source is None:
+        return data.tensor(2, "moment"), "two-point function of the data", None
+    count = min(source.n, _HELD_LATTICES)  # networks seen through something: nothing can be held out
+    fields = source.read(0, count).astype(float)
+    return fields.T @ fields / count, f"the first {count} networks", None
+
+
+def over_translations(source: Any, action: AbstractAction) -> Matrix:
+    """<phi_x phi_{x+r}> averaged over sites too, from the first configurations, (point, point)."""
+    points, shape = len(source.points), tuple(getattr(action, "shape", ()))
+    if prod(shape) != points:
+        raise ValueError(f"expected {prod(shape)} points for a lattice {shape}, got {points}; try another shape")
+    fields = source.read(0, min(source.n, _HELD_LATTICES)).astype(float).reshape(-1, *shape)
+    axes = tuple(range(1, fields.ndim))
+    power = np.mean(np.abs(np.fft.fftn(fields, axes=axes)) ** 2, axis=0)
+    by_step = np.real(np.fft.ifftn(power)) / power.size
+    sites = np.stack(np.unravel_index(np.arange(power.size), shape), axis=1)
+    step = (sites[None, :] - sites[:, None]) % np.array(shape)
+    return by_step[tuple(np.moveaxis(step, -1, 0))]

@@ -1,0 +1,1 @@
+"""Correlators from networks, the second maker: measured in fields, hidden layers or single neurons."""

@@ -1,0 +1,281 @@
+"""Measured correlators: averages of phi...phi over an ensemble, with unbiased connected parts and their covariance.
+
+Connected functions are multivariate k-statistics (unbiased for products of moments too); their covariance comes from
+the spread of the group means of `ensembles/moments.py`, carried through d kappa/d m. Where the law is not known to be
+even a mean of many standard deviations is taken off before the products: no connected function but the first depends on
+it. Errors are over networks. The same correlators from the neurons, without the noise of the sum over them, are in
+`duality.py`.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...models.combinatorics import connected_from_moments, rank, tuple_count
+from ...models.correlators import Correlators, cumulant_rows
+from ...models.networks.network import nearest
+from ...models.runtime import settled
+from ...models.types import ByOrder
+from ..ensembles.chains import ODD_ADVICE, check_worth, worth
+from ..ensembles.ensemble import Ensemble, Source
+from ..ensembles.moments import MAX_COMPONENTS, far_centre, group_moments, moved
+from ..quasirandom.sobol import Sampling, Sobol
+from .duality import cheapest_space, measure_hidden, measure_neurons
+from .tails import effective_networks, judge_tail, tail_draws
+
+__all__ = ["MIN_NETWORKS", "about_source", "check_even", "check_source", "measure"]
+
+ORDERS = (1, 2, 3, 4, 6)
+MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
+MOST_COMPONENTS = 50_000  # of an order asked for by name: 400 MB of rows behind its covariance
+SPACES = ("field", "readout", "neuron")
+SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
+ODD_FALSE_ALARM = 1e-6
+
+
+@settled(None)
+def measure(
+    source: Source,
+    *,
+    orders: tuple[int, ...] | None = None,
+    even: bool | None = None,
+    space: str | None = "field",
+    sampling: str | Sobol | None = None,
+    progress: bool = False,
+) -> Correlators:
+    """Moments and connected functions of an ensemble: averages over its fields, or over its neurons.
+
+    Args:
+        source: an `Ensemble` (recipe) or `Samples` (somebody's array).
+        orders: any of 1, 2, 3, 4, 6 (2, 4, 6 in the other spaces); default all that the number of networks and points
+            allow.
+        even: use phi -> -phi exactly: odd moments are left out of even cumulants, and reported on their own as a check.
+            Default: when the model is known to be even; otherwise the mean is subtracted.
+        space: "field", averages of phi...phi over networks; "readout", the same with the Gaussian readout integrated
+            out; "neuron", cumulants of one of N independent neurons, n of them drawn, times N^(1-r/2). None: the
+            cheapest the model's structure allows; `about["space"]` and the printed table say which.
+        sampling: of neurons, in neuron space: "random", independent draws; "sobol" or a `Sobol`, points that fill the
+            space of the numbers behind one neuron evenly, at most n of them: errors 10 to 100 times smaller at equal
+            cost, where its sites have inverse distribution functions. Default: "random" for space="neuron"; for
+            space=None Sobol points where a neuron is made of at most 10 numbers and n leaves enough scrambles for the
+            covariance of every component. `about["sampling"]` and the printed table say what was taken.
+        progress: a bar for long runs.
+
+    Returns:
+        Correlators with covariance over networks; orders whose tail forbids an average are in `refused`. Draws of a
+        model with `numpyro.factor` are weighted, and count as their effective number of networks; so do the fields of a
+        Markov chain (`Samples`), whose errors come from blocks of it.
+
+    Raises:
+        ValueError: an order asked for by name that needs more networks, or is not one of the five; a chain worth fewer
+            than 100 independent fields; a field that is not finite or has no variance at a point; a space the structure
+            of the model does not allow; a sampling that is not known, or of a space without neurons, or of a law
+            without an inverse distribution function; something that is neither an ensemble nor samples;
+            networks that do not differ; a dual space whose fields differ from those of a model of one's own, of which
+            up to 4096 are drawn and compared once (`programs/guard.py`).
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft.inference import Ensemble
+        >>> from nnft.models import Cos, Network
+        >>> ens = Ensemble(Network(Cos(), width=5), points=np.array([[0.0], [1.0]]), n=2000, key=jax.random.key(0))
+        >>> measure(ens).orders
+        (1, 2, 3, 4, 6)
+    """
+    check_source(source)
+    free, space = space is None, cheapest_space(source, orders) if space is None else space
+    if space not in SPACES:
+        raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
+    how = _sampling(sampling, space, free)
+    if space != "field":
+        if even is not None:
+            raise ValueError(
+                f"expected even= for space='field' only, where parity is a choice, got even={even} with "
+                f"space={space!r}; try leaving it out"
+            )
+        if space == "neuron":
+            return measure_neurons(source, orders=orders, sampling=how, progress=progress)
+        return measure_hidden(source, orders=orders, progress=progress)
+    chain = check_worth(source)
+    symmetric = bool(getattr(source, "even", False)) if even is None else even
+    chosen, refused = _choose(source, orders, symmetric)
+    needed = _needed(chosen, symmetric)
+    flags: dict[int, str] = {}
+    draws = tail_draws(source)
+    for order in chosen:
+        if chain.effective >= MIN_NETWORKS[max(order, 3)]:
+            tail = judge_tail(source, order, draws=draws)
+            if tail.verdict == "refused":
+                refused[order] = tail.why
+            elif tail.verdict == "flagged":
+                flags[order] = tail.why
+    networks = effective_networks(source)
+    centre = None if symmetric or draws is None else far_centre(draws.fields, draws.centre)
+    moments, rows, groups = group_moments(source, needed, centre=centre, progress=progress)
+    points = len(source.points)
+    _check_variance(moments, points, symmetric)
+    given = tuple(r for r in chosen if r not in refused)
+    # Of weighted draws there is no unbiased cumulant; of a chain the bias is that of so many independent fields.
+    exchangeable = round(networks) if networks == chain.effective else None
+    cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
+    connected = cumulant_rows(rows, moments, points, given, even=symmetric)
+    kept = [r for r in needed if r not in refused]
+    if centre is not None:
+        moments, rows = moved(moments, rows, centre, tuple(kept))
+        if 1 in cumulants:
+            cumulants[1] = moments[1]
+    return Correlators(
+        points=source.points,
+        moments={r: moments[r] for r in kept},
+        cumulants=cumulants,
+        rows={"connected": connected, "moment": {r: rows[r] for r in kept}},
+        networks=networks,
+        dof=groups - 1,
+        maker="measured",
+        groups=True,
+        even=symmetric,
+        refused=refused,
+        flags={r: why for r, why in flags.items() if r in given},
+        source=source,
+        model=getattr(source, "model", None),
+        about=about_source(source),
+    )
+
+
+def check_source(source: Any) -> None:
+    """Refuse what networks cannot be read from, a bare array above all.
+
+    Raises:
+        ValueError: it is neither an `Ensemble` nor `Samples`, nor anything else with points, n and read.
+    """
+    if isinstance(source, Source):
+        return
+    what, advice = repr(source)[:80], "inf.Ensemble(model, points=points, n=100_000, key=jax.random.key(0))"
+    if isinstance(source, np.ndarray | jax.Array | list):
+        what, advice = f"an array of shape {np.shape(source)}", "inf.Samples(array, points), an array (network, point)"
+    elif isinstance(source, Correlators):
+        what, advice = "Correlators, which are measured already", "inf.fit(correlators, ...), or their ensemble"
+    raise ValueError(f"expected an inf.Ensemble or inf.Samples, got {what}; try {advice}")
+
+
+def _sampling(sampling: str | Sobol | None, space: str, free: bool) -> Sampling:
+    """How neurons are sampled; refused where none are."""
+    if sampling is None:
+        return "choose" if free else "random"
+    if not isinstance(sampling, Sobol) and sampling not in SAMPLINGS:
+        known = list(SAMPLINGS)
+        raise ValueError(
+            f"expected sampling among {known} or an inf.Sobol, got {sampling!r}; try {nearest(str(sampling), known)!r}"
+        )
+    if space != "neuron":
+        raise ValueError(
+            f"expected sampling= for space='neuron' only, where single neurons are averaged, got sampling={sampling!r} "
+            f"with space={space!r}; try space='neuron', or leaving it out"
+        )
+    return sampling if isinstance(sampling, Sobol) else SAMPLINGS[sampling]
+
+
+def check_even(data: Correlators) -> float:
+    """p-value of phi -> -phi from orders 1 and 3 together; a fit with even terms only is refused below 1e-6.
+
+    Raises:
+        ValueError: the symmetry is broken; the message names the odd correlator.
+    """
+    odd = [r for r in (1, 3) if r in data.moments and r in data.rows.get("moment", {})]
+    if not odd:
+        return 1.0
+    chi2 = data.chi2(*odd, kind="moment")
+    z = {r: data.moment(r) / np.maximum(data.error(r, "moment"), 1e-300) for r in odd}
+    if np.isnan(chi2.p):  # few networks make the errors; z of a law symmetric about zero keeps its tail even then
+        worst, count = max(np.max(np.abs(v)) for v in z.values()), sum(map(len, z.values()))
+        chi2 = chi2._replace(p=min(1.0, 2.0 * count * float(np.exp(-0.5 * worst**2))))
+    if chi2.p < ODD_FALSE_ALARM:
+        order = max(odd, key=lambda r: np.max(np.abs(z[r])))
+        worst = int(np.argmax(np.abs(z[order])))
+        label = ",".join(map(str, data.tuples(order)[worst]))
+        raise ValueError(
+            f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
+            f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try {ODD_ADVICE}"
+        )
+    return chi2.p
+
+
+def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
+    points, networks, refused = len(source.points), worth(source).effective, {}
+    if orders is not None:
+        unknown = [r for r in orders if r not in ORDERS]
+        if unknown or not orders:
+            raise ValueError(f"expected orders among {ORDERS}, got {unknown or orders}; try orders=(2, 4)")
+        few = [r for r in orders if networks < MIN_NETWORKS[r]]
+        if few:
+            raise ValueError(
+                f"expected at least {MIN_NETWORKS[max(few)]} networks for order {max(few)}, got {networks:.0f}; "
+                f"try orders={tuple(r for r in orders if r not in few) or (1,)}"
+            )
+        size = {r: tuple_count(points, r) for r in _needed(orders, even)}
+        if max(size.values()) > MOST_COMPONENTS:
+            large = max(size, key=lambda r: size[r])
+            raise ValueError(
+                f"expected at most {MOST_COMPONENTS} components of an order, got {size[large]} of order {large} at "
+                f"{points} points; try a lower order or fewer points"
+            )
+        return tuple(sorted(set(orders))), refused
+    chosen: list[int] = []
+    for order in ORDERS:
+        size = tuple_count(points, order)
+        if networks < MIN_NETWORKS[order]:
+            refused[order] = f"{networks:.0f} networks, {MIN_NETWORKS[order]} needed"
+        elif size > MAX_COMPONENTS:
+            refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
+        else:
+            chosen.append(order)
+    if 2 not in chosen and networks < MIN_NETWORKS[2]:
+        raise ValueError(f"expected at least {MIN_NETWORKS[2]} networks, got {networks:.0f}; try drawing more")
+    if 2 not in chosen:
+        raise ValueError(
+            f"expected points few enough for their two-point function, got {refused[2]}; try fewer points, "
+            "or orders=(2,)"
+        )
+    return tuple(chosen), refused
+
+
+def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
+    """Moments behind the connected functions asked for."""
+    top = max(orders)
+    lower = range(2, top + 1, 2) if even else range(1, top + 1)
+    return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
+
+
+def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
+    if 2 not in moments:
+        return
+    diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
+    mean = 0.0 if even or 1 not in moments else moments[1]
+    variance = moments[2][diagonal] - mean**2
+    if np.all(np.abs(variance) <= 1e-12 * np.max(moments[2][diagonal])):
+        raise ValueError(
+            "expected networks that differ from each other, got the same field from every key (variance 0 at all "
+            f"{points} points); try numpyro.sample sites without rng_key=, and no seed or substitute inside the model"
+        )
+    dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
+    if len(dead):
+        raise ValueError(
+            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point {dead[0]}; "
+            "try removing that point"
+        )
+
+
+def about_source(source: Source) -> dict[str, Any]:
+    """Provenance of a source: what it is, and of an ensemble its model and key."""
+    about: dict[str, Any] = {"space": "field", "source": repr(source)}
+    if isinstance(source, Ensemble):
+        about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
+        about |= {"dtype": str(source.dtype)}
+    chain = worth(source)
+    if chain.block > 1:
+        about |= {"chain": str(chain)}
+    if getattr(source, "copied", 0):
+        about |= {"copied": int(getattr(source, "copied", 0))}
+    return about

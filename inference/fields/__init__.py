@@ -1,0 +1,1 @@
+"""Fields drawn from an action."""

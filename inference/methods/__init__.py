@@ -1,0 +1,1 @@
+"""Ways to the equations of a fit, and to couplings without one."""

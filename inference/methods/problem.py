@@ -1,0 +1,355 @@
+"""What a fit works on before any sampling: checked data, a metric fixed before them, the equations and the prior.
+
+The metric W of score matching decides what is estimated once the action is truncated, so it is fixed without looking at
+the data that are fitted (`equations/metric.py`). It enters A, b and psi and nothing else: units, prior, eps4 and the
+lines of diagrams are those of the two-point function K of the field, exact or measured.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import comb
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...models.actions.lattice import LatticePhi4, TranslationInvariant
+from ...models.actions.rungs import AbstractAction, FullQuartic, FullSextic, Modes
+from ...models.correlators import Correlators, check_scrambles
+from ...models.types import Matrix, Points, Vector
+from ..ensembles.chains import check_worth, worth
+from ..ensembles.ensemble import Ensemble
+from ..ensembles.modes import in_modes, leading_modes
+from ..ensembles.moments import MAX_COMPONENTS
+from ..ensembles.samples import Samples
+from ..equations.basis import Basis, check_gram, make_basis
+from ..equations.from_fields import Observed, direct_equations
+from ..equations.from_moments import Equations, equations
+from ..equations.metric import Metrics, choose_metrics
+from ..equations.polynomial import polynomial_equations
+from ..equations.terms import Terms, terms_of
+from ..estimators.measure import MIN_NETWORKS, check_even, check_source, measure
+from ..estimators.tails import Tail, gravest, judge_tail
+from ..priors.unit import Prior, default_prior, relaxed
+from ..programs.density import check_density
+
+__all__ = ["LEAST_FEW", "Problem", "is_lattice", "prepare"]
+
+LEAST_FEW = 20  # networks for the first answer of any kind, `inf.few_networks`
+
+_STAND_IN = 65_536  # networks whose scatter stands for that of `as_if_n` of them
+_DENSE_POINTS = 24  # beyond it the metric is diagonal: A then costs a site at a time
+_LEAST_LATTICES = 100  # of configurations of a lattice, each of which averages over its sites
+_RICH_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a fit works on, in scaled fields; `rich` are the equations of the full quartic action at the same pilot.
+
+    Attributes:
+        points: (point, axis); the numbers of the modes for an action of modes.
+        data: the correlators of the fit; None on a lattice too large for any.
+        source: the networks behind them, where there are any.
+        action: as asked for.
+        equations: A, b, B of score matching.
+        prior: on the scaled couplings.
+        factors: physical coupling = scaled coupling / factor, (term,).
+        weights: quadrature weights, (point,).
+        metric: W, (point, point).
+        two_point: K of the field, (point, point).
+        metric_from: where W came from.
+        basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
+        modes: rows of the modes, (mode, point), for an action of modes.
+        given: whether W was prescribed; the units of the terms are then those of K.
+        tail: whether what the fit averages over networks has an average with an error; None where nothing is known.
+    """
+
+    points: Points
+    data: Correlators | None
+    source: Any
+    action: AbstractAction
+    equations: Equations
+    prior: Prior
+    factors: Vector
+    weights: Vector
+    metric: Matrix
+    two_point: Matrix
+    metric_from: str
+    basis: Basis | None = None
+    observed: Observed | None = None
+    rich_basis: Basis | None = None
+    rich: Equations | None = None
+    modes: np.ndarray | None = None
+    given: bool = False
+    tail: Tail | None = None
+
+    @property
+    def quadratic(self) -> int:
+        """Number of quadratic terms, which come first."""
+        return len(self.prior.factor2)
+
+    @property
+    def names(self) -> tuple[tuple[str, int], ...]:
+        """All couplings in the order of the terms, (name, how many)."""
+        count = len(self.points)
+        blocks = {**self.action.quadratic_blocks(count), **self.action.blocks(count)}
+        return tuple((name, len(labels)) for name, labels in blocks.items())
+
+    @property
+    def scale(self) -> Vector:
+        """Units of the scaled fields: standard deviations of the field by W, or by K where W was prescribed."""
+        return np.sqrt(np.diag(self.two_point if self.given else self.metric))
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The same terms, to be evaluated on fields."""
+        return terms_of(self.action, self.metric, self.weights, scale=_units(self.two_point, self.given))
+
+
+def prepare(
+    data: Correlators | Ensemble | Samples,
+    action: AbstractAction,
+    *,
+    metric: Matrix | None = None,
+    weights: Vector | None = None,
+    prior_scale: float = 1.0,
+    as_if_n: int | None = None,
+    key: jax.Array | None = None,
+    progress: bool = False,
+) -> Problem:
+    """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
+    if not isinstance(action, AbstractAction):
+        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
+    if not isinstance(data, Correlators):
+        check_source(data)
+    source = data.source if isinstance(data, Correlators) else data
+    networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
+    scattered = None
+    if as_if_n is not None:
+        data, scattered = _stand_in(data, key)
+        networks = as_if_n
+    if np.isinf(networks) and isinstance(data, Correlators) and any(data.rows.values()):
+        raise ValueError(
+            "expected the number of networks behind a covariance, got infinitely many; try "
+            "Correlators.from_arrays(..., networks=100_000)"
+        )
+    lattice = is_lattice(action)
+    if lattice:  # one field averages over its sites: the prior is worth one of them
+        prior_scale = prior_scale * float(np.sqrt(len(data.points)))
+    least = _LEAST_LATTICES if lattice else MIN_NETWORKS[6]
+    if networks < least and lattice:
+        raise ValueError(
+            f"expected at least {least} independent configurations of a lattice, got {networks:.0f}; try a longer run"
+        )
+    if networks < least:
+        few = (
+            "inf.few_networks(samples, key=key) for what so few can tell (Gaussianity, bounds on eps4 and couplings, "
+            "networks needed), or inf.design(network, points, n) before drawing more"
+        )
+        raise ValueError(
+            f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
+            + (few if networks >= LEAST_FEW else "drawing more")
+        )
+    check_density(getattr(data, "model", None), np.asarray(data.points))
+    found = choose_metrics(data, source, metric, action, lattice)
+    rest = data if found.rest is None else found.rest
+    modes = None
+    if isinstance(action, Modes):
+        if weights is not None:
+            raise ValueError("expected no quadrature weights for an action of modes, got some; try leaving them out")
+        modes, share = leading_modes(found.two_point, action.count)
+        exact_modes, networks_in_modes = in_modes(rest, modes)
+        rest = exact_modes if exact_modes is not None else networks_in_modes
+        source = networks_in_modes
+        unit = np.eye(action.count)
+        inside = modes @ found.metric @ modes.T if found.given else unit
+        where = f"{action.count} modes ({share:.1%} of the variance), {found.where}"
+        found = found._replace(metric=inside, two_point=unit, where=where)
+    assert rest is not None
+    points = np.asarray(rest.points)
+    w = _check_weights(weights, len(points))
+    common = {"points": points, "action": action, "weights": w, "modes": modes, "given": found.given}
+    if not _through_correlators(action, len(points)) or (lattice and networks < MIN_NETWORKS[6]):
+        return _from_fields(rest, found, prior_scale, common, progress)
+    for matrix in (found.metric, found.two_point):
+        make_basis(action, matrix, w)  # refuses a singular Gram matrix before any long pass
+    measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
+    # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
+    check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
+    check_even(measured)
+    two_point = found.two_point if found.exact else measured.tensor(2, "moment")
+    scale = _units(two_point, found.given)
+    basis = make_basis(action, found.metric, w, scale=scale)
+    prior = default_prior(basis, scale=prior_scale, two_point=two_point / np.outer(basis.scale, basis.scale))
+    whole = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
+    full = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _RICH_POINTS and whole else None
+    eq, rich = equations(
+        measured,
+        basis,
+        pilot_precision=prior.precision,
+        pilot_centre=prior.mean,
+        rich=full,
+        networks=as_if_n,
+        progress=progress,
+    )
+    if np.any(eq.noise):
+        prior = relaxed(prior, eq.matrix, eq.noise, scale=prior_scale)
+    return Problem(
+        data=measured,
+        source=measured.source if source is None else source,
+        equations=eq,
+        prior=prior,
+        factors=basis.factors,
+        metric=found.metric,
+        metric_from=found.where,
+        two_point=two_point,
+        basis=basis,
+        tail=gravest(scattered, _of_orders(measured), eq.tail),
+        rich_basis=full,
+        rich=rich,
+        **common,
+    )
+
+
+def is_lattice(action: AbstractAction) -> bool:
+    """Whether all sites are alike, so that one field already averages over them."""
+    return isinstance(action, LatticePhi4) or (
+        isinstance(action, TranslationInvariant) and action.periodic and action.shape is not None
+    )
+
+
+def _through_correlators(action: AbstractAction, points: int) -> bool:
+    """Small quartic actions are fitted to correlators of any maker, all others to the fields themselves."""
+    few = comb(points + 5, 6) <= MAX_COMPONENTS
+    return few and action.degree == 4 and action.fixed(points) is None
+
+
+def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any], progress: bool) -> Problem:
+    """The problem of an action that is fitted to fields."""
+    points, w, action = common["points"], common["weights"], common["action"]
+    lattice = is_lattice(action)
+    source = rest.source if isinstance(rest, Correlators) else rest
+    if source is None:
+        if isinstance(rest, Correlators) and np.isinf(rest.networks):
+            return _from_moments(rest, found, scale, common)
+        raise ValueError(
+            f"expected networks to fit {type(action).__name__} at {len(points)} points, got correlators without them; "
+            "try inf.fit(ensemble, ...) or inf.fit(samples, ...)"
+        )
+    if not lattice:
+        for matrix in (found.metric, found.two_point):
+            check_gram(matrix)
+    size = action.size(len(points)) + sum(len(labels) for labels in action.quadratic_blocks(len(points)).values())
+    if (networks := worth(source).effective) < 2 * size:  # before anything of that size is made
+        what = "configurations" if lattice else "networks"
+        raise ValueError(
+            f"expected at least {2 * size} {what} for the covariance of {size} terms, got {networks:.0f}; try a "
+            f"smaller reach or action, or more {what}"
+        )
+    metric, where = found.metric, found.where
+    if not found.given and (lattice or len(points) > _DENSE_POINTS):
+        metric, where = np.diag(np.diag(metric)), f"variances ({where})"
+    judged = judge_tail(source, 2 * (action.degree - 1))
+    if judged.verdict == "refused":
+        raise ValueError(
+            f"expected fields whose powers have averages, phi^{2 * (action.degree - 1)} for an action of degree "
+            f"{action.degree}, got: {judged.why}"
+        )
+    orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
+    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
+    # What is known of the model, or of a lattice, already averaged over sites, is better than what was measured.
+    two_point = found.two_point if found.exact or lattice or data is None else data.tensor(2, "moment")
+    terms = terms_of(action, metric, w, scale=_units(two_point, found.given))
+    scaled = two_point / np.outer(terms.scale, terms.scale)
+    prior = default_prior(terms, scale=scale, two_point=scaled, homogeneous=lattice)
+    eq, seen = direct_equations(
+        source, terms, pilot_precision=prior.precision, pilot_centre=prior.mean, progress=progress
+    )
+    return Problem(
+        data=data,
+        source=source,
+        equations=eq,
+        prior=relaxed(prior, eq.matrix, eq.noise, scale=scale),
+        factors=terms.factors,
+        metric=metric,
+        metric_from=where,
+        two_point=two_point,
+        observed=seen,
+        tail=gravest(judged, eq.tail),
+        **common,
+    )
+
+
+def _of_orders(data: Correlators) -> Tail | None:
+    """The gravest verdict on the moments that a quartic action averages."""
+    if data.source is None and not data.flags:
+        return None
+    flagged = [data.flags[order] for order in (6, 4, 2) if order in data.flags]
+    return Tail("flagged", flagged[0]) if flagged else Tail("ok", "no moment of order 2, 4 or 6 is flagged")
+
+
+def _units(two_point: Matrix, given: bool) -> Vector | None:
+    """Standard deviations of the field, where a prescribed W does not have them, (point,)."""
+    return np.sqrt(np.diag(two_point)) if given else None
+
+
+def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) -> Problem:
+    """The full sextic action from exact moments up to order ten."""
+    action, metric = common["action"], found.metric
+    if not isinstance(action, FullSextic):
+        raise ValueError(
+            f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
+            "inf.fit(ensemble, ...)"
+        )
+    matrix, vector = polynomial_equations(data, 6, metric=metric)
+    terms = terms_of(action, metric, common["weights"])
+    prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
+    zero = np.zeros_like(matrix)
+    eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
+    return Problem(
+        data=data,
+        source=None,
+        equations=eq,
+        prior=prior,
+        factors=terms.factors,
+        metric=metric,
+        metric_from=found.where,
+        two_point=found.two_point,
+        **{**common, "given": False},  # the matrix above is in units of W
+    )
+
+
+def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
+    """Exact correlators with networks of their model as source: the scatter of one network, not its noise.
+
+    And whether that scatter, whose average takes the field's power of twelve, is known to an error of its own.
+    """
+    if not isinstance(data, Correlators) or not np.isinf(data.networks) or any(data.rows.values()):
+        raise ValueError(
+            f"expected exact correlators with as_if_n, got {getattr(data, 'maker', 'networks')} ones, which have "
+            "errors of their own; try leaving as_if_n out, or m.exact(network, points)"
+        )
+    if data.model is None or key is None:
+        raise ValueError(
+            "expected correlators whose network is known, and a key, to say how it scatters, got neither or one; "
+            "try m.exact(network, points)"
+        )
+    stand_in = Ensemble(data.model, points=np.asarray(data.points), n=_STAND_IN, key=key)
+    tail = judge_tail(stand_in, 6)
+    if tail.verdict == "refused":
+        raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
+    spread = judge_tail(stand_in, 12)
+    if spread.verdict != "ok":
+        what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
+        spread = Tail("flagged", f"{what}: {spread.why}")
+    return replace(data, source=stand_in), spread
+
+
+def _check_weights(weights: Vector | None, points: int) -> Vector:
+    if weights is None:
+        return np.ones(points)
+    w = np.asarray(weights, dtype=float)
+    if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0):
+        raise ValueError(f"expected {points} positive quadrature weights, got {w!r}; try np.gradient(x) for a grid")
+    return w

@@ -1,0 +1,1 @@
+"""Before the networks are drawn, and with few of them."""

@@ -1,0 +1,1 @@
+"""From equations and a prior to a labelled tree."""

@@ -1,0 +1,311 @@
+"""Names on the arrays of a fit, put on in one place: dims, coordinates and groups of the tree ArviZ reads.
+
+`x`, `y` carry the integer labels of the points; two- and four-point functions live on `pair` and `quad` of sorted
+tuples, u on `ordered_pair`, v on `cross_pair`, labelled "0,1", "0,0,1,2"; couplings of a lattice on the displacement,
+`q_step`, `u_step`, `v_step`. Where the points are, x_position(x, axis), and the tuples as integers, pair_x1, pair_x2,
+x1..x4, stand in `observed_data` and `constant_data`: ArviZ stacks the variables of a group of draws and refuses
+coordinates that only some of them have. For the same reason couplings, white coordinates, lam with the zeros of its
+gauge, and errors each have a group of their own: summaries and plots of a group then say something of every entry.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ...models.actions.lattice import TranslationInvariant
+from ...models.analytic.exact import exact_if_known
+from ...models.combinatorics import sorted_tuples
+from ...models.diagrams.from_couplings import non_gaussianity
+from ...models.types import Tuples
+from ..equations.basis import embed
+from ..equations.from_moments import Equations, gains
+from ..equations.lattices import judge_sites
+from ..estimators.measure import check_even
+from ..methods.problem import Problem, is_lattice
+from ..priors.likelihood import gauge_map
+
+__all__ = ["coupling_dims", "draws_group", "label_point", "label_tree"]
+
+_EPS_POINTS = 16  # whitening G4c takes M^4 numbers
+_TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gigabytes
+
+_DIMS = {
+    "lam": ["i", "x", "y"],
+    "G2": ["pair"],
+    "G4": ["quad"],
+    "G4_loop": ["quad"],
+    "G6": ["sextuple"],
+    "quadratic_white": ["quadratic_term"],
+    "quartic_white": ["term"],
+    "quadratic": ["quadratic_term"],
+    "quartic": ["term"],
+    "amplitude": ["block"],
+    "length": ["block"],
+    "discrepancy": ["block"],
+}
+_WHITE = ("quadratic_white", "quartic_white", "quadratic", "quartic")  # sites of the sampler, in scaled fields
+_PLAIN = {"q": "pair", "g": "x", "u": "ordered_pair", "v": "cross_pair", "g4": "quad", "g6": "sextuple"}
+
+
+def coupling_dims(problem: Problem) -> dict[str, tuple[str, Tuples]]:
+    """Names of all couplings -> the dim they live on and its labels; single numbers on `constant`."""
+    count, found = len(problem.points), {}
+    for name, labels in {**problem.action.quadratic_blocks(count), **problem.action.blocks(count)}.items():
+        if labels.shape[1] == 0:
+            found[name] = ("constant", labels)
+        else:
+            by_step = isinstance(problem.action, TranslationInvariant)
+            found[name] = (f"{name}_step" if by_step else _PLAIN[name], labels)
+    return found
+
+
+def label_tree(
+    problem: Problem,
+    equations: Equations,
+    posterior: Mapping[str, np.ndarray],
+    stats: Mapping[str, np.ndarray],
+    prior: Mapping[str, np.ndarray],
+    predictions: Mapping[str, Mapping[str, np.ndarray]],
+    provenance: Mapping[str, Any],
+    extra: Mapping[str, xr.Dataset],
+) -> xr.DataTree:
+    """The fit as an `xarray.DataTree` in the ArviZ schema (groups listed in `fit.py`)."""
+    coords, dims_of = _coords(problem)
+
+    def group(values: Mapping[str, np.ndarray], *, draws: bool = True) -> xr.Dataset:
+        known = {name: np.asarray(v) for name, v in values.items() if name in dims_of}
+        dims = {name: dims_of[name] for name in known}
+        used = {d for name in dims.values() for d in name}
+        if not draws:
+            return xr.Dataset({n: (dims[n], v) for n, v in known.items()}, coords=_select(coords, used))
+        labels = {name: value for name, value in _select(coords, used).items() if name in used}
+        return draws_group(known, dims).assign_coords(labels)
+
+    observed, errors = _observed(problem, group, compared=bool(predictions.get("posterior_predictive")))
+    groups = {
+        "posterior": group({name: v for name, v in posterior.items() if name not in _WHITE}),
+        "sample_stats": draws_group(stats, {}),
+        "prior": group({name: v for name, v in prior.items() if name not in _WHITE}),
+        "observed_data": observed,
+        "constant_data": _constants(problem, equations, coords, errors),
+    }
+    white = {name: v for name, v in posterior.items() if name in _WHITE}
+    for name, values in {"unconstrained_posterior": white, "derived": _lam(problem, posterior), **predictions}.items():
+        if values:
+            groups[name] = group(values)
+    if problem.data is not None:
+        groups["correlators"] = problem.data.to_dataset()
+    for name, dataset in extra.items():
+        groups[name] = (
+            dataset
+            if name not in groups
+            else groups[name].merge(dataset).assign_attrs({**groups[name].attrs, **dataset.attrs})
+        )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
+    for node in tree.children.values():
+        node.attrs = {k: v for k, v in node.attrs.items() if isinstance(v, str | int | float)}
+    return tree
+
+
+def draws_group(values: Mapping[str, np.ndarray], dims: Mapping[str, list[str]]) -> xr.Dataset:
+    """A group of draws as ArviZ has it: arrays (chain, draw, ...) whose further dims are named, none by default.
+
+    >>> draws_group({"lp": np.zeros((4, 100))}, {}).sizes["draw"]
+    100
+    """
+    made = xr.Dataset({name: (("chain", "draw", *dims.get(name, ())), value) for name, value in values.items()})
+    return made.assign_coords({name: np.arange(size) for name, size in made.sizes.items() if name in ("chain", "draw")})
+
+
+def _observed(
+    problem: Problem, group: Callable[..., xr.Dataset], *, compared: bool
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """G2 and G4 as far as they are measured, and the means T of the terms of a fit to fields; one standard error each.
+
+    ArviZ compares all that was observed with its prediction, where there is one: T, which has none and which G2 and G4
+    determine, then stands among the constants.
+    """
+    data, seen = problem.data, problem.observed
+    found, errors = xr.Dataset(), dict[str, Any]()
+    if data is not None:
+        values = {"G2": data.moment(2)} | ({"G4": data.connected(4)} if 4 in data.cumulants else {})
+        found = group(values, draws=False)
+        errors |= {"G2_error": ("pair", data.error(2, "moment"))}
+        errors |= {"G4_error": ("quad", data.error(4))} if "G4" in values else {}
+    if seen is not None:
+        means = {"T": ("term", seen.terms)}
+        errors |= {"T_error": ("term", seen.errors)} | (means if compared else {})
+        found = found if compared else found.assign(means)
+    return found, errors
+
+
+def _lam(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """lambda_i(x,y) of every draw, (chain, draw, i, x, y), where the action has them and they are few."""
+    to_lam = gauge_map(problem.action, problem.weights)
+    if to_lam is None:
+        return {}
+    quartic = np.concatenate([posterior[name] for name in problem.action.blocks(len(problem.points))], axis=-1)
+    return {"lam": np.tensordot(quartic, to_lam, axes=(-1, -1))}
+
+
+def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
+    """The couplings exact correlators determine, one number each: groups point, constant_data, correlators."""
+    coords, dims_of = _coords(problem)
+    q = problem.quadratic
+    physical = problem.equations.estimate / problem.factors
+    values = dict(
+        zip(
+            (name for name, _ in problem.names),
+            np.split(physical, np.cumsum([count for _, count in problem.names])[:-1]),
+            strict=True,
+        )
+    )
+    to_lam = gauge_map(problem.action, problem.weights)
+    if to_lam is not None:
+        values["lam"] = to_lam @ physical[q:]
+    used = {d for name in values for d in dims_of[name]}
+    point = xr.Dataset({name: (dims_of[name], v) for name, v in values.items()}, coords=_select(coords, used))
+    assert problem.data is not None
+    eq = problem.equations
+    constants = {
+        "weights": ("x", problem.weights),
+        "metric": (("x", "y"), problem.metric),
+        "two_point": (("x", "y"), problem.two_point),
+        "matrix": (("term", "term_too"), eq.matrix),
+        "vector": ("term", eq.vector),
+        "factors": ("term", problem.factors),
+    }
+    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.two_point)[0], "quadratic_terms": q}
+    attrs["condition"] = _condition(problem)
+    if problem.basis is not None:
+        found = gains(eq, problem.rich, q)
+        attrs["gain"] = found.action[0]
+        if found.share is not None:
+            attrs["share"] = found.share[0]
+    constant = xr.Dataset(constants, coords=_select(coords, {"x", "y"}), attrs=attrs)
+    tree = xr.DataTree.from_dict({"point": point, "constant_data": constant, "correlators": problem.data.to_dataset()})
+    tree.attrs |= {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **provenance}
+    return tree
+
+
+def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Coordinates by name, those off their own dim as (dim, values), and the dims of every variable."""
+    points, couplings = problem.points, coupling_dims(problem)
+    count = len(points)
+    coords: dict[str, Any] = {
+        "x": np.arange(count),
+        "y": np.arange(count),
+        "i": np.arange(4),
+        "x_position": (("x", "axis"), points),
+        "block": np.array(["g", "u", "v"], dtype=object),
+    }
+    if problem.data is not None or "pair" in {dim for dim, _ in couplings.values()}:
+        pairs = sorted_tuples(count, 2)
+        coords |= {"pair": _names(pairs), "pair_x1": ("pair", pairs[:, 0]), "pair_x2": ("pair", pairs[:, 1])}
+    if (problem.data is not None and 4 in problem.data.cumulants) or "g4" in couplings:
+        quads = sorted_tuples(count, 4)
+        coords |= {"quad": _names(quads), **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)}}
+    for dim, labels in couplings.values():
+        if dim not in coords and dim != "constant":
+            coords[dim] = _names(labels)
+            if dim in ("ordered_pair", "cross_pair"):
+                coords[f"{dim}_x"], coords[f"{dim}_y"] = (dim, labels[:, 0]), (dim, labels[:, 1])
+    return coords, {**_DIMS, **{name: [dim] for name, (dim, _) in couplings.items()}}
+
+
+def _names(tuples: Tuples) -> np.ndarray:
+    return np.array([",".join(map(str, row)) for row in tuples], dtype=object)
+
+
+def _select(coords: Mapping[str, Any], dims: set[str]) -> dict[str, Any]:
+    """The coordinates that live on the dims a group uses."""
+    out = {}
+    for name, value in coords.items():
+        on = (name,) if not isinstance(value, tuple) else (value[0],) if isinstance(value[0], str) else value[0]
+        if on[0] in dims:
+            out[name] = value
+    return out
+
+
+def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], errors: Mapping[str, Any]) -> xr.Dataset:
+    """Errors, points, weights, metric and the estimating equations; what the full quartic says beside the action.
+
+    The gain and the equations of all quartic terms are those of score matching, whatever the method.
+    """
+    q, score = problem.quadratic, problem.equations
+    values: dict[str, Any] = {
+        **errors,
+        "weights": ("x", problem.weights),
+        "x_position": (("x", "axis"), problem.points),
+        "vector": ("term", eq.vector),
+        "factors": ("term", problem.factors),
+        "scale": ("x", problem.scale),
+        "estimate": ("term", eq.estimate),
+        "naive_error": ("term", np.sqrt(np.diag(eq.naive))),
+    }
+    sandwich = eq.sandwich
+    values["sandwich_error"] = ("term", np.sqrt(np.diag(sandwich)))
+    if len(problem.factors) <= _TABLE_TERMS:
+        tables = {"matrix": eq.matrix, "noise": eq.noise, "sandwich": sandwich, "prior_factor": problem.prior.factor}
+        values |= {name: (("term", "term_too"), table) for name, table in tables.items()}
+    count = len(problem.points)
+    if is_lattice(problem.action):
+        values["two_point"] = ("x", problem.two_point[0])
+    else:
+        values |= {"metric": (("x", "y"), problem.metric), "two_point": (("x", "y"), problem.two_point)}
+    if problem.modes is not None:
+        values["modes"] = (("x", "site"), problem.modes)
+    attrs: dict[str, Any] = {"quadratic_terms": q, "dof": eq.dof, "condition": _condition(problem)}
+    found = gains(score, problem.rich, q)
+    for name, number in (("gain", found.action), ("gain_full", found.full), ("share", found.share)):
+        if number is not None:
+            attrs[name], attrs[f"{name}_error"] = number
+    if problem.rich is not None and problem.rich_basis is not None and problem.basis is not None:
+        pairs = len(problem.rich_basis.pairs)
+        theta = embed(problem.basis, problem.rich_basis).T @ score.estimate
+        values["score_estimate"] = ("term", score.estimate)
+        values["force"] = ("quad", (problem.rich.matrix @ theta)[pairs:])
+        values["laplacian"] = ("quad", problem.rich.vector[pairs:])
+        values["rich_matrix"] = (("rich", "rich_too"), problem.rich.matrix)
+        values["rich_noise"] = (("rich", "rich_too"), problem.rich.noise)
+        values["rich_embed"] = (("term", "rich"), embed(problem.basis, problem.rich_basis))
+    data = problem.data
+    if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
+        rows = data.rows.get("connected", {}).get(4)
+        attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
+    if problem.tail is not None:
+        attrs["tail_verdict"], attrs["tail_why"] = problem.tail
+    if problem.observed is not None:
+        attrs["odd_p"] = problem.observed.odd_p
+    elif data is not None and any(order in data.moments for order in (1, 3)):
+        attrs["odd_p"] = check_even(data)
+    if is_lattice(problem.action) and problem.source is not None:
+        seen = judge_sites(problem.source, problem.action)
+        attrs |= {"translation_p": seen.translation_p, "translation_why": seen.translation_why}
+        if np.isfinite(seen.p):
+            attrs |= {"left_out_chi2": seen.chi2, "left_out_dof": seen.dof, "left_out_p": seen.p}
+            attrs["left_out"] = ", ".join(seen.left_out)
+    if (
+        data is not None
+        and np.isfinite(data.networks)
+        and 4 in data.cumulants
+        and (truth := exact_if_known(data.model, problem.points, (2, 4))) is not None
+    ):
+        values["G2_exact"] = ("pair", truth.connected(2))
+        values["G4_exact"] = ("quad", truth.connected(4))
+        distance = (data - truth).chi2(2, 4)
+        attrs |= {"exact_chi2": distance.value, "exact_dof": distance.dof, "exact_p": distance.p}
+    dims = {d for v in values.values() for d in ((v[0],) if isinstance(v[0], str) else v[0])}
+    chosen = {name: c for name, c in _select(coords, dims).items() if name not in values}
+    made = xr.Dataset(values, coords=chosen, attrs=attrs)
+    return made.set_coords("x_position")
+
+
+def _condition(problem: Problem) -> float:
+    """Condition number of K in units of the standard deviations."""
+    scale = np.sqrt(np.diag(problem.two_point))
+    return float(np.linalg.cond(problem.two_point / np.outer(scale, scale)))

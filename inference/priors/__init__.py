@@ -1,0 +1,1 @@
+"""What is believed of couplings before the data."""

@@ -1,0 +1,1 @@
+"""What the program of a model allows: independent neurons, given hidden layers, a smooth density."""

@@ -1,0 +1,56 @@
+"""Does the field of a network have a smooth density on the points? Only then is there an action to speak of.
+
+N neurons with p continuous parameters each reach a surface of dimension N p; the density of one neuron diverges, that
+of one or two +-1 neurons ends in a step, where partial integration leaves a boundary term and the Schwinger-Dyson
+equations fail.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...models.networks.network import Network
+from ...models.types import Points
+from .structure import run
+
+__all__ = ["check_density"]
+
+
+def check_density(model: Any, points: Points) -> None:
+    """Refuse networks whose field has no smooth density on the points; models of others are taken on trust.
+
+    Raises:
+        ValueError: fewer continuous parameters than points, or one or two neurons of a law with edges.
+    """
+    if type(model) is not Network:
+        return
+    continuous: list[str] = []
+
+    def values(key: jax.Array) -> dict[str, jax.Array]:
+        sites = run(model, jnp.asarray(points), key)
+        drawn = {n: s for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]}
+        continuous.extend(n for n, s in drawn.items() if not _discrete(s["fn"]))
+        return {n: s["value"] for n, s in drawn.items()}
+
+    shapes = jax.eval_shape(values, jax.random.key(0))  # nothing is drawn, whatever the width
+    free = sum(int(np.prod(shapes[name].shape)) for name in set(continuous))
+    if free < len(points):
+        raise ValueError(
+            f"expected networks with at least as many continuous parameters as points, got {free} parameters for "
+            f"{len(points)} points, where the field has no density and no action; try more neurons or fewer points"
+        )
+    few = 2 if model.readout == "rademacher" else 1
+    if model.width <= few and model.output_bias == 0.0:
+        raise ValueError(
+            f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {model.readout} for a smooth density, "
+            f"got width {model.width}, whose density diverges or ends in a step; try width={few + 1} or an output_bias"
+        )
+
+
+def _discrete(law: Any) -> bool:
+    """Whether a law has atoms; an affine map of a discrete one counts its image as continuous."""
+    while hasattr(law, "base_dist"):
+        law = law.base_dist
+    return bool(law.is_discrete)

@@ -1,0 +1,1 @@
+"""Points that fill the cube evenly in place of random ones."""

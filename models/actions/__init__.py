@@ -1,0 +1,1 @@
+"""Which monomials an effective action has, and whether they are bounded below."""

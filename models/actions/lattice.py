@@ -1,0 +1,200 @@
+"""Actions of a lattice: the same couplings at every site, lambda_i(x,y) = lambda_i(x-y), up to a reach.
+
+    TranslationInvariant   sum_x [ sum_r q(r) phi_x phi_{x+r} + g phi_x^4 + sum_r u(r) phi_x phi_{x+r}^3
+                                   + sum_r v(r) phi_x^2 phi_{x+r}^2 ]
+    LatticePhi4            kappa sum_{x,mu} (phi_{x+mu} - phi_x)^2 + m2 sum_x phi_x^2 + lambda sum_x phi_x^4
+
+q and v count a displacement and its opposite once. Sites are in C order, as `field.reshape(-1)` has them. Conventions
+of lattice phi^4 in the literature differ by factors of two and 4!: `convert_lattice` leads from one to the other.
+"""
+
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+import equinox as eqx
+import numpy as np
+
+from ..types import Matrix, Tuples, Vector
+from .monomials import Monomials, monomials
+from .rungs import AbstractAction
+
+__all__ = ["LatticePhi4", "TranslationInvariant", "displacements"]
+
+
+class TranslationInvariant(AbstractAction):
+    """Couplings that depend on the displacement only: of a periodic lattice, or of equally spaced points on a line.
+
+    Attributes:
+        shape: sites along each axis; None is a line of all points, open unless `periodic`.
+        reach: largest displacement along an axis, of every two-point term and of q; None is every displacement.
+        periodic: whether the lattice closes.
+
+    Example: six sites on a ring have q(0..3), g, u(1..5), v(1..3).
+
+        >>> TranslationInvariant(shape=(6,)).size(6)
+        9
+    """
+
+    shape: tuple[int, ...] | None = eqx.field(default=None, static=True)
+    reach: int | None = eqx.field(default=None, static=True)
+    periodic: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self) -> None:
+        _check_shape(self.shape)
+        if self.reach is not None and (not isinstance(self.reach, int) or self.reach < 0):
+            raise ValueError(f"expected a reach >= 0, got {self.reach!r}; try reach=2")
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        steps = self._steps(points)
+        return {
+            "coupling": np.zeros((1, 0), dtype=np.int64),
+            "u": np.array([r for r in steps if any(r)], dtype=np.int64).reshape(-1, len(self._box(points))),
+            "v": np.array([r for r in _half(steps, self._ring(points)) if any(r)], dtype=np.int64).reshape(
+                -1, len(self._box(points))
+            ),
+        }
+
+    def quadratic_blocks(self, points: int) -> dict[str, Tuples]:
+        return {"q": np.array(_half(self._steps(points), self._ring(points)), dtype=np.int64)}
+
+    def quadratic(self, points: int) -> Monomials:
+        return self._sum(points, self.quadratic_blocks(points)["q"], lambda x, y: [x, y])
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        blocks, origin = self.blocks(points), np.zeros((1, len(self._box(points))), dtype=np.int64)
+        parts = [
+            self._sum(points, origin, lambda x, _: [x, x, x, x]),
+            self._sum(points, blocks["u"], lambda x, y: [x, y, y, y]),
+            self._sum(points, blocks["v"], lambda x, y: [x, x, y, y]),
+        ]
+        first = np.cumsum([0, *(part.count for part in parts)])
+        return (
+            Monomials(
+                np.concatenate([part.term + k for part, k in zip(parts, first)]),
+                np.concatenate([part.tuples for part in parts]),
+                np.concatenate([part.coefficient for part in parts]),
+                int(first[-1]),
+            ),
+        )
+
+    def _box(self, points: int) -> tuple[int, ...]:
+        box = (points,) if self.shape is None else self.shape
+        if prod(box) != points:
+            raise ValueError(f"expected {prod(box)} points for a lattice {box}, got {points}; try another shape")
+        return box
+
+    def _ring(self, points: int) -> tuple[int, ...] | None:
+        return self._box(points) if self.shape is not None and self.periodic else None
+
+    def _steps(self, points: int) -> list[tuple[int, ...]]:
+        return displacements(self._box(points), self.reach, periodic=self._ring(points) is not None)
+
+    def _sum(self, points: int, steps: Tuples, legs) -> Monomials:
+        """One term a displacement: its monomial summed over all sites x, y = x + r."""
+        box, ring = self._box(points), self._ring(points) is not None
+        sites = np.stack(np.unravel_index(np.arange(points), box), axis=1)
+        term, tuples = [], []
+        for k, r in enumerate(steps):
+            target = sites + r
+            inside = np.ones(points, dtype=bool) if ring else np.all((target >= 0) & (target < box), axis=1)
+            x = np.flatnonzero(inside)
+            y = np.ravel_multi_index(tuple((target[x] % box).T), box)
+            tuples.append(np.stack(legs(x, y), axis=1))
+            term.append(np.full(len(x), k))
+        width = tuples[0].shape[1] if tuples else len(legs(np.zeros(0, int), np.zeros(0, int)))
+        empty = np.zeros((0, width), dtype=np.int64)
+        joined = np.concatenate([empty, *tuples])
+        return monomials(np.concatenate([np.zeros(0, int), *term]), joined, np.ones(len(joined)), len(steps))
+
+
+class LatticePhi4(AbstractAction):
+    """S = kappa sum_{x,mu} (phi_{x+mu} - phi_x)^2 + m2 sum_x phi_x^2 + lambda sum_x phi_x^4, periodic; no factors 1/2.
+
+    Attributes:
+        shape: sites along each axis.
+        kappa: None fits it; a number fixes the kinetic term, and m2 and lambda alone are fitted.
+
+    Example, the one site of a "lattice" has no kinetic term:
+        >>> LatticePhi4(shape=(4, 4)).quadratic(16).count
+        2
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    kappa: float | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self) -> None:
+        _check_shape(self.shape)
+        if min(self.shape) < 2:
+            raise ValueError(f"expected at least two sites along every axis, got {self.shape}; try shape=(8, 8)")
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {"coupling": np.zeros((1, 0), dtype=np.int64)}
+
+    def quadratic_blocks(self, points: int) -> dict[str, Tuples]:
+        names = ("m2",) if self.kappa is not None else ("kappa", "m2")
+        return {name: np.zeros((1, 0), dtype=np.int64) for name in names}
+
+    def quadratic(self, points: int) -> Monomials:
+        mass = np.repeat(np.arange(points)[:, None], 2, axis=1)
+        if self.kappa is not None:
+            return monomials(np.zeros(points, int), mass, np.ones(points), 1)
+        hop, coefficient = self._kinetic(points)
+        term = np.concatenate([np.zeros(len(hop), int), np.ones(points, int)])
+        return monomials(term, np.concatenate([hop, mass]), np.concatenate([coefficient, np.ones(points)]), 2)
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        quads = np.repeat(np.arange(points)[:, None], 4, axis=1)
+        return (Monomials(np.zeros(points, dtype=np.int64), quads, np.ones(points), 1),)
+
+    def fixed(self, points: int) -> Matrix | None:
+        if self.kappa is None:
+            return None
+        pairs, coefficient = self._kinetic(points)
+        out = np.zeros((points, points))
+        for one, other in ((0, 1), (1, 0)):
+            np.add.at(out, (pairs[:, one], pairs[:, other]), self.kappa * coefficient)
+        return out
+
+    def _kinetic(self, points: int) -> tuple[Tuples, Vector]:
+        """Monomials of sum (phi_{x+mu} - phi_x)^2 and their coefficients, with repetitions."""
+        if prod(self.shape) != points:
+            raise ValueError(f"expected {prod(self.shape)} points for shape {self.shape}, got {points}; try the grid's")
+        grid, pairs, coefficients = np.arange(points).reshape(self.shape), [], []
+        for axis in range(len(self.shape)):
+            x, y = grid.ravel(), np.roll(grid, -1, axis).ravel()
+            pairs += [np.stack(both, axis=1) for both in ((x, x), (y, y), (x, y))]
+            coefficients += [np.ones(points), np.ones(points), np.full(points, -2.0)]
+        return np.concatenate(pairs), np.concatenate(coefficients)
+
+
+@lru_cache(maxsize=64)
+def displacements(box: tuple[int, ...], reach: int | None = None, *, periodic: bool = True) -> list[tuple[int, ...]]:
+    """All displacements between sites, each along every axis at most `reach`, the origin first.
+
+    >>> displacements((4,)), displacements((3,), periodic=False)
+    ([(0,), (1,), (2,), (-1,)], [(0,), (1,), (2,), (-2,), (-1,)])
+    """
+    axes = []
+    for length in box:
+        steps = [r if r <= length // 2 else r - length for r in range(length)] if periodic else [*range(length)]
+        steps = steps if periodic else [*steps, *range(1 - length, 0)]
+        axes.append([r for r in steps if reach is None or abs(r) <= reach])
+    return list(product(*axes))
+
+
+def _half(steps: list[tuple[int, ...]], ring: tuple[int, ...] | None) -> list[tuple[int, ...]]:
+    """One of each displacement and its opposite, the first met."""
+    kept: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for r in steps:
+        opposite = tuple(-x for x in r)
+        names = [r, opposite] if ring is None else [tuple(np.mod(s, ring)) for s in (r, opposite)]
+        kept.setdefault(min(names), r)
+    return list(kept.values())
+
+
+def _check_shape(shape: tuple[int, ...] | None) -> None:
+    if shape is not None and (
+        not isinstance(shape, tuple) or not shape or not all(isinstance(n, int) and n >= 1 for n in shape)
+    ):
+        raise ValueError(f"expected shape as a tuple of sites along each axis, got {shape!r}; try shape=(8, 8)")

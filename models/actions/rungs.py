@@ -1,0 +1,288 @@
+"""The ladder of quartic actions: which monomials of the field an effective action may contain.
+
+S = sum_{a<=b} q_ab phi_a phi_b + sum_k theta_k T_k(phi), the quadratic part always free, and T_k one of
+
+    Constant     lambda sum_x w_x phi_x^4                                                   1 coupling
+    Local        sum_x w_x lambda(x) phi_x^4                                                M
+    Bilocal      sum_xy w_x w_y sum_{i=0..3} lambda_i(x,y) phi(x)^i phi(y)^(4-i)            M(3M-1)/2
+    FullQuartic  sum over sorted quads of phi_a phi_b phi_c phi_d                           C(M+3,4)
+    FullSextic   the same, and phi_a .. phi_f over sorted 6-tuples                          + C(M+5,6)
+
+The rungs in between: `TranslationInvariant` and `LatticePhi4` (lattice_actions.py), `SmoothBilocal` and
+`LowRankBilocal` (a bilocal action under another prior), `Modes` (an action of the leading modes of K).
+
+w_x are the quadrature weights of a continuum grid (one each by default). Of the bilocal couplings only g_a phi_a^4,
+u_ab phi_a phi_b^3 (a != b) and v_ab phi_a^2 phi_b^2 (a < b) are identifiable; `gauge` turns them into lambda_i(x,y)
+in the stated gauge (lambda_0 diagonal, lambda_1 = lambda_3^T, lambda_2 symmetric, the last three without diagonal) and
+`identifiable` maps couplings in any gauge back. Talk "Neural Network Field Theories", eq. for S; 2307.03223 sec. 4.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+import numpy as np
+
+from ..combinatorics import sorted_tuples, tuple_count
+from ..types import Matrix, Tuples, Vector
+from .monomials import Monomials, dense
+
+__all__ = [
+    "AbstractAction",
+    "Bilocal",
+    "Constant",
+    "FullQuartic",
+    "FullSextic",
+    "Local",
+    "LowRankBilocal",
+    "Modes",
+    "SmoothBilocal",
+    "bilocal_blocks",
+    "gauge",
+    "identifiable",
+]
+
+
+class AbstractAction(eqx.Module):
+    """A family of actions with phi -> -phi, linear in its couplings."""
+
+    @abstractmethod
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        """Names of the interaction's couplings -> their labels, (coupling, label): point indices that name each."""
+
+    @abstractmethod
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        """The terms T_k in the order of `blocks`: the quartic ones, then, where there are some, the sextic ones."""
+
+    def quadratic_blocks(self, points: int) -> dict[str, Tuples]:
+        """Names of the couplings of the quadratic part -> their labels; here q_ab of every pair a <= b."""
+        return {"q": sorted_tuples(points, 2)}
+
+    def quadratic(self, points: int) -> Monomials:
+        """The terms of the quadratic part in the order of `quadratic_blocks`."""
+        pairs = sorted_tuples(points, 2)
+        return Monomials(np.arange(len(pairs)), pairs, np.ones(len(pairs)), len(pairs))
+
+    def fixed(self, points: int) -> Matrix | None:
+        """P of a quadratic part 1/2 phi P phi without free couplings, (point, point); None where there is none."""
+        return None
+
+    def monomials(self, points: int, weights: Vector) -> Matrix:
+        """(coupling, quad): coefficient of each sorted quartic monomial in T_k, quartic couplings only."""
+        return dense(self.interaction(points, weights)[0], points)
+
+    def size(self, points: int) -> int:
+        """Number of couplings of the interaction at M points."""
+        return sum(len(labels) for labels in self.blocks(points).values())
+
+    @property
+    def degree(self) -> int:
+        """Highest power of the field."""
+        return 4
+
+
+class Constant(AbstractAction):
+    """One coupling: S4 = lambda sum_x w_x phi_x^4."""
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {"coupling": np.zeros((1, 0), dtype=np.int64)}
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (Monomials(np.zeros(points, dtype=np.int64), _power_four(points), np.asarray(weights, dtype=float), 1),)
+
+
+class Local(AbstractAction):
+    """One coupling a point: S4 = sum_x w_x lambda(x) phi_x^4, stored as g_x = w_x lambda(x)."""
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {"g": np.arange(points)[:, None]}
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (_each(_power_four(points)),)
+
+
+class Bilocal(AbstractAction):
+    """The bilocal action lambda_i(x,y), i = 0..3, by its identifiable content g_a, u_ab (a != b), v_ab (a < b)."""
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return bilocal_blocks(points)
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (_bilocal(points),)
+
+
+class SmoothBilocal(AbstractAction):
+    """The bilocal action under a smooth prior: each lambda_i(x,y) a Gaussian process over (x,y), and a discrepancy.
+
+    In scaled fields g(x) = f_g(x) + d_g e, u(x,y), v(x,y) alike, f ~ GP(0, a^2 exp(-(|x-x'|^2 + |y-y'|^2)/2 l^2)), e
+    standard normal and independent: amplitude a, length l and discrepancy d of each block are inferred too
+    (inference/priors/structured.py). The discrepancy keeps intervals honest where the truth is not as smooth as the
+    process.
+
+    Attributes:
+        discrepancy: False leaves the independent part out.
+    """
+
+    discrepancy: bool = eqx.field(default=True, static=True)
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return bilocal_blocks(points)
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (_bilocal(points),)
+
+
+class LowRankBilocal(AbstractAction):
+    """The bilocal action with v and u of low rank: v_ab = sum_r d_r f_ra f_rb, u_ab = sum_r c_ra e_rb, g_a free.
+
+    Attributes:
+        rank: number of products r.
+    """
+
+    rank: int = eqx.field(default=1, static=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise ValueError(f"expected a rank >= 1, got {self.rank!r}; try LowRankBilocal(rank=1)")
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return bilocal_blocks(points)
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (_bilocal(points),)
+
+
+class FullQuartic(AbstractAction):
+    """Every quartic monomial: S4 = sum over a<=b<=c<=d of g4_abcd phi_a phi_b phi_c phi_d."""
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {"g4": sorted_tuples(points, 4)}
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return (_each(sorted_tuples(points, 4)),)
+
+    def size(self, points: int) -> int:
+        """Number of couplings, counted and not listed: at 100 points there are four millions."""
+        return tuple_count(points, 4)
+
+
+class FullSextic(AbstractAction):
+    """Every quartic and every sextic monomial: what a fit must hold before it is compared with NLO diagrams."""
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return {"g4": sorted_tuples(points, 4), "g6": sorted_tuples(points, 6)}
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return _each(sorted_tuples(points, 4)), _each(sorted_tuples(points, 6))
+
+    def size(self, points: int) -> int:
+        """Number of couplings, counted and not listed."""
+        return tuple_count(points, 4) + tuple_count(points, 6)
+
+    @property
+    def degree(self) -> int:
+        return 6
+
+
+class Modes(AbstractAction):
+    """An action of the leading modes of K: fields c_k = v_k . phi/sqrt(kappa_k), K v_k = kappa_k v_k, of unit variance.
+
+    The couplings are those of the marginal density of these modes; the rest of the field is integrated out.
+
+    Attributes:
+        count: number of modes kept.
+        action: the action of the modes, in place of points.
+    """
+
+    count: int = eqx.field(static=True)
+    action: AbstractAction = eqx.field(default=FullQuartic(), static=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.count, int) or self.count < 1:
+            raise ValueError(f"expected a number of modes >= 1, got {self.count!r}; try Modes(count=4)")
+
+    def blocks(self, points: int) -> dict[str, Tuples]:
+        return self.action.blocks(points)
+
+    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
+        return self.action.interaction(points, weights)
+
+    @property
+    def degree(self) -> int:
+        return self.action.degree
+
+
+def gauge(blocks: Mapping[str, np.ndarray], weights: Vector) -> np.ndarray:
+    """lambda_i(x,y) in the stated gauge from the identifiable couplings, (..., i, x, y).
+
+    lambda_0(a,a) = g_a/w_a^2; lambda_1(a,b) = lambda_3(b,a) = u_ab/(2 w_a w_b); lambda_2(a,b) = lambda_2(b,a) =
+    v_ab/(2 w_a w_b). On a continuum grid the local part is lambda(x) delta(x-y) with delta_aa = 1/w_a.
+
+    Args:
+        blocks: "coupling" (..., 1), or "g" (..., M) and optionally "u" (..., M(M-1)), "v" (..., M(M-1)/2).
+        weights: quadrature weights, (point,).
+    """
+    count = len(weights)
+    g = np.asarray(blocks["coupling"]) * weights if "coupling" in blocks else np.asarray(blocks["g"])
+    lam = np.zeros((*g.shape[:-1], 4, count, count))
+    a = np.arange(count)
+    lam[..., 0, a, a] = g / weights**2
+    if "u" in blocks:
+        names = bilocal_blocks(count)
+        (x, y), (p, q) = names["u"].T, names["v"].T
+        cross = np.asarray(blocks["u"]) / (2.0 * weights[x] * weights[y])
+        lam[..., 1, x, y] = cross
+        lam[..., 3, y, x] = cross
+        squares = np.asarray(blocks["v"]) / (2.0 * weights[p] * weights[q])
+        lam[..., 2, p, q] = squares
+        lam[..., 2, q, p] = squares
+    return lam
+
+
+def identifiable(lam: np.ndarray, weights: Vector | None = None) -> dict[str, np.ndarray]:
+    """(g, u, v) from lambda_i(x,y) in any gauge, (..., i, x, y) with i = 0..3.
+
+    g_a = sum_x w_x w_a lambda_0(x,a) + w_a^2 [lambda_1 + lambda_2 + lambda_3](a,a), u_ab = w_a w_b [lambda_1(a,b) +
+    lambda_3(b,a)], v_ab = w_a w_b [lambda_2(a,b) + lambda_2(b,a)].
+
+    Raises:
+        ValueError: not four square slices.
+    """
+    lam = np.asarray(lam, dtype=float)
+    if lam.ndim < 3 or lam.shape[-3] != 4 or lam.shape[-1] != lam.shape[-2]:
+        raise ValueError(f"expected lambda of shape (..., i=4, x, y), got {lam.shape}; try stacking lambda_0..lambda_3")
+    count = lam.shape[-1]
+    w = np.ones(count) if weights is None else np.asarray(weights, dtype=float)
+    lam = lam * (w[:, None] * w)
+    names = bilocal_blocks(count)
+    a, (x, y), (p, q) = np.arange(count), names["u"].T, names["v"].T
+    return {
+        "g": lam[..., 0, :, :].sum(axis=-2) + lam[..., 1:, a, a].sum(axis=-2),
+        "u": lam[..., 1, x, y] + lam[..., 3, y, x],
+        "v": lam[..., 2, p, q] + lam[..., 2, q, p],
+    }
+
+
+def bilocal_blocks(points: int) -> dict[str, Tuples]:
+    """Labels of g_a, u_ab (a != b) and v_ab (a < b)."""
+    ordered = [(a, b) for a in range(points) for b in range(points) if a != b]
+    return {
+        "g": np.arange(points)[:, None],
+        "u": np.array(ordered, dtype=np.int64).reshape(-1, 2),
+        "v": np.array([(a, b) for a, b in ordered if a < b], dtype=np.int64).reshape(-1, 2),
+    }
+
+
+def _bilocal(points: int) -> Monomials:
+    blocks = bilocal_blocks(points)
+    g, u, v = blocks["g"], blocks["u"], blocks["v"]
+    return _each(np.concatenate([g[:, [0, 0, 0, 0]], u[:, [0, 1, 1, 1]], v[:, [0, 0, 1, 1]]]))
+
+
+def _power_four(points: int) -> Tuples:
+    return np.repeat(np.arange(points)[:, None], 4, axis=1)
+
+
+def _each(tuples: Tuples) -> Monomials:
+    """One monomial a term."""
+    return Monomials(np.arange(len(tuples)), np.sort(tuples, axis=1), np.ones(len(tuples)), len(tuples))

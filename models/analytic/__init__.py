@@ -1,0 +1,1 @@
+"""What a program says without a draw, the first maker of correlators: averages, generating functional, density."""

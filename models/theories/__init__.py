@@ -1,0 +1,1 @@
+"""Known theories with their exact numbers, and the networks of the suite by name."""
