@@ -29,8 +29,7 @@ from nnft.models import (
     finite_source,
 )
 from nnft.models.analytic.convergence import largest_growth, preactivation
-from nnft.models.analytic.generating import readout_log_mean
-from nnft.models.networks.network import READOUTS
+from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
 
 ONE, TWO = np.array([[0.3]]), np.array([[0.0], [1.0]])
@@ -265,7 +264,7 @@ def test_the_readout_laws_are_integrated():
     }
     for law, (weight, value) in densities.items():
         truth = np.log(np.cosh(np.outer(a, value)) @ weight)
-        np.testing.assert_allclose(readout_log_mean(law, a), truth, atol=1e-8)
+        np.testing.assert_allclose(READOUTS[law].log_mean(a), truth, atol=1e-8)
 
 
 @pytest.mark.parametrize(
