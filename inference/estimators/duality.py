@@ -30,7 +30,7 @@ from ...models.combinatorics import (
     tuple_count,
 )
 from ...models.correlators import Correlators, cumulant_rows
-from ...models.networks.network import READOUTS, Network
+from ...models.networks.network import Network
 from ...models.neurons.base import AbstractNeuron
 from ..ensembles.ensemble import ByContent, Ensemble, Source, is_plain
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
@@ -128,9 +128,9 @@ def measure_neurons(
 
 def _amplitudes(kind: AbstractNeuron, network: Network) -> tuple[float, ...]:
     """E (W a)^k of what multiplies the core of a neuron: the readout, and the amplitude that a neuron may have."""
-    law = READOUTS[network.readout]
-    means = (1.0, 0.0, 1.0, 0.0, law.mu4, 0.0, law.mu6)
-    return tuple(mean * network.output_scale**k * kind.amplitude_moment(k) for k, mean in enumerate(means))
+    law = network.readout_law
+    means = (1.0, *(law.moment(k) * network.output_scale**k if k % 2 == 0 else 0.0 for k in range(1, 7)))
+    return tuple(mean * kind.amplitude_moment(k) for k, mean in enumerate(means))
 
 
 def _neuron_cumulants(

@@ -16,7 +16,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from ...models.actions.rungs import AbstractAction, Bilocal, bilocal_blocks, gauge
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
 from .unit import Prior, default_prior, wick_covariance
