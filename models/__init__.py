@@ -28,9 +28,11 @@ from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
 from .networks.deformed import Deformed as Deformed
 from .networks.deformed import input_weight_energy as input_weight_energy
+from .networks.latents import AbstractScale as AbstractScale
 from .networks.latents import GammaScale as GammaScale
 from .networks.latents import LogNormalLength as LogNormalLength
 from .networks.latents import LogNormalScale as LogNormalScale
+from .networks.latents import ScaleTail as ScaleTail
 from .networks.latents import StudentScale as StudentScale
 from .networks.latents import mixture_coupling as mixture_coupling
 from .networks.network import Network as Network
