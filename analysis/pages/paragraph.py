@@ -10,7 +10,7 @@ import xarray as xr
 
 from ...models.networks.network import Network
 from ...models.networks.scalar import ScalarMode
-from ...models.neurons import base as neurons
+from ...models.neurons import cos, gauss, relu, smooth
 from ..checks.check import LIMITS, Check
 from ..reading.couplings import action, couplings, from_fields, group
 from ..reading.typesetting import count, significant, typeset, with_error
@@ -147,14 +147,18 @@ def _networks(line: str) -> str:
         settings = {word.arg: word.value for word in call.keywords}
         neuron, width = settings.pop("neuron"), settings.pop("width").value
         name = neuron.func.id
-        kind = ScalarMode() if name == "ScalarMode" else getattr(neurons, name)
+        kind = (
+            ScalarMode()
+            if name == "ScalarMode"
+            else next(vars(file)[name] for file in (cos, gauss, relu, smooth) if name in vars(file))
+        )
         given = [(word.arg, word.value.value, kind) for word in neuron.keywords]
         given += [(word, value.value, Network) for word, value in settings.items()]
         other = [f"{word} {value}" for word, value, kind in given if value != getattr(kind, word)]
         if call.func.id != "Network" or call.args or neuron.args:
             return ""
         return f"{_NEURONS[name]} networks of width {width}{f' ({", ".join(other)})' if other else ''}"
-    except (SyntaxError, AttributeError, KeyError):
+    except (SyntaxError, AttributeError, KeyError, StopIteration):
         return ""
 
 

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from nnft import __version__
 from nnft.analysis import load
 from nnft.analysis.cli import main
+from nnft.analysis.options import ReadOptions, StudyOptions
 from nnft.analysis.pages.report import FILES
 from nnft.models.theories.registry import THEORIES
 from tests import closed
@@ -331,7 +333,33 @@ def test_models_are_listed():
 def test_help(words):
     status, out, error = command(*words.split())
     assert (status, error) == (0, "")
-    assert out.startswith("usage: nnft")
+    assert out.startswith("Usage: nnft")
+
+
+def test_every_setting_is_an_option_with_a_word_on_it():
+    """What a study file may hold can be said on the command line; `net` is said by the name of the study."""
+
+    def names(options):
+        return {field.name for field in fields(options)}
+
+    assert names(StudyOptions) == {field.name for field in fields(module.Study)} - {"net"} | {"widths"}
+    reads = {"points", "variable", "dims", "markov_chains", "independent"}
+    assert names(ReadOptions) == {field.name for field in fields(fitting.Fitting)} | reads
+    for name, options in (("run", StudyOptions), ("fit", ReadOptions)):
+        told = command(name, "--help")[1]
+        assert [n for n in names(options) if not re.search(rf"--{n.replace('_', '-')} +STR +\S", told)] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--set shape=[2,2]", "--shape 2,2", "--shape [2,2]", "--shape=2,2", "--set shape=2,2"],
+)
+@pytest.mark.parametrize("scale", ["--weight_scale", "--weight-scale"])
+def test_an_option_is_a_setting(asked, tmp_path, words, scale):
+    given = ("--points", "[[0,0],[0,1],[1,0],[1,1]]", "--action", "lattice_phi4", scale, "1.5")
+    assert command("run", "cos", "-o", tmp_path / "out", *given, *words.split())[0] == 0
+    study = asked[0][0]
+    assert (study.shape, study.weight_scale, study.action) == ((2, 2), 1.5, "lattice_phi4")
 
 
 def test_version():

@@ -1,0 +1,98 @@
+"""Every setting of a study and of a fit as an option of the command line, under its name, in a word what it is.
+
+Values are read as in a study file, TOML, and what is no TOML is a word; the settings themselves say what they refuse.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+__all__ = ["FitOptions", "ReadOptions", "StudyOptions"]
+
+Value = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How couplings are fitted."""
+
+    points: Value = None
+    """Input points: -3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them; not of a lattice of your own."""
+    action: Value = None
+    """Bilocal (default), constant, local, translation_invariant, lattice_phi4, low_rank_bilocal, smooth_bilocal,
+    full_quartic, full_sextic or modes, in small letters."""
+    method: Value = None
+    """Where the equations come from: score (default), pseudo, gold or tree."""
+    sampler: Value = None
+    """How the posterior is drawn: nuts (default; closed beyond 100 terms), closed or svi."""
+    seed: Value = None
+    """Of all random numbers, default 0."""
+    shape: Value = None
+    """Sites of a lattice along each axis: 8,8."""
+    reach: Value = None
+    """How far the couplings of a translation invariant action reach."""
+    periodic: Value = None
+    """Whether a lattice closes: true or false."""
+    kappa: Value = None
+    """Fixed hopping of lattice_phi4; left out it is fitted."""
+    rank: Value = None
+    """Products of low_rank_bilocal."""
+    count: Value = None
+    """Modes of the action modes."""
+    discrepancy: Value = None
+    """Whether smooth_bilocal has an independent part: true or false."""
+    weights: Value = None
+    """Quadrature weights of a continuum grid, one a point."""
+    prior_scale: Value = None
+    """Of the default prior: 1 is worth one network."""
+    chains: Value = None
+    """Chains of the posterior, default 4."""
+    warmup: Value = None
+    """Steps of each chain that are thrown away, default 500."""
+    draws: Value = None
+    """Draws kept of each chain, default 1000."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(FitOptions):
+    """What is studied, and how its couplings are fitted."""
+
+    width: Value = None
+    """Number of neurons N."""
+    n: Value = None
+    """Number of networks; 1e6 is allowed."""
+    readout: Value = None
+    """Law of the readout weights: gaussian, uniform, rademacher or laplace."""
+    output_scale: Value = None
+    """Standard deviation of a readout weight."""
+    output_bias: Value = None
+    """Standard deviation of the output bias."""
+    weight_scale: Value = None
+    """Standard deviation of the input weights times sqrt(d)."""
+    bias_scale: Value = None
+    """Standard deviation of the bias of a neuron."""
+    mass: Value = None
+    """Of the scalar field."""
+    cutoff: Value = None
+    """Of the scalar field, in units of the momentum."""
+    alpha: Value = None
+    """Of the scalar field: the power of its measure, 0 or -1."""
+    space: Value = None
+    """Where correlators are measured: field (default), readout, neuron or cheapest."""
+    widths: Value = None
+    """Of a published experiment hms-*: 2,5,20."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(FitOptions):
+    """How the array of somebody else's networks is read, and how couplings are fitted to it."""
+
+    variable: Value = None
+    """The array in a file of several."""
+    dims: Value = None
+    """The order of the axes: point,network where it lies the other way round."""
+    markov_chains: Value = None
+    """So many chains of equal length follow each other in the file."""
+    independent: Value = None
+    """True: the order of the networks means nothing."""
