@@ -5,7 +5,8 @@ class: it fills in `name`, `formula`, `blocks` and `interaction`; everything els
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -37,14 +38,20 @@ class Symbol(NamedTuple):
     step: bool = False
 
 
-_QUADRATIC = {"q": Symbol("q", "pair")}
-
-
 class AbstractAction(eqx.Module):
     r"""A family of actions with phi -> -phi, linear in its couplings.
 
     Attributes:
+        name: in words that can stand in a sentence: "bilocal quartic action".
+        formula: S in TeX, as far as latex2mathml reads it.
+        meaning: what the couplings of the formula are, in sentences with TeX between dollar signs.
+        belongs: what the couplings belong to, and cannot be taken from.
         symbols: name of couplings -> their `Symbol`, where the letter is not the name itself.
+        degree: highest power of the field.
+        complete: whether it holds every even monomial up to its degree, so that exact moments alone determine it.
+        of_modes: number of leading modes of K whose action it is; None where it is one of points.
+        lattice: sites along each axis, where the points are the sites of a lattice in C order.
+        homogeneous: whether all sites are alike, so that one field already averages over them.
 
     Raises:
         TypeError: when made, by the name of what an action of one's own has forgotten.
@@ -65,17 +72,16 @@ class AbstractAction(eqx.Module):
         [[0.0, 0.0, 1.0, 0.0, 0.0]]
     """
 
-    symbols = _QUADRATIC  # an annotation would make it a field of every action
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """In words that can stand in a sentence: "bilocal quartic action"."""
-
-    @property
-    @abstractmethod
-    def formula(self) -> str:
-        """S in TeX, as far as latex2mathml reads it."""
+    name: eqx.AbstractClassVar[str]
+    formula: eqx.AbstractClassVar[str]
+    meaning: ClassVar[str] = ""
+    belongs: ClassVar[str] = "The couplings belong to this set of points: another set has other couplings."
+    symbols: ClassVar[Mapping[str, Symbol]] = {"q": Symbol("q", "pair")}
+    degree: ClassVar[int] = 4
+    complete: ClassVar[bool] = False
+    of_modes: ClassVar[int | None] = None
+    lattice: ClassVar[Steps | None] = None
+    homogeneous: ClassVar[bool] = False
 
     @abstractmethod
     def blocks(self, points: int) -> dict[str, Tuples]:
@@ -84,16 +90,6 @@ class AbstractAction(eqx.Module):
     @abstractmethod
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
         """The terms T_k in the order of `blocks`: the quartic ones, then, where there are some, the sextic ones."""
-
-    @property
-    def meaning(self) -> str:
-        """What the couplings of the formula are, in sentences with TeX between dollar signs; may be empty."""
-        return ""
-
-    @property
-    def belongs(self) -> str:
-        """What the couplings belong to, and cannot be taken from."""
-        return "The couplings belong to this set of points: another set has other couplings."
 
     def place(self, points: int) -> str:
         """Where its field lives: "at 3 points", "on a periodic 8 × 8 lattice"."""
@@ -136,34 +132,9 @@ class AbstractAction(eqx.Module):
         """Number of couplings of the interaction at M points."""
         return sum(len(labels) for labels in self.blocks(points).values())
 
-    @property
-    def degree(self) -> int:
-        """Highest power of the field."""
-        return 4
-
-    @property
-    def complete(self) -> bool:
-        """Whether it holds every even monomial up to its degree, so that exact moments alone determine it."""
-        return False
-
     def through_correlators(self, points: int) -> bool:
         """Whether it may be fitted to correlators of order two, four and six, and not to fields only."""
         return self.degree == 4 and self.fixed(points) is None
-
-    @property
-    def of_modes(self) -> int | None:
-        """Number of leading modes of K whose action it is; None where it is one of points."""
-        return None
-
-    @property
-    def lattice(self) -> Steps | None:
-        """Sites along each axis, where the points are the sites of a lattice in C order."""
-        return None
-
-    @property
-    def homogeneous(self) -> bool:
-        """Whether all sites are alike, so that one field already averages over them."""
-        return False
 
     def site_terms(self) -> tuple[list[SiteTerm], dict[str, SiteTerm], SiteTerm] | None:
         """Of a homogeneous action: its terms, those next to them by name, and the fixed part; None if not known."""

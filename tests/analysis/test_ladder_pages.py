@@ -23,7 +23,7 @@ from nnft.analysis.checks.boundedness import boundedness_checks
 from nnft.analysis.checks.diagnose import LIMITS
 from nnft.analysis.cli import main
 from nnft.analysis.figures import posterior as plots
-from nnft.analysis.pages.formulas import mathml
+from nnft.analysis.pages.formulas import mathml, prose
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.couplings import HYPER, action, couplings, field_scale, hyper_parameters, two_point
@@ -127,7 +127,7 @@ def pages(rungs):
     """Checks and page of each, their figures counted and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>"
+            "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{prose(caption)}</figure>"
         )
         patch.setattr(
             "nnft.analysis.pages.page.plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__})
