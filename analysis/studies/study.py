@@ -23,7 +23,8 @@ from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measur
 from ...models.actions.rungs import Constant
 from ...models.analytic.exact import exact
 from ...models.correlators import Correlators, check_points
-from ...models.networks.network import Network, nearest
+from ...models.networks.network import Network
+from ...models.refusals import nearest
 from ...models.theories.registry import theory_named
 from ...models.types import Points
 from ..pages.report import check_folder, report

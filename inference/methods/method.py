@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Vector
 from ..ensembles.chains import check_independent
 from ..equations.from_moments import Equations

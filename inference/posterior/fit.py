@@ -38,7 +38,7 @@ from ...models.actions.ladder import action_words
 from ...models.actions.monomials import dense
 from ...models.combinatorics import sorted_tuples
 from ...models.correlators import Correlators
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.ensemble import Ensemble, check_key

@@ -17,7 +17,7 @@ import numpyro.distributions as dist
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Bilocal, bilocal_blocks, gauge
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
 from .unit import Prior, default_prior, wick_covariance

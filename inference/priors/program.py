@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
 from .likelihood import precision

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..networks.network import nearest
+from ..refusals import nearest
 from .base import AbstractAction
 from .lattice import LatticePhi4, TranslationInvariant
 from .rungs import (
