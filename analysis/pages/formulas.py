@@ -17,7 +17,7 @@ def mathml(tex: str, *, display: bool = False) -> str:
     """A formula in TeX as MathML, on a line of its own where `display`.
 
     >>> mathml("g_{01}")
-    '<math display="inline"><mrow><msub><mi>g</mi><mrow><mn>0</mn><mn>1</mn></mrow></msub></mrow></math>'
+    '<math display="inline"><mrow><msub><mi>g</mi><mrow><mn>01</mn></mrow></msub></mrow></math>'
     """
     return convert(tex, display="block" if display else "inline").replace(_NAMESPACE, "")
 

@@ -6,7 +6,7 @@ class: it fills in `name`, `formula`, `blocks` and `interaction`; everything els
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -72,8 +72,12 @@ class AbstractAction(eqx.Module):
         [[0.0, 0.0, 1.0, 0.0, 0.0]]
     """
 
-    name: eqx.AbstractClassVar[str]
-    formula: eqx.AbstractClassVar[str]
+    if TYPE_CHECKING:  # pyright takes the other for fields
+        name: ClassVar[str]
+        formula: ClassVar[str]
+    else:
+        name: eqx.AbstractClassVar[str]
+        formula: eqx.AbstractClassVar[str]
     meaning: ClassVar[str] = ""
     belongs: ClassVar[str] = "The couplings belong to this set of points: another set has other couplings."
     symbols: ClassVar[Mapping[str, Symbol]] = {"q": Symbol("q", "pair")}

@@ -178,7 +178,7 @@ def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path)
         "nnft.analysis.studies.study.fit_samples",
         lambda file, points, out, **more: seen.update(file=file, points=points, **more),
     )
-    monkeypatch.setattr("nnft.analysis.cli._finish", lambda options, work: work() or 0)
+    monkeypatch.setattr("nnft.analysis.cli._finish", lambda work, *_, **__: work() or 0)
     assert main(shlex.split(command(fit))[1:]) == 0
     fitting = seen["fitting"]
     assert seen["file"] == "my file.npy"
