@@ -205,7 +205,7 @@ def standard_ensembles(width: int = 100) -> dict[str, Correlators]:
     points, out = ring(), {}
     for label, neuron in (("cos", Cos()), ("erf", Erf()), ("relu", ReLU())):
         for readout in ("gaussian", "uniform"):
-            orders = _ORDERS if isinstance(neuron, Cos) else (2, 4, 6)
+            orders = tuple(r for r in _ORDERS if r in neuron.orders)
             out[f"{label}, {readout}"] = exact(Network(neuron, width, readout=readout), points, orders=orders)
     kernel = exact(Network(Cos(), 1), points, orders=(2,)).connected(2)
     out["cos, shared Γ scale, N = ∞"] = mixture(points, kernel, GammaScale(0.05))

@@ -31,7 +31,7 @@ from ...models.combinatorics import (
 )
 from ...models.correlators import Correlators, cumulant_rows
 from ...models.networks.network import Network
-from ...models.neurons.gauss import Gauss
+from ...models.neurons.base import AbstractNeuron
 from ..ensembles.ensemble import ByContent, Ensemble, Source, is_plain
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
 from ..programs.derived import HiddenCovariance, OneNeuron, as_tuples
@@ -93,13 +93,14 @@ def measure_neurons(
         return _measure_any_neuron(ensemble, _structure(ensemble), orders, sampling, progress)
     points, singles, amplitudes = len(ensemble.points), [], []
     for k, kind in enumerate(model.kinds):
-        kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
         singles.append(
-            Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype)
+            Ensemble(
+                Network(kind.core(), 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype
+            )
         )
-        amplitudes.append(amplitude)
+        amplitudes.append(_amplitudes(kind, model))
     neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
     dimensions = count_dimensions(sampling, neurons, ensemble)
     judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
@@ -125,19 +126,11 @@ def measure_neurons(
     return _made(ensemble, "neuron", *tables, chosen, parts[0][2], refused, flags, plan=plan)
 
 
-def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
-    """A neuron without its independent amplitude, and E amplitude^k: the readout and, of Gauss, exp(b0 - sb^2).
-
-    The log-normal factor is what no sample of Gauss finds; to know its moments exp(k^2 sb^2/2 - k sb^2) is the
-    exponential tilt of b0 to N(k sb^2, sb^2) that leaves no variance in it.
-    """
+def _amplitudes(kind: AbstractNeuron, network: Network) -> tuple[float, ...]:
+    """E (W a)^k of what multiplies the core of a neuron: the readout, and the amplitude that a neuron may have."""
     law = network.readout_law
     means = (1.0, *(law.moment(k) * network.output_scale**k if k % 2 == 0 else 0.0 for k in range(1, 7)))
-    if type(neuron) is not Gauss:
-        return neuron, means
-    square = neuron.bias_scale**2
-    means = tuple(mean * float(np.exp((k**2 / 2 - k) * square)) for k, mean in enumerate(means))
-    return Gauss(neuron.weight_scale, 0.0), means
+    return tuple(mean * kind.amplitude_moment(k) for k, mean in enumerate(means))
 
 
 def _neuron_cumulants(

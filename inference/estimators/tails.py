@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from scipy import special
 
-from ...models.analytic.exact import known_orders, site_moments
+from ...models.analytic.exact import known_sites, site_moments
 from ...models.networks.network import Network
 from ..ensembles.chains import worth
 from ..ensembles.ensemble import Ensemble, Source
@@ -40,6 +40,7 @@ _LEAST_JUDGED = 100  # networks
 _LOOKED = 8  # points whose tail is fitted: those whose averages depend most on few networks
 _LEAST_EFFECTIVE = 1000
 _DRAWS = 131_072  # networks (and neurons) looked at
+_HIGHEST = 24  # of the exact moments that decide every order at once: twice the highest power an action sums
 WATCHED = 16  # terms of an action whose equations are looked at, network by network
 
 
@@ -68,7 +69,7 @@ class Draws(NamedTuple):
 
 def tail_draws(source: Source) -> Draws | None:
     """What `judge_tail` looks at, read once for all orders; None where exact moments decide."""
-    if known_orders(getattr(source, "model", None)):
+    if known_sites(getattr(source, "model", None), _HIGHEST):
         return None
     weights = None
     if isinstance(source, Ensemble) and source.weighted:
@@ -147,7 +148,7 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
 
 def watched(source: Source) -> int:
     """Networks whose psi is looked at one by one: none where exact moments decide, or where too few say nothing."""
-    if known_orders(getattr(source, "model", None)) or source.n < _LEAST_JUDGED:
+    if known_sites(getattr(source, "model", None), _HIGHEST) or source.n < _LEAST_JUDGED:
         return 0
     return min(source.n, _DRAWS)
 

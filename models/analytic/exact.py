@@ -9,8 +9,7 @@ kinds of neurons the cumulants are averaged; over a latent all neurons share, th
 """
 
 from collections.abc import Iterable
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,30 +17,21 @@ from scipy import special
 
 from ..combinatorics import sorted_tuples, tuple_count
 from ..correlators import Correlators, check_points
+from ..networks.accuracy import REFUSED, Errors, cumulant_errors, judged, largest, moment_errors
 from ..networks.network import Network
-from ..networks.scalar import ScalarMode, scalar_moments, scalar_site_moment
-from ..neurons.cos import Cos
-from ..neurons.gauss import Gauss
-from ..neurons.quadrature import gaussian_moments, lattice_nodes, relu_moments
-from ..neurons.relu import ReLU
-from ..neurons.signs import sign_moments
-from ..neurons.smooth import Erf, Tanh
+from ..neurons.base import AbstractNeuron
 from ..recursion import even_cumulants, even_moments
-from ..types import Points, Tuples, Vector
-from .accuracy import REFUSED, Errors, cumulant_errors, judged, largest, moment_errors
+from ..types import Points
 
 __all__ = [
-    "activation_moments",
     "exact",
     "exact_if_known",
     "known_orders",
+    "known_sites",
     "latent_rule",
     "site_moments",
 ]
 
-_KNOWN = (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode)
-_SITE_REACH = 9.0  # standard deviations of one pre-activation
-_LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `neurons/signs.py` take longer
 MOST_COMPONENTS = 1_000_000  # of one order
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
@@ -76,9 +66,9 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
     """
     known, asked = known_orders(network), _asked(network, orders)
     x = check_points(points)
-    unknown = [r for r in asked if r not in known and not (r > 6 and r % 2 == 0 and _closed(network, r))]
+    unknown = [r for r in asked if r not in known and not (known and r > 6 and _knows(network, r))]
     if unknown:
-        name = type(getattr(network, "neuron", network)).__name__
+        name = _called(network)
         raise ValueError(
             f"expected orders with an exact result, for {name} {list(known) or 'none'}, got {unknown[0]}; "
             "try measuring it: inf.measure(Ensemble(...))"
@@ -134,41 +124,50 @@ def _asked(network: object, orders: Iterable[int] | None) -> tuple[int, ...]:
     if orders is not None and (isinstance(orders, str) or not isinstance(orders, Iterable)):
         raise ValueError(f"expected orders as a tuple, got {orders!r}; try orders=(2, 4)")
     known = known_orders(network)
-    if not known and (orders is None or isinstance(network, _KNOWN)):
+    if not known and (orders is None or isinstance(network, AbstractNeuron)):
         raise ValueError(
-            f"expected a Network of neurons known exactly ({', '.join(kind.__name__ for kind in _KNOWN)}), got "
-            f"{_foreign(network)}"
+            "expected a Network of neurons known exactly (Cos, Gauss, Erf, Tanh, ReLU, ScalarMode, or one of your own "
+            f"that brings `moments`), got {_foreign(network)}"
         )
     return known if orders is None else tuple(sorted(set(orders)))
 
 
 def _foreign(network: object) -> str:
     """What was handed over instead of a network known exactly, and what to try."""
-    if isinstance(network, _KNOWN):
+    if isinstance(network, AbstractNeuron):
         return f"the neuron {network!r}; try m.Network(m.{network!r}, width=20)"
-    kinds = network.kinds if isinstance(network, Network) else (network,)
-    if isinstance(network, type) and issubclass(network, _KNOWN):
+    if isinstance(network, type) and issubclass(network, AbstractNeuron):
         return f"the class {network.__name__} for a neuron; try m.Network(m.{network.__name__}(), width=20)"
-    unknown = next((kind for kind in kinds if type(kind) not in _KNOWN), network)
-    name = getattr(unknown, "__name__", None) or type(unknown).__name__
-    return f"{name} of type {type(unknown).__name__}; try measuring it: inf.measure(inf.Ensemble(...))"
+    kinds = network.kinds if isinstance(network, Network) else ()
+    unknown = next((kind.name for kind in kinds if 2 not in kind.orders), None)
+    if unknown:
+        return f"{unknown}, which knows no `moments`; try writing them, or measuring: inf.measure(inf.Ensemble(...))"
+    name = getattr(network, "__name__", None) or type(network).__name__
+    return f"{name} of type {type(network).__name__}; try measuring it: inf.measure(inf.Ensemble(...))"
+
+
+def _called(network: object) -> str:
+    """What a message calls a model: by its neurons, if it has any."""
+    if isinstance(network, Network):
+        return " and ".join(kind.name for kind in network.kinds)
+    return getattr(network, "__name__", None) or type(network).__name__
 
 
 def known_orders(network: object) -> tuple[int, ...]:
     """Orders at which `exact` has an answer for this model; empty for a model the suite does not know."""
-    if type(network) is not Network or any(type(neuron) not in _KNOWN for neuron in network.kinds):
-        return ()
-    highest = 6.0 if network.shared_scale is None else network.shared_scale.orders - 1e-9
-    if network.shared_length is not None and Gauss in map(type, network.kinds):
-        highest = min(highest, 2.0)  # <s^4> ~ exp(c/l^2) has no average over a log-normal length
-    return tuple(r for r in (2, 4, 6) if r <= highest)
+    return tuple(r for r in (2, 4, 6) if type(network) is Network and _knows(network, r))
 
 
-def _closed(network: Network, order: int) -> bool:
-    """Whether all even orders up to this one are known in closed form, or by a one-dimensional integral."""
-    known = set(known_orders(network))
-    beyond = network.shared_scale is None or network.shared_scale.orders > order
-    return 6 in known and beyond and {type(neuron) for neuron in network.kinds} <= {Cos, Gauss, ScalarMode}
+def known_sites(network: object, order: int) -> bool:
+    """Whether `site_moments` has an answer up to this order."""
+    return type(network) is Network and all(order in kind.site_orders for kind in network.kinds)
+
+
+def _knows(network: Network, order: int) -> bool:
+    """Whether every kind of neuron has this moment, also over the latents that all of them share."""
+    scale, stretched = network.shared_scale, network.shared_length is not None
+    given = (kind.orders_over_lengths if stretched else kind.orders for kind in network.kinds)
+    return (scale is None or order < scale.orders) and all(order in orders for orders in given)
 
 
 class _Found(NamedTuple):
@@ -234,55 +233,16 @@ def _given_shared(network: Network, points: Points, top: int, rules: set[str]) -
         neuron: dict[int, np.ndarray] = {}
         given: Errors = {}
         for order in range(2, top + 1, 2):
-            value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
+            value, error = kind.moments(points, sorted_tuples(len(points), order))
             factor = network.readout_law.moment(order) * network.output_scale**order
             neuron[order], given[order] = factor * value, factor * error
-            rules.add("quadrature" if error > 0.0 else "closed form")
+            rules.add(kind.rule if error > 0.0 else "closed form")
         cumulants = even_cumulants(neuron, len(points))
         for order, error in cumulant_errors(neuron, cumulants, given).items():
             share = network.width ** (1.0 - order / 2.0) / len(network.kinds)
             out[order] = out.get(order, 0.0) + share * cumulants[order]
             errors[order] = errors.get(order, 0.0) + share * error
     return _Found(out, errors)
-
-
-def activation_moments(neuron: Any, points: Points, tuples: Tuples) -> tuple[Vector, float]:
-    """<s(x_a1)..s(x_ar)> over one neuron's hidden parameters, (component,), and the estimated absolute error.
-
-    Cos: 2^-r sum over neutral sign choices e of exp(-(sw^2/2d)|sum_k e_k x_k|^2).
-    Gauss: exp[(r^2/2 - r) sb^2 + (sW^2/2d)(|sum x_k|^2 - 2 sum |x_k|^2)].
-    Erf, Tanh, ReLU: quadrature over the Gaussian pre-activations, covariance sb^2 + sW^2 x.y/d.
-    ScalarMode: quadrature over the length of the momentum (`networks/scalar.py`).
-    """
-    if type(neuron) is ScalarMode:
-        return scalar_moments(neuron, points, tuples)
-    d, order = points.shape[1], tuples.shape[1]
-    chosen = points[tuples]  # (component, order, axis)
-    if type(neuron) is Cos:
-        signs = np.array([e for e in product((1, -1), repeat=order) if sum(e) == 0]).reshape(-1, order)
-        momentum = np.einsum("so,coa->csa", signs, chosen)
-        exponent = -(neuron.weight_scale**2) / (2 * d) * np.sum(momentum**2, axis=-1)
-        return np.sum(np.exp(exponent), axis=1) / 2.0**order, 0.0
-    if type(neuron) is Gauss:
-        spread = np.sum(np.sum(chosen, axis=1) ** 2, axis=-1) - 2.0 * np.sum(chosen**2, axis=(1, 2))
-        exponent = (order**2 / 2.0 - order) * neuron.bias_scale**2 + neuron.weight_scale**2 / (2 * d) * spread
-        if np.max(exponent, initial=0.0) > 700.0:
-            raise ValueError(
-                f"expected moments of Gauss within floating point, got e^{np.max(exponent):.0f} at order {order}; "
-                "try points nearer the origin or a lower order"
-            )
-        return np.exp(exponent), 0.0
-    if type(neuron) in (Erf, Tanh, ReLU):
-        covariance = neuron.bias_scale**2 + neuron.weight_scale**2 * (points @ points.T) / d
-        if type(neuron) is ReLU:
-            return relu_moments(covariance, tuples)
-        if type(neuron) is Tanh:
-            return gaussian_moments(np.tanh, covariance, tuples)
-        if order >= 6 and lattice_nodes(covariance, order) < _LATTICE_IS_FASTER:
-            return gaussian_moments(special.erf, covariance, tuples)
-        value, each = sign_moments(covariance, tuples)
-        return value, float(np.max(each, initial=0.0))
-    raise ValueError(f"expected a neuron of the suite, got {type(neuron).__name__}; try measuring it instead")
 
 
 def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
@@ -292,7 +252,7 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
     from n networks is sqrt((<phi^2n>/<phi^n>^2 - 1)/n). A sum of N independent neurons, so cumulants of one neuron
     times N^(1-r/2). Beyond floating point the answer is inf or nan.
     """
-    if not known_orders(network):
+    if not known_sites(network, order):
         return None
     half, x = order // 2, np.asarray(points, dtype=float)
     degree = np.arange(1, half + 1)
@@ -307,7 +267,7 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
         for size, share in shared:
             kappa = np.zeros_like(moments)
             for kind in network.kinds:
-                h = weights * np.stack([_site_activation(kind, x / size, 2 * r) for r in degree.tolist()])
+                h = weights * np.stack([kind.site_moment(x / size, 2 * r) for r in degree.tolist()])
                 kappa += width * _even_recursion(h, to_cumulants=True) / len(network.kinds)
             moments += share * _even_recursion(kappa, to_cumulants=False)
         if scale is not None:
@@ -328,28 +288,3 @@ def _even_recursion(known: np.ndarray, *, to_cumulants: bool) -> np.ndarray:
             mixed += special.comb(2 * r - 1, 2 * k - 1, exact=True) * kappas[k - 1] * moments[r - k - 1]
         out[r - 1] = known[r - 1] - mixed if to_cumulants else known[r - 1] + mixed
     return out
-
-
-def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:
-    """<s(x)^order> at single points: one Gaussian pre-activation of variance c."""
-    if type(neuron) is ScalarMode:
-        return scalar_site_moment(neuron, x, order)
-    if type(neuron) is Cos:
-        return np.full(len(x), special.comb(order, order // 2, exact=True) / 2.0**order)
-    c = neuron.bias_scale**2 + neuron.weight_scale**2 * np.sum(x**2, axis=1) / x.shape[1]
-    if type(neuron) is Gauss:
-        with np.errstate(over="ignore"):
-            return np.exp((order**2 / 2.0 - order) * c)
-    if type(neuron) is ReLU:
-        return 0.5 * special.factorial2(order - 1, exact=True) * c ** (order / 2)
-    # A kink of width 1/sqrt(c) inside the Gaussian: panels that double from there on.
-    activation, narrow = (special.erf if type(neuron) is Erf else np.tanh), (1.0 + 2.0 * c) ** -0.5
-    y, weight = special.roots_legendre(32)
-    out = np.zeros(len(c))
-    edge = np.zeros(len(c))
-    while np.any(edge < _SITE_REACH):
-        half = 0.5 * (np.minimum(np.maximum(2.0 * edge, narrow), _SITE_REACH) - edge)
-        xi = edge[:, None] + half[:, None] * (1.0 + y)
-        out += half * ((activation(np.sqrt(c)[:, None] * xi) ** order * np.exp(-0.5 * xi**2)) @ weight)
-        edge = edge + 2.0 * half
-    return out * (2.0 / np.pi) ** 0.5

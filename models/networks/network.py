@@ -18,6 +18,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from ..neurons.base import AbstractNeuron, as_neuron
 from ..types import Inputs
 from .latents import AbstractScale, LogNormalLength
 from .readouts import AbstractReadout, Readout, readout_law
@@ -67,18 +68,18 @@ class Network(eqx.Module):
     shared_length: LogNormalLength | None = None
 
     def __check_init__(self) -> None:
-        if not self.kinds or not all(callable(neuron) for neuron in self.kinds):
+        if not self._neurons or not all(callable(neuron) for neuron in self._neurons):
             raise ValueError(f"expected a neuron (a callable of the points), got {self.neuron!r}; try Cos()")
         if isinstance(self.width, bool) or int(self.width) != self.width or self.width < 1:
             raise ValueError(
                 f"expected width, the number of neurons, to be an integer >= 1, got {self.width!r}; try 100"
             )
-        if self.width % len(self.kinds):
+        if self.width % len(self._neurons):
             raise ValueError(
-                f"expected width to be a multiple of the {len(self.kinds)} kinds of neurons, got {self.width}; "
-                f"try {len(self.kinds) * max(1, self.width // len(self.kinds))}"
+                f"expected width to be a multiple of the {len(self._neurons)} kinds of neurons, got {self.width}; "
+                f"try {len(self._neurons) * max(1, self.width // len(self._neurons))}"
             )
-        made = next((neuron for neuron in self.kinds if isinstance(neuron, type)), None)
+        made = next((neuron for neuron in self._neurons if isinstance(neuron, type)), None)
         if made is not None:
             raise ValueError(
                 f"expected a neuron, got the class {made.__name__} itself; try {made.__name__}(), with its scales"
@@ -132,8 +133,12 @@ class Network(eqx.Module):
         return phi
 
     @property
-    def kinds(self) -> tuple[Neuron, ...]:
+    def kinds(self) -> tuple[AbstractNeuron, ...]:
         """The kinds of neurons, in equal shares; one for most networks."""
+        return tuple(map(as_neuron, self._neurons))
+
+    @property
+    def _neurons(self) -> tuple[Neuron, ...]:
         return self.neuron if isinstance(self.neuron, tuple) else (self.neuron,)
 
     @property

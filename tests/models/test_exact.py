@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from nnft.models import Cos, Erf, Gauss, LogNormalLength, Network, ReLU, StudentScale, Tanh, exact
-from nnft.models.analytic.exact import activation_moments, known_orders, site_moments
+from nnft.models.analytic.exact import known_orders, site_moments
 from nnft.models.combinatorics import moments_from_connected, sorted_tuples
 from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
@@ -46,7 +46,7 @@ def test_gauss_moments_are_log_normal():
     """At bias_scale = 1, x = 0: <s^n> = exp(n^2/2 - n), that is 1, e^4, e^12, e^24."""
     origin = np.zeros((1, 1))
     for order, power in ((2, 0), (4, 4), (6, 12), (8, 24)):
-        value, error = activation_moments(Gauss(), origin, np.zeros((1, order), dtype=int))
+        value, error = Gauss().moments(origin, np.zeros((1, order), dtype=int))
         assert value[0] == pytest.approx(np.exp(power), rel=1e-13)
         assert error == 0.0
 
@@ -55,7 +55,7 @@ def test_gauss_moments_are_log_normal():
 def test_gauss_quartic_moment(d):
     """exp[4 sb^2 + (sW^2/2d)(|sum x|^2 - 2 sum x^2)] on four different points."""
     x = np.random.default_rng(d).normal(size=(4, d))
-    value, _ = activation_moments(Gauss(0.7, 0.4), x, np.array([[0, 1, 2, 3]]))
+    value, _ = Gauss(0.7, 0.4).moments(x, np.array([[0, 1, 2, 3]]))
     exponent = 4 * 0.4**2 + 0.7**2 / (2 * d) * (np.sum(np.sum(x, axis=0) ** 2) - 2 * np.sum(x**2))
     assert value[0] == pytest.approx(np.exp(exponent), rel=1e-13)
 
@@ -63,7 +63,7 @@ def test_gauss_quartic_moment(d):
 @pytest.mark.parametrize("d", [1, 3])
 def test_cosine_quartic_moment(d):
     x = np.random.default_rng(d).normal(size=(4, d))
-    value, _ = activation_moments(Cos(1.3), x, np.array([[0, 1, 2, 3]]))
+    value, _ = Cos(1.3).moments(x, np.array([[0, 1, 2, 3]]))
     pairings = [x[0] + x[1] - x[2] - x[3], x[0] + x[2] - x[1] - x[3], x[0] + x[3] - x[1] - x[2]]
     truth = sum(np.exp(-(1.3**2) / (2 * d) * np.sum(q**2)) for q in pairings) / 8
     assert value[0] == pytest.approx(truth, rel=1e-13)
@@ -314,8 +314,8 @@ def cubic_neuron(points):
         (Network(Cos(), 3, shared_scale=StudentScale(5.0)), (6,), r"Cos \[2, 4\], got 6"),
         (Network(Gauss(), 3, shared_length=LogNormalLength(0.1)), (4,), r"Gauss \[2\], got 4"),
         (Network(Cos(), 3), (1, 2), r"Cos \[2, 4, 6\], got 1"),
-        (Network(cubic_neuron, 3), (2,), "function none, got 2"),
-        (foreign, (2,), "function none, got 2"),
+        (Network(cubic_neuron, 3), (2,), "cubic_neuron none, got 2"),
+        (foreign, (2,), "foreign none, got 2"),
     ],
 )
 def test_unknown_orders_are_refused_with_the_known_ones(network, orders, known):
@@ -326,8 +326,8 @@ def test_unknown_orders_are_refused_with_the_known_ones(network, orders, known):
 def test_foreign_models_are_known_to_be_unknown():
     assert known_orders(foreign) == known_orders(Network(cubic_neuron, 3)) == ()
     assert site_moments(Network(cubic_neuron, 3), LINE, 4) is None
-    with pytest.raises(ValueError, match="expected a neuron of the suite, got function"):
-        activation_moments(cubic_neuron, LINE, np.array([[0, 0]]))
+    with pytest.raises(ValueError, match=r"expected a neuron that brings `moments`.*got cubic_neuron, which has none"):
+        Network(cubic_neuron, 3).kinds[0].moments(LINE, np.array([[0, 0]]))
 
 
 def test_a_subclass_of_a_known_neuron_is_not_taken_for_it():
