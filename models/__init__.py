@@ -1,8 +1,12 @@
 """What the field theory is: neurons, networks, their exact correlators, and the actions that describe them."""
 
+from .actions.base import AbstractAction as AbstractAction
+from .actions.base import Symbol as Symbol
 from .actions.boundedness import boundedness as boundedness
 from .actions.lattice import LatticePhi4 as LatticePhi4
 from .actions.lattice import TranslationInvariant as TranslationInvariant
+from .actions.monomials import Monomials as Monomials
+from .actions.monomials import monomials as monomials
 from .actions.rungs import Bilocal as Bilocal
 from .actions.rungs import Constant as Constant
 from .actions.rungs import FullQuartic as FullQuartic
