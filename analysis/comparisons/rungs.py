@@ -17,9 +17,10 @@ import numpy as np
 
 from ...inference.equations.from_moments import RESOLUTION_LIMIT
 from ...inference.equations.polynomial import polynomial_equations
+from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import minimum_on_sphere
 from ...models.actions.lattice import TranslationInvariant
-from ...models.actions.rungs import AbstractAction, Bilocal, Constant, FullQuartic, Local
+from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators

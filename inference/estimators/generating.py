@@ -22,7 +22,7 @@ import numpy as np
 import numpyro
 from jaxtyping import Float
 
-from ...models.analytic.convergence import SCALES, SUITE, check_sources, finite_source
+from ...models.analytic.convergence import SUITE, check_sources, finite_source
 from ...models.networks.network import Network, Neuron
 from ...models.networks.readouts import AbstractReadout
 from ...models.refusals import NotKnown, nearest
@@ -162,19 +162,13 @@ def _convergent(network: Network, points: Points, j: Sources, space: str) -> dic
     """
     if any(type(kind) not in SUITE for kind in network.kinds):
         return {}
-    if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
-        why = f"of the shared scale {network.shared_scale} it is not known whether Z[J] is finite"
-        return dict.fromkeys(range(len(j)), why)
-    try:
-        tail = network.readout_law.tail()
-    except NotKnown as error:
-        why = f"it is not known whether Z[J] is finite: {error}"
-        return dict.fromkeys(range(len(j)), why)
-    larger = 2.0 if space == "field" else tail.of_square
-    what = "exp(J.phi)" if space == "field" else "its average over the readout"
-    flags = {}
+    what, flags = "exp(J.phi)" if space == "field" else "its average over the readout", {}
     for k, row in enumerate(j):
-        verdict = finite_source(network, points, row)
+        try:
+            verdict = finite_source(network, points, row)
+            larger = 2.0 if space == "field" else network.readout_law.tail().of_square
+        except NotKnown as error:
+            return dict.fromkeys(range(len(j)), f"it is not known whether Z[J] is finite: {error}")
         if not verdict.finite:
             raise ValueError(
                 f"expected sources with a finite Z[J], got source {k}, J = {np.round(row, 6).tolist()}: {verdict.why}; "

@@ -17,18 +17,20 @@ average over tau as well. Unless u vanishes identically,
                        Laplace: never
     log-normal, Student-t    never
 
-None of these radii depends on N: sum_i u_i^2 of a hidden layer comes as near as one likes to N sup u^2 with a positive
-probability, and given the layer Z is E exp(t tau) = (1 - v t)^(-1/v) with t = (sigma^2/2N) sum_i u_i^2. A Laplace
-readout needs tau u^2 < 2N/sigma^2 of an unbounded tau. E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0
-of a log-normal or a Student scale. With |W| <= c the average over W grows like exp(c sqrt(tau) sigma |u|/sqrt N), and
-over a ReLU's xi like exp(tau c^2 sigma^2 u(direction)^2/2N), powers of tau left out. A length l that all neurons share
-changes no supremum of a bounded s, and makes ReLU grow like 1/l: exp(c/l^2) has no average over a log-normal l.
+where v is 1/t for the t at which E exp(t tau) ends (`ScaleTail`), and so for any law of tau. None of these radii
+depends on N: sum_i u_i^2 of a hidden layer comes as near as one likes to N sup u^2 with a positive probability, and
+given the layer Z is E exp(t tau) = (1 - v t)^(-1/v) with t = (sigma^2/2N) sum_i u_i^2. A Laplace readout needs tau u^2
+< 2N/sigma^2 of an unbounded tau. E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0 of a log-normal or a
+Student scale. With |W| <= c the average over W grows like exp(c sqrt(tau) sigma |u|/sqrt N), and over a ReLU's xi like
+exp(tau c^2 sigma^2 u(direction)^2/2N), powers of tau left out. A length l that all neurons share changes no supremum of
+a bounded s, and makes ReLU grow like 1/l: exp(c/l^2) has no average over a log-normal l.
 
 The ReLU row: u is homogeneous of degree one, so in polar coordinates of xi the radial integral is that of r^(R-1)
 exp(-r^2 [1 - (sigma^2/N) u(direction)^2] / 2). One point of variance c: (1/2)[1 + (1 - sigma^2 J^2 c/N)^(-1/2)].
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +38,7 @@ from jaxtyping import Float
 from scipy import optimize, special
 
 from ..correlators import check_points
-from ..networks.latents import GammaScale, LogNormalScale, StudentScale
+from ..networks.latents import AbstractScale
 from ..networks.network import Network
 from ..neurons.cos import Cos
 from ..neurons.gauss import Gauss
@@ -46,7 +48,6 @@ from ..types import Points, Vector
 
 __all__ = [
     "Convergence",
-    "SCALES",
     "SUITE",
     "check_independent",
     "check_sources",
@@ -57,7 +58,6 @@ __all__ = [
 ]
 
 SUITE = (Cos, Erf, Gauss, ReLU, Tanh)
-SCALES = (GammaScale, LogNormalScale, StudentScale)
 Factor = Float[np.ndarray, "point hidden"]
 
 _NOTHING = 1e-12  # J.s below this share of its terms vanishes: round-off
@@ -86,7 +86,8 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
         source: J, (point,).
 
     Raises:
-        ValueError: a neuron or a shared scale that is not of the suite, a source that does not fit.
+        ValueError: a neuron that is not of the suite, a readout law or a shared scale without a `tail`, a source that
+            does not fit.
 
     Example: a ReLU network of width 10 at x = 1 takes J up to sqrt(10).
 
@@ -113,24 +114,19 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
         if any(stretched):
             return Convergence(False, next(why for why in stretched if why))
     if network.shared_scale is not None:
-        return _scaled(network, x, j)
+        return _scaled(network, network.shared_scale, x, j)
     verdicts = [_one_kind(network, neuron, x, j) for neuron in network.kinds]
     return next((verdict for verdict in verdicts if not verdict.finite), verdicts[0])
 
 
 def check_suite(network: Network) -> None:
-    """Refuse what is not a `Network` of neurons of the suite, with a shared scale of the suite or none."""
+    """Refuse what is not a `Network` of neurons of the suite."""
     kinds = network.kinds if type(network) is Network else (network,)
     strange = [type(kind).__name__ for kind in kinds if type(kind) not in SUITE]
     if strange:
         raise ValueError(
             f"expected a Network with neurons of the suite, {', '.join(kind.__name__ for kind in SUITE)}, got "
             f"{strange[0]}; try inference.generating in field space, which looks at the tail"
-        )
-    if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
-        raise ValueError(
-            f"expected a shared scale of the suite, {', '.join(scale.__name__ for scale in SCALES)}, got "
-            f"{type(network.shared_scale).__name__}; try inference.generating in field space, which looks at the tail"
         )
 
 
@@ -235,8 +231,12 @@ def _growth(neuron: Any, x: Points, j: Vector) -> float:
     return growth if growth > _NOTHING * float(np.abs(j) @ np.linalg.norm(factor, axis=1)) else 0.0
 
 
-def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
+def _scaled(network: Network, shared: AbstractScale, x: Points, j: Vector) -> Convergence:
     """The average over a shared scale of what is finite, or not, at a given scale."""
+    scale = shared.tail()
+    if scale.edge < np.inf:  # finite at every scale if at the largest
+        largest = network.output_scale * scale.edge**0.5
+        return finite_source(replace(network, output_scale=largest, shared_scale=None, shared_length=None), x, j)
     wild = [kind for kind in network.kinds if type(kind) is Gauss and not _constant(kind, x, j)]
     if wild:
         return _gauss(network, wild[0], x, j)
@@ -251,18 +251,24 @@ def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
             f"E exp(tW) ends at t = {tail.radius:.4g}, so that tau (J.s)^2 < t^2 N/sigma^2 = "
             f"{_radius(network) ** 2:.4g} is needed, and the shared scale tau is unbounded",
         )
-    scale = network.shared_scale
-    if not isinstance(scale, GammaScale):
+    if not scale.root:
         return Convergence(
-            False, f"E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0 of the shared scale {scale}"
+            False, f"E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0 of the shared scale {shared}"
         )
     steep = np.array([type(kind) is ReLU for kind in network.kinds])
     squares = np.array(found) ** 2
-    strength = scale.variance * network.output_scale**2 / 2.0
+    strength = network.output_scale**2 / 2.0
     if tail.edge < np.inf:
         edge = tail.edge**2
-        share = float(strength * edge * np.mean(np.where(steep, squares, 0.0)))
+        share = _share(strength * edge * np.mean(np.where(steep, squares, 0.0)), scale.linear)
         if not share:
+            exponent = np.sqrt(network.width * edge) * network.output_scale * size
+            if exponent >= scale.root:
+                return Convergence(
+                    False,
+                    f"it cannot be shown to be finite: E exp(t sqrt tau) of {shared} ends at t = {scale.root:.4g}, and "
+                    f"J.phi reaches {exponent:.4g} at most; try a source smaller by {0.99 * scale.root / exponent:.2g}",
+                )
             return Convergence(
                 True, f"|J.s| <= {size:.4g} and a bounded readout: exp(c sqrt tau) of a shared scale that falls faster"
             )
@@ -274,8 +280,15 @@ def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
             f"{network.width / (network.output_scale**2 * np.max(squares[steep])):.4g}, and tau is unbounded",
         )
     strength *= tail.curvature
-    least, most = (float(strength * np.mean(part)) for part in (squares, np.where(steep, 0.0, size**2)))
+    least, most = (_share(strength * np.mean(part), scale.linear) for part in (squares, np.where(steep, 0.0, size**2)))
     return _below_one("(v sigma^2/2) sup (J.s)^2", least, most)
+
+
+def _share(size: float, limit: float) -> float:
+    """size/limit where the limit may be zero and the size too."""
+    if not size:
+        return 0.0
+    return float(size / limit) if limit else np.inf
 
 
 def _found(neuron: Any, x: Points, j: Vector) -> float:

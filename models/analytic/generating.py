@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, special
+from scipy import special
 
 from ..correlators import check_points
-from ..networks.latents import GammaScale
 from ..networks.network import Network
 from ..neurons.cos import Cos
 from ..neurons.relu import ReLU
@@ -47,7 +46,6 @@ _SCALE_NODES = 1 << 11  # at most, over the shared scale
 _COARSE = 32  # hidden nodes per axis at which the first rule of a refinement stands
 _RESOLVED = 1.25  # spacing of nodes in widths of s: two rules that miss its kink agree, and both are wrong
 _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
-_LOST = 45.0  # in the log: what is left out of the shared scale weighs 1e-19
 
 Rule = tuple[np.ndarray, np.ndarray]  # weights (node,) that sum to one, activations (node, point); Cos: exp(i w.x)
 
@@ -122,16 +120,16 @@ def _given_length(network: Network, x: Points, j: np.ndarray, axes: int) -> tupl
     scaled = j * (network.output_scale / np.sqrt(network.width))
     average = _relu_average if type(network.neuron) is ReLU else _bounded_average
     scale, start = network.shared_scale, coarsest(network.neuron, x)
-    if not isinstance(scale, GammaScale):  # any other scale is here only where J.s vanishes identically
+    if scale is None or not scale.tail().root:  # where no exponential has an average J.s vanishes identically
         value, error = refined(lambda nodes: average(network, x, scaled, nodes), axes, 1e-12, start=start)
         return network.width * value, network.width * error
     rate, root = _rate_in_scale(network, x, j)
 
     def mixed(nodes: int, hidden: int) -> np.ndarray:
-        tau, log_weight = scale_rule(scale.variance, rate, root, nodes)
+        tau, log_weight = scale.rule(rate, root, nodes)
         rows = (np.sqrt(tau)[:, None, None] * scaled).reshape(-1, len(x))
-        given = network.width * average(network, x, rows, hidden).reshape(nodes, -1)
-        return log_sum(given + log_weight[:, None], np.ones((nodes, 1)), axis=0)
+        given = network.width * average(network, x, rows, hidden).reshape(len(tau), -1)
+        return log_sum(given + log_weight[:, None], np.ones((len(tau), 1)), axis=0)
 
     nodes, before, change = 32, mixed(32, start), np.inf
     while change > 1e-12 * network.width and 2 * nodes <= _SCALE_NODES:  # a coarse hidden rule decides its nodes
@@ -159,37 +157,6 @@ def _rate_in_scale(network: Network, x: Points, j: np.ndarray) -> tuple[float, f
         f"expected a readout that is bounded or falls like a Gaussian beside a shared scale, got {network.readout!r}; "
         "try inference.generating"
     )
-
-
-def scale_rule(variance: float, rate: float, root: float, nodes: int) -> Rule:
-    """Trapezoidal rule in log tau for a Gamma scale and functions up to exp(rate tau + root sqrt(tau)); rate < 1/v.
-
-    Returns tau and the log of its weights, which sum to one: near the edge the weights underflow where the function
-    makes up for it. Half of the margin 1/v - rate takes the square root,
-    root sqrt(tau) <= margin tau/2 + root^2/(2 margin), the rest bounds the integrand by tau^(1/v) exp(-margin tau/2),
-    against which its value at tau = 1, exp(-1/v) at least, decides what is left out.
-
-    >>> tau, log_weight = scale_rule(0.5, 0.0, 0.0, 256)
-    >>> [round(float(np.exp(log_weight) @ tau**power), 10) for power in (1, 2)]
-    [1.0, 1.5]
-    """
-    margin = 1.0 / variance - rate
-    left_out = 1.0 / variance + _LOST + 0.5 * root**2 / margin
-
-    def bound(t: float) -> float:
-        return t / variance - 0.5 * margin * np.exp(t) + left_out
-
-    top = -np.log(0.5 * margin * variance)  # where the bound is largest
-    far = top + 1.0
-    while bound(far) > 0.0:
-        far += 1.0
-    low, high = (
-        optimize.root_scalar(bound, bracket=bracket).root
-        for bracket in ((-variance * (left_out + 1.0), top), (top, far))
-    )
-    t = np.linspace(low, high, nodes)
-    log_weight = (t - np.exp(t)) / variance
-    return np.exp(t), log_weight - float(special.logsumexp(log_weight))
 
 
 def log_sum(exponents: np.ndarray, weight: np.ndarray, *, axis: int) -> np.ndarray:
