@@ -53,12 +53,12 @@ def brings(thing: object, home: type, answer: str) -> bool:
     return getattr(type(thing), answer) is not getattr(home, answer)
 
 
-def forget(cls: type, home: type, program: str) -> None:
-    """Give a class that writes `program` anew the answers of `home` in place of those it would inherit.
+def forget(cls: type, home: type, *program: str) -> None:
+    """Give a class that writes a part of its `program` anew the answers of `home` in place of those it would inherit.
 
     What is known of a program is not known of another one: only what the class itself brings is its own.
     """
-    if program in vars(cls):
+    if any(part in vars(cls) for part in program):
         for word, answer in vars(home).items():
             if not word.startswith("_") and word not in vars(cls):
                 setattr(cls, word, answer)
