@@ -1,4 +1,4 @@
-"""Is an estimated vector zero? Its distance from zero in units of its errors, with a p-value that holds for heavy tails.
+"""Is an estimated vector zero? Its distance in units of its errors, with a p-value that holds for heavy tails.
 
 d has the covariance C = L^T L, the rows of L what each of G groups of networks contributes. Hotelling's T^2 = d.C^-1 d
 is the most sensitive distance, and F-distributed where contributions are Gaussian. Fourth and sixth powers of a field

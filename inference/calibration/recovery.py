@@ -150,8 +150,7 @@ def recover(
                 rows.append((theta, *rank(rank_key, jnp.asarray(theta), jnp.asarray(sample))))
             found = [np.stack(column) for column in zip(*rows, strict=True)]
         columns = _Columns(*(np.asarray(column) for column in found))
-    bad = int(np.sum(~np.all(np.isfinite(columns.whitened), axis=1)))
-    if bad:
+    if bad := int(np.sum(~np.all(np.isfinite(columns.whitened), axis=1))):
         raise ValueError(
             f"expected finite posterior draws that spread in every direction, got {bad} of {simulations} simulations "
             "without; try more fields"

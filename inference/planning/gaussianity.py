@@ -1,4 +1,4 @@
-"""Are a few hundred random functions Gaussian, and if not seen to be otherwise, how far from it may they be?
+"""Are a few hundred random functions Gaussian? If the test does not reject it, how far from Gaussian may they be?
 
 The statistic is the squared norm of the connected four-point function, k-statistics whitened with the two-point
 function of the same networks: T = (n/24) ||G4c||^2, on average n eps4^2 plus its own noise. It does not change under
@@ -7,8 +7,8 @@ is drawn, T of standard normal numbers, not approximated: with r of B draws at o
 uniform at every n, where chi^2 is not yet right. Held at 5 % against the projection on the scalar direction (Mardia's
 kurtosis): 1 to 10 % more power on narrow nets, up to 12 % less on a scale shared by all points, blind to no direction.
 
-An upper bound on eps4 turns the test round: the smallest distance at which networks would give a T as small as this one
-so rarely that P(T <= t | eps4)/P(T <= t | 0) <= 1 - level (A. L. Read, J. Phys. G 28 (2002) 2693), t not below its 16 %
+The same test gives an upper bound on eps4: the smallest distance at which networks would give a T as small as this so
+rarely that P(T <= t | eps4)/P(T <= t | 0) <= 1 - level (A. L. Read, J. Phys. G 28 (2002) 2693), t not below its 16 %
 quantile: no bound beyond the reach of the experiment (arXiv:1105.3166). The networks are those whose non-Gaussianity is
 easiest to miss at a given eps4: Gaussian but for one mode, which carries a random scale of Gamma law, eps4 =
 (3/8)^(1/2) Var(tau); all else being equal one mode has the largest kurtosis and so the noisiest estimate. It holds for
@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, stats
 
+from ...models.arrays import dense
 from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ...models.types import Vector
 
@@ -87,8 +88,7 @@ def connected(fields: Sets, group: Group) -> tuple[np.ndarray, np.ndarray]:
     for rest in ([0, 1, 2, 3], [0, 2, 1, 3], [0, 3, 1, 2]):
         left, right = rank(quads[:, rest[:2]], points), rank(quads[:, rest[2:]], points)
         fourth -= (n * means[:, left] * means[:, right] - same[:, left, right]) / (n - 1)
-    index = np.stack(np.meshgrid(np.arange(points), np.arange(points), indexing="ij"), axis=-1)
-    return means[:, rank(index, points)], fourth
+    return dense(means, points, 2), fourth
 
 
 def statistics(fields: Sets, group: Group) -> Vector:
