@@ -45,13 +45,11 @@ class Methods:
     def __str__(self) -> str:
         lines = [f"{'method':8}{'sampler':9}{'errors/' + self.reference:>13}{'distance':>10}{'predicted':>11}  Hausman"]
         for row in self.rows:
-            told = (
-                row.why if row.test is None else f"chi2/dof = {row.test.chi2:.1f}/{row.test.dof}, p = {row.test.p:.2g}"
-            )
+            test = row.test
+            result = row.why if test is None else f"chi2/dof = {test.chi2:.1f}/{test.dof}, p = {test.p:.2g}"
             predicted = "-" if np.isnan(row.predicted) else f"{row.predicted:.2f} sd"
-            lines.append(
-                f"{row.method:8}{row.sampler:9}{row.width:13.3f}{row.distance:>7.2f} sd{predicted:>11}  {told}"
-            )
+            cells = f"{row.method:8}{row.sampler:9}{row.width:13.3f}{row.distance:>7.2f} sd{predicted:>11}"
+            lines.append(f"{cells}  {result}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -65,23 +63,24 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
     """
     if len(fits) < 2:
         raise ValueError(f"expected at least two fits to compare, got {len(fits)}; try score and gold")
-    first = fits[0]
-    for fit in fits:
-        if "matrix" not in group(fit, "constant_data"):
+    first, constants = fits[0], [group(fit, "constant_data") for fit in fits]
+    for fit, held in zip(fits, constants, strict=True):
+        if "matrix" not in held:
             raise ValueError("expected fits that hold their equations, got one with too many terms; try fewer points")
         same = all(fit.attrs[name] == first.attrs[name] for name in ("action", "action_options"))
-        if not same or group(fit, "constant_data").sizes["term"] != group(first, "constant_data").sizes["term"]:
+        if not same or held.sizes["term"] != constants[0].sizes["term"]:
             raise ValueError(
                 f"expected fits of the same action at the same points, got {first.attrs['action']} and "
                 f"{fit.attrs['action']}; try one action and several methods"
             )
-    q = int(group(first, "constant_data").attrs["quadratic_terms"])
+    q = int(constants[0].attrs["quadratic_terms"])
     equations = [_equations(fit) for fit in fits]
+    factors = [held["factors"].values for held in constants]
     errors = [np.sqrt(np.diag(eq.sandwich))[q:] for eq in equations]
     gold = [k for k, fit in enumerate(fits) if fit.attrs["method"] == "gold"]
     best = gold[0] if gold else int(np.argmin([np.mean(e / errors[0]) for e in errors]))
-    physical = [(eq.estimate / group(fit, "constant_data")["factors"].values)[q:] for eq, fit in zip(equations, fits)]
-    scale = [e / group(fit, "constant_data")["factors"].values[q:] for e, fit in zip(errors, fits)]
+    physical = [(eq.estimate / factor)[q:] for eq, factor in zip(equations, factors)]
+    scale = [error / factor[q:] for error, factor in zip(errors, factors)]
     rows = []
     for k, fit in enumerate(fits):
         width = float(np.mean(scale[k] / scale[best]))
@@ -90,12 +89,17 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
         if k == best:
             why = "the reference"
         elif fit.attrs["method"] == "tree":
-            bias = group(fit, "constant_data")["truncation_bias"].values[q:] / errors[k]
+            bias = constants[k]["truncation_bias"].values[q:] / errors[k]
             why = f"not the same couplings: truncation bias {np.sqrt(np.mean(bias**2)):.1f} of its own sd"
         elif not gold:
             why = "needs an efficient estimate, method='gold'"
         else:
-            test = hausman(*_same_units(equations[k], fit, equations[best], fits[best]))
+            # Held-out metrics give each fit a scale of its own: its equations in the scaled couplings of the reference.
+            ratio, own = factors[k] / factors[best], equations[k]
+            matrix, noise = (table * np.outer(ratio, ratio) for table in (own.matrix, own.noise))
+            networks = equations[best].networks
+            turned = own._replace(matrix=matrix, vector=own.vector * ratio, noise=noise, networks=networks)
+            test = hausman(turned, equations[best])
             predicted = test.predicted
         rows.append(MethodRow(fit.attrs["method"], fit.attrs["sampler"], width, distance, predicted, test, why))
     return Methods(tuple(rows), fits[best].attrs["method"])
@@ -105,17 +109,3 @@ def _equations(fit: xr.DataTree) -> Equations:
     constants = group(fit, "constant_data")
     matrix, vector, noise, pilot = (constants[name].values for name in ("matrix", "vector", "noise", "estimate"))
     return Equations(matrix, vector, noise, pilot, float(fit.attrs["networks"]), np.inf, np.zeros((3, 3)))
-
-
-def _same_units(
-    first: Equations, fit: xr.DataTree, second: Equations, other: xr.DataTree
-) -> tuple[Equations, Equations]:
-    """The first equations in the scaled couplings of the second: held-out metrics give each fit its own scale."""
-    ratio = group(fit, "constant_data")["factors"].values / group(other, "constant_data")["factors"].values
-    turned = first._replace(
-        matrix=first.matrix * np.outer(ratio, ratio),
-        vector=first.vector * ratio,
-        noise=first.noise * np.outer(ratio, ratio),
-        networks=second.networks,
-    )
-    return turned, second

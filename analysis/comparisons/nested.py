@@ -20,8 +20,8 @@ import numpy as np
 from ...inference.ensembles.samples import Samples
 from ...inference.equations.terms import Terms, terms_of
 from ...models.actions.base import AbstractAction
-from ...models.actions.monomials import Monomials
-from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
+from ...models.actions.monomials import Monomials, dense
+from ...models.combinatorics import multiplicities, sorted_tuples, tuple_count
 from ...models.distance import hotelling
 from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
@@ -84,7 +84,7 @@ def cubes(points: int) -> Tuples:
 def embedded(
     ladder: Mapping[str, AbstractAction], metric: Matrix, weights: Vector
 ) -> tuple[str, Terms, dict[str, Matrix]]:
-    """The richest action, its terms, and every action's terms in them, (term, rich term); the Gaussian among them."""
+    """The action of most terms, its terms, and those of every action and of the Gaussian in them, (term, its term)."""
     points = len(metric)
     for name, action in ladder.items():
         if not isinstance(action, AbstractAction):
@@ -95,19 +95,14 @@ def embedded(
             )
     all_terms = {name: terms_of(action, metric, weights) for name, action in ladder.items()}
     richest = max(reversed(list(ladder)), key=lambda name: all_terms[name].size)  # of equals the last
-    rich = all_terms[richest]
-    columns: dict[int, np.ndarray] = {}
-    for part in rich.parts:
-        table = np.zeros((part.count, tuple_count(points, part.degree)))
-        table[part.term, rank(part.tuples, points)] = part.coefficient
-        columns[part.degree] = table
-    starts = dict(zip((p.degree for p in rich.parts), np.cumsum([0, *(p.count for p in rich.parts)]), strict=False))
-    maps = {GAUSSIAN: np.eye(rich.size)[: rich.quadratic]}
+    largest = all_terms[richest]
+    columns = {part.degree: dense(part, points) for part in largest.parts}
+    starts = dict(zip(columns, np.cumsum([0, *map(len, columns.values())]), strict=False))
+    maps = {GAUSSIAN: np.eye(largest.size)[: largest.quadratic]}
     for name, terms in all_terms.items():
-        out, first = np.zeros((terms.size, rich.size)), 0
+        out, first = np.zeros((terms.size, largest.size)), 0
         for part in terms.parts:
-            table = np.zeros((part.count, tuple_count(points, part.degree)))
-            table[part.term, rank(part.tuples, points)] = part.coefficient
+            table = dense(part, points)
             here = columns.get(part.degree, np.zeros((0, table.shape[1])))
             solved = np.linalg.lstsq(here.T, table.T)[0].T if len(here) else np.zeros((part.count, 0))
             if np.max(np.abs(solved @ here - table), initial=0.0) > 1e-10:
@@ -119,7 +114,7 @@ def embedded(
             out[first : first + part.count, begin : begin + len(here)] = solved
             first += part.count
         maps[name] = out
-    return richest, rich, maps
+    return richest, largest, maps
 
 
 def complement(rows: Matrix) -> Matrix:

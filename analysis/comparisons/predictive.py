@@ -1,4 +1,4 @@
-"""Does the fitted action give back what was measured, and what it never saw? Observed beside predicted, draw by draw.
+"""Does the fitted action give back what was measured, and what the fit did not use? Observed beside predicted.
 
 The two-point function, the connected four-point function, the six-point function that no quartic fit uses, and the
 excess kurtosis G4c(aaaa)/G2(aa)^2 of every point. Where exp(-S) is unbounded below for a draw the predictions are
@@ -86,10 +86,11 @@ class Predictive:
         head = f"{'check':<11}{'worst at':<14}{'observed':>24}{'predicted':>13}{'band':>11}{'z':>8}{'within 3 sd':>14}"
         lines = [head]
         for r in self.rows:
-            seen = f"{r.observed:.4g} +- {r.error:.2g}"
+            observed = f"{r.observed:.4g} +- {r.error:.2g}"
             share = f"{r.inside} of {r.components}"
-            cells = f"{r.name:<11}{r.where:<14}{seen:>24}{r.predicted:>13.4g}{r.band:>11.2g}{r.z:>8.1f}{share:>14}"
-            lines.append(cells)
+            lines.append(
+                f"{r.name:<11}{r.where:<14}{observed:>24}{r.predicted:>13.4g}{r.band:>11.2g}{r.z:>8.1f}{share:>14}"
+            )
         lines.append(self.how)
         return "\n".join(lines)
 
@@ -116,7 +117,7 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         )
     if draws < 2:
         raise ValueError(f"expected at least two draws to see a spread, got {draws}; try draws=24")
-    constants, seen = group(fit, "constant_data"), group(fit, "correlators")
+    constants, measured = group(fit, "constant_data"), group(fit, "correlators")
     action, weights = action_of({str(k): v for k, v in fit.attrs.items()}), constants["weights"].values
     count, kernel = len(weights), two_point(fit)
     positions = constants["x_position"].values
@@ -125,7 +126,7 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
     scale = np.sqrt(np.diag(kernel))
     forms = [{2: pairs[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]}) for k in range(len(quartic))]
     bounded = sum(boundedness(form, count, scale=scale).bounded for form in forms)
-    six = "G6" in seen and count <= _SIX_POINTS
+    six = "G6" in measured and count <= _SIX_POINTS
     orders = (4, 6) if six else (4,)
     if key is not None and bounded == len(forms):
         made = predict_fields(count, pairs, quartic, sextic=sextic, orders=(2, *orders), key=key)
@@ -140,12 +141,12 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
     components = {}
     for r in sorted(made):
         name = "m2" if r == 2 else f"G{r}"  # even fields: the two-point function is the second moment
-        components[f"G{r}"] = _component(seen[name].values, seen[f"{name}_error"].values, made[r])
+        components[f"G{r}"] = _component(measured[name].values, measured[f"{name}_error"].values, made[r])
     quads = sorted_tuples(count, 4)
     same = multiplicities(quads) == 1.0
     variance = np.diag(kernel) ** 2
     ratio = Predictions(*(part[:, same] / variance for part in made[4]))
-    four, error = seen["G4"].values[same] / variance, seen["G4_error"].values[same] / variance
+    four, error = (measured[name].values[same] / variance for name in ("G4", "G4_error"))
     components["kurtosis"] = _component(four, error, ratio)
     labels = {f"G{r}": sorted_tuples(count, r) for r in made} | {"kurtosis": np.arange(count)[:, None]}
     rows = tuple(_outcome(name, part, labels[name]) for name, part in components.items())

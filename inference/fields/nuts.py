@@ -251,8 +251,9 @@ def precision(pairs: Tuples, values: Vector, points: int) -> Matrix:
 
 def _free_covariance(tables: tuple[np.ndarray, ...], numbers: tuple[np.ndarray, ...], points: int) -> Matrix:
     """Inverse of the quadratic part; with a part that is not positive, a multiple of one set by its size."""
-    pairs = next((part for part in zip(tables, numbers) if part[0].shape[1] == 2), (np.zeros((0, 2), int), np.zeros(0)))
-    eigenvalues, vectors = np.linalg.eigh(precision(*pairs, points))
+    quadratic = [part for part in zip(tables, numbers, strict=True) if part[0].shape[1] == 2]
+    inverse = precision(*quadratic[0], points) if quadratic else np.zeros((points, points))
+    eigenvalues, vectors = np.linalg.eigh(inverse)
     top = float(np.max(np.abs(eigenvalues)))
     if top == 0.0:
         return np.eye(points)
@@ -282,7 +283,7 @@ def _covariance(metric: Matrix) -> Matrix:
 
 
 def _probe(potential: Potential, metric: Matrix) -> None:
-    """A function has no coefficients to judge: it must rise from radius to radius along many directions of the metric."""
+    """A function has no coefficients: it must rise from radius to radius along many directions of the metric."""
     rng = np.random.default_rng(0)
     along = np.concatenate([np.eye(len(metric)), rng.normal(size=(_PROBES, len(metric)))])
     along = along / np.linalg.norm(along, axis=1, keepdims=True) @ np.linalg.cholesky(metric).T
