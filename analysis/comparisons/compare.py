@@ -167,29 +167,29 @@ def compare(
                 "try an.compare(samples, ...)"
             )
         gains = _exact_gains(data, terms, maps)
-        value, rows, made = data.connected(4), None, "exact"
+        value, rows, origin = data.connected(4), None, "exact"
         tests: dict[str, tuple[Hotelling | None, Hotelling | None]] = dict.fromkeys((GAUSSIAN, *ladder), (None, None))
-        counts, found = (np.inf, np.inf), {n: ((g, np.nan), (g / gains[richest], np.nan)) for n, g in gains.items()}
+        counts, scores = (np.inf, np.inf), {n: ((g, np.nan), (g / gains[richest], np.nan)) for n, g in gains.items()}
     else:
         train, test, whole = _deal(rest if rest is not None else source, held_out, key)
         controlled = terms_of(Controlled(ladder[richest]), chosen, w)
-        found, tests = _held_out(train, test, whole, controlled, terms.size, maps, richest, progress)
-        value, rows, made = _four_point(data, whole, chosen)
+        scores, tests = _held_out(train, test, whole, controlled, terms.size, maps, richest, progress)
+        value, rows, origin = _four_point(data, whole, chosen)
         counts = (float(train.n), float(test.n))
     table = []
     for name in (GAUSSIAN, *ladder):
-        gain, share = found[name]
+        gain, share = scores[name]
         plain = white = None
         if name != GAUSSIAN:
             design = four_point(ladder[name].monomials(points, w), chosen)[0]
             plain, white = (left_over(value, rows, design, norm) for norm in (frobenius, lambda g: whitened(g, chosen)))
         size = sizes.get(name, 0)
         table.append(Row(name, size, gain, share, plain, white, *tests[name]))
-    if CONTROL in found:
-        gain, share = found[CONTROL]
+    if CONTROL in scores:
+        gain, share = scores[CONTROL]
         extra = len(cubes(points))
         table.append(Row(CONTROL, sizes[richest] + extra, gain, share, None, None, *tests[CONTROL]))
-    return Comparison(tuple(table), richest, counts, chosen, where, made)
+    return Comparison(tuple(table), richest, counts, chosen, where, origin)
 
 
 def _default_ladder(points: int) -> dict[str, AbstractAction]:
@@ -250,8 +250,8 @@ def _held_out(
     def fitted(a: Matrix, b: Vector) -> dict[str, Vector]:
         return {name: up.T @ np.linalg.solve(up @ a @ up.T, up @ b) for name, up in ladder.items()}
 
-    seen = observe(train, terms, progress=progress)
-    mean, spread = held_out_scores(test, terms, np.stack(list(fitted(seen.matrix, seen.vector).values())))
+    equations = observe(train, terms, progress=progress)
+    mean, spread = held_out_scores(test, terms, np.stack(list(fitted(equations.matrix, equations.vector).values())))
     names, unit = list(ladder), np.eye(len(ladder))
     gains: Found = {}
     first, best = names.index(GAUSSIAN), names.index(richest)
@@ -265,8 +265,8 @@ def _held_out(
             along = direction - ratio * to_best
             share = (ratio, float(np.sqrt(max(along @ spread @ along, 0.0) / test.n) / top))
         gains[name] = (gain, error), share
-    seen = observe(whole, terms, progress=progress)
-    a, b, n = seen.matrix, seen.vector, whole.n
+    equations = observe(whole, terms, progress=progress)
+    a, b, n = equations.matrix, equations.vector, whole.n
     pilots = fitted(a, b)
     noise = dict(zip(ladder, noises(whole, terms, np.stack(list(pilots.values()))), strict=True))
     tests: Tests = {}

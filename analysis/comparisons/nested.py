@@ -1,4 +1,4 @@
-"""One action inside a larger one: what its score is worth on networks, and is the rest of the larger one needed?
+"""One action inside a larger one: its score on networks, and tests of whether the other terms of the larger are needed.
 
 With psi_k = grad T_k.W grad S - lap_W T_k the Schwinger-Dyson residual of term k in one network, A theta = b the
 equations and B = Cov(psi), a statistic that is zero when the action is enough is normal with a sandwich covariance:
@@ -10,6 +10,7 @@ The terms of the control are odd in phi: with phi -> -phi a symmetry their true 
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -185,9 +186,7 @@ def _sums(source: Samples, block: Any) -> list[np.ndarray]:
 
 def frobenius(values: np.ndarray) -> np.ndarray:
     """Components on sorted quads in the Frobenius norm of the dense tensor."""
-    points = 1
-    while tuple_count(points, 4) < values.shape[-1]:
-        points += 1
+    points = next(m for m in count(1) if tuple_count(m, 4) >= values.shape[-1])
     return values * np.sqrt(multiplicities(sorted_tuples(points, 4)))
 
 

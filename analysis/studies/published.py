@@ -209,17 +209,19 @@ def experiment(
     deviations = []
     for k, width in enumerate(widths):
         network = setting.network(width)
-        found = {"exact": exact(network, setting.points)}
+        correlators = {"exact": exact(network, setting.points)}
         sizes = {"field": (n, 2), "readout": (max(1000, n // 10), 2000), "neuron": (_NEURONS * n, 4000)}
         for space, (count, number) in sizes.items():
             ensemble = Ensemble(network, points=setting.points, n=count, key=jax.random.fold_in(key, number + k))
-            found[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
-        for space, data in found.items():
+            correlators[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
+        for space, data in correlators.items():
             for order in ORDERS:
                 # A hidden layer of many neurons hides the tail of one: what a neuron forbids, the layer does too.
-                why = data.refused.get(order) or (found["neuron"].refused.get(order) if space == "readout" else None)
-                refused = Deviation(width, space, order, why=why or "")
-                deviations.append(refused if why else deviation(data, kernel, order, width=width, space=space))
+                refused = correlators["neuron"].refused if space == "readout" else {}
+                if why := data.refused.get(order) or refused.get(order):
+                    deviations.append(Deviation(width, space, order, why=why))
+                else:
+                    deviations.append(deviation(data, kernel, order, width=width, space=space))
     fits, predictions = _couplings(setting, widths, n, jax.random.fold_in(key, 1), progress)
     slopes = [_slope(deviations, space, order) for space in ("field", "readout", "neuron") for order in (4, 6)]
     return Experiment(name, setting, n, seed, widths, tuple(deviations), tuple(slopes), tuple(fits), tuple(predictions))

@@ -1,9 +1,9 @@
 """Ready recoveries: couplings planted where the truth is known in another way, and the posteriors tested on them.
 
-`planted_chain`: the periodic chain, S = kinetic + m2 T_1 + lam T_2, whose likelihood is exact (`models.chain`);
-`planted_site`: one site of it, a quadrature; `planted_bilocal`: a bounded bilocal action on a few points, through the
-same road as `fit`; `planted_mixture`: a Gaussian field of random scale, on which score matching of a quartic action has
-a known target though no quartic action is true (physics: `models.shared`).
+`planted_chain`: the periodic chain, S = kinetic + m2 T_1 + lam T_2, whose likelihood is exact (`m.Chain`);
+`planted_site`: one site of it, a quadrature; `planted_bilocal`: a bounded bilocal action on a few points, fitted as by
+`fit`; `planted_mixture`: a Gaussian field of random scale, for which score matching of a quartic action has a known
+target though no quartic action is true (physics: `models/networks/latents.py`).
 
 Posteriors of score matching with A theta = b, B = Cov(psi), a free part P and the metric W fixed:
     A = E[grad T^t W grad T],  b = E[lap_W T - grad T^t W P phi],  psi = grad T^t W (grad T theta + P phi) - lap_W T,
@@ -15,6 +15,7 @@ Z(pilot) = log E_ref exp(-(theta - pilot).T); both carry the noise of the refere
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -118,8 +119,8 @@ def planted_chain(
 
 def planted_site(*, n: int = 20_000, reference: int = 20) -> Recovery:
     """One site, S = m2 phi^2/2 + lam phi^4: log Z is a quadrature, and no free part is fixed."""
-    made = planted_chain(n=n, sites=1, reference=reference)
-    return Recovery(made.names, made.prior, made.simulator, made.posteriors, about={**made.about, "planted": "site"})
+    chain = planted_chain(n=n, sites=1, reference=reference)
+    return replace(chain, about={**chain.about, "planted": "site"})
 
 
 def scale_target(scale: AbstractScale, points: int) -> Vector:

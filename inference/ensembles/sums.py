@@ -65,7 +65,7 @@ def total(
     progress: bool = False,
     what: str = "networks",
 ) -> Any:
-    """The same summed over all networks, (total weight, pytree): the sums of the groups are added as they come.
+    """The same summed over all networks, (total weight, pytree): sums are added as they come, none is kept apart.
 
     For statistics whose values are large and whose spread nobody asks for, such as a matrix of all pairs of terms.
     With keep > 0 the statistic gives (pytree, values of every network (network, column)), and what it gives of the

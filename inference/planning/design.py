@@ -1,4 +1,4 @@
-"""What n networks will be able to say about the couplings, before the first of them is drawn.
+"""What n networks will tell about the couplings, computed before any of them is drawn.
 
 Around the free theory N(0, K) the Fisher matrix of a network is the covariance of the terms of the action, and Wick
 ordering splits the freely fitted quadratic part off exactly: with phi_a phi_b phi_c phi_d = :phi_a phi_b phi_c phi_d: +

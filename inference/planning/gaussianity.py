@@ -116,9 +116,9 @@ def test_of_gaussianity(
 ) -> Gaussianity:
     """The statistic of these networks, its p-value from `draws` Gaussian sets, and the bound on eps4."""
     n, points = fields.shape
-    found = float(statistics(fields[None], group)[0])
+    observed = float(statistics(fields[None], group)[0])
     gauss = _drawn(n, points, group, draws, rng, 0.0)
-    reach = max(found, float(np.quantile(gauss, _REACH)))  # a lucky T gives no better bound than this
+    reach = max(observed, float(np.quantile(gauss, _REACH)))  # a lucky T gives no better bound than this
     below = (1.0 + np.sum(gauss <= reach)) / (draws + 1.0)
     seed = rng.integers(2**63)
     sets = int(np.clip(4.0 / ((1.0 - level) * below), 199, 2 * draws))
@@ -129,8 +129,7 @@ def test_of_gaussianity(
         other = _drawn(n, points, group, sets, np.random.default_rng(seed), variance)
         return float(np.log((1.0 + np.sum(other <= reach)) / (sets + 1.0) / below / (1.0 - level)))
 
-    low, high = np.log(0.01 / np.sqrt(n)), np.log(_FARTHEST)
-    bound = float(np.inf)
+    low, high, bound = np.log(0.01 / np.sqrt(n)), np.log(_FARTHEST), np.inf
     if excess(high) <= 0.0:
         for _ in range(_STEPS):
             middle = 0.5 * (low + high)
@@ -138,12 +137,12 @@ def test_of_gaussianity(
         bound = float(np.exp(high))
     expected = float(gauss.mean())
     return Gaussianity(
-        statistic=found,
+        statistic=observed,
         expected=expected,
-        p=float((1.0 + np.sum(gauss >= found)) / (draws + 1.0)),
-        eps4=float(np.sqrt(max(found - expected, 0.0) / n)),
+        p=float((1.0 + np.sum(gauss >= observed)) / (draws + 1.0)),
+        eps4=float(np.sqrt(max(observed - expected, 0.0) / n)),
         bound=bound,
-        far=farther(found, gauss, n, EPS4_LIMIT),
+        far=farther(observed, gauss, n, EPS4_LIMIT),
     )
 
 

@@ -1,4 +1,4 @@
-"""Does every site of a program move from network to network, follow the law it states, and on its own?
+"""Is every random site of a program drawn anew for each network, from the law it states, independently of the others?
 
 A site that a handler holds fixed (`substitute`, a `seed` inside the model, `rng_key=`) looks random in the program and
 is a constant in the field. Each recorded value is therefore ranked among K fresh draws of its law under the same

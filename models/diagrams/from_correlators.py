@@ -32,7 +32,7 @@ __all__ = ["EffectiveCouplings", "effective_couplings"]
 
 CONDITION_LIMIT = 1e6  # of the Gram matrix: beyond it, fourth powers of its inverse are round-off
 EPS4_LIMIT, RHO_LIMIT = 0.3, 0.1
-_ORDERS = {"leading": 1, "next": 2}
+_ORDERS = {"leading": 1, "next": 2}  # powers of 1/N
 
 
 class EffectiveCouplings(NamedTuple):

@@ -6,8 +6,8 @@ A_ij join vertices i and j; legs, lines and self-loops (two ends each) use up ev
 
     (1/prod_v n_v!) prod_{i<j} 1/A_ij! prod_i 1/(2^A_ii A_ii!),   summed over the labellings of the n_v equal vertices,
 
-that is one over the order of its symmetry group. Counting ends, sum_i (v_i - 2) = r - 2 + 2 (loops): this sum, the
-`excess`, orders every series here, in loops at given r, and in the width, N^(-excess/2), where a v-point function is of
+that is one over the order of its symmetry group. Counting ends, sum_i (v_i - 2) = r - 2 + 2 (loops). This sum, the
+`excess`, orders every series here: in loops at given r, and in the width as N^(-excess/2) if a v-point function is of
 order N^(1-v/2). Lines are unit matrices: a propagator is put into the vertices by its root, line = root root^T.
 Feynman rules: S. Weinberg, The Quantum Theory of Fields I, ch. 6.
 """
