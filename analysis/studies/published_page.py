@@ -132,8 +132,8 @@ def experiment_page(found: Experiment) -> str:
         f"{found.seed}), points {places}. Top: m<sub>n</sub>(N) over networks, one standard error; lines exact; dotted "
         "the noise floor, what noise alone would give. Middle: signed mean of the connected function over the limit, "
         "with the fitted power of N; values within two errors of zero are not drawn, but count in the fit. Bottom: "
-        "singular values of the design of each coupling model, columns scaled to one; crosses are combinations that cannot be told apart "
-        "at the accuracy marked by the bar."
+        "singular values of the design of each coupling model, columns scaled to one; crosses are combinations that "
+        "cannot be told apart at the accuracy marked by the bar."
     )
     parts = [
         f"<p class='lead'>{_lead(found)}</p>",
