@@ -169,13 +169,7 @@ def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...
 
 
 def connected_from_moments(
-    moments: ByOrder,
-    points: int,
-    order: int,
-    *,
-    n: int | None = None,
-    even: bool = False,
-    law: tuple[float, ...] = (),
+    moments: ByOrder, points: int, order: int, *, n: int | None = None, even: bool = False, law: tuple[float, ...] = ()
 ) -> Vector:
     """Connected r-point function on the sorted tuples from moments of order <= r.
 

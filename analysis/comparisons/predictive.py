@@ -14,13 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ...inference.posterior.predict import (
-    Predictions,
-    predict,
-    predict_diagrams,
-    predict_fields,
-    quartic_coefficients,
-)
+from ...inference.posterior.predict import Predictions, predict, predict_diagrams, predict_fields, quartic_coefficients
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import boundedness
 from ...models.actions.ladder import action_of

@@ -58,12 +58,7 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
 
 
 def total(
-    source: Source,
-    statistic: Statistic,
-    *arguments: Any,
-    keep: int = 0,
-    progress: bool = False,
-    what: str = "networks",
+    source: Source, statistic: Statistic, *arguments: Any, keep: int = 0, progress: bool = False, what: str = "networks"
 ) -> Any:
     """The same summed over all networks, (total weight, pytree): sums are added as they come, none is kept apart.
 

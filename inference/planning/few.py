@@ -155,7 +155,8 @@ def few_networks(
     second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
-    if far := far_from_gaussian(tested):
+    if tested.far < _FAR:  # there sandwich errors and pivots miss, the more often the more networks (`pivot.py`)
+        far = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
         answer = uncertain(fields, basis, group, far)
     else:
         answer = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
@@ -177,15 +178,6 @@ def few_networks(
         decided_by=(deciding(group, tested.eps4), deciding(group, tested.bound)),
         couplings_decided_by=decided,
     )
-
-
-def far_from_gaussian(tested: Gaussianity) -> str:
-    """Why couplings have no intervals, or "": eps4 is above .3 beyond doubt, and there is no action to speak of.
-
-    Sandwich errors and pivots there miss more often the more networks there are (`pivot.py`).
-    """
-    decided = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
-    return decided if tested.far < _FAR else ""
 
 
 def _check_size(n: int, level: float, draws: int) -> None:

@@ -23,15 +23,7 @@ from ..correlators import Correlators, check_points
 from ..types import Matrix, Points, Vector
 from .graphs import connected_sum
 
-__all__ = [
-    "couplings_from_vertex",
-    "four_point",
-    "non_gaussianity",
-    "predicted",
-    "vertex",
-    "whitened",
-    "wick_contraction",
-]
+__all__ = ["four_point", "non_gaussianity", "predicted", "vertex", "whitened", "wick_contraction"]
 
 _DENSE = 2**18  # numbers of dense tensors held at a time, 2 MB
 
@@ -48,12 +40,6 @@ def vertex(couplings: np.ndarray, points: int, *, order: int = 4) -> np.ndarray:
             f"expected one coefficient per sorted {name}, {len(tuples)} at {points} points, got {np.shape(couplings)}"
         )
     return dense(factorial(order) * np.asarray(couplings) / multiplicities(tuples), points, order)
-
-
-def couplings_from_vertex(tensor: np.ndarray) -> np.ndarray:
-    """Coefficients of the sorted monomials from a symmetric vertex, (..., M, M, M, M) -> (..., quad)."""
-    quads = sorted_tuples(tensor.shape[-1], 4)
-    return tensor[(..., *quads.T)] * multiplicities(quads) / 24.0
 
 
 def four_point(quartic: np.ndarray, two_point: Matrix) -> tuple[np.ndarray, np.ndarray]:

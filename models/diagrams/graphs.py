@@ -21,6 +21,7 @@ from string import ascii_letters
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from ..combinatorics import sorted_tuples, tuple_count
 from ..types import Vector
@@ -86,7 +87,7 @@ def diagrams(legs: int, valences: tuple[int, ...], *, self_energies: bool = True
     shapes = []
     for table in _tables(kinds, legs):
         images = {p: tuple(tuple(table[p[i]][p[j]] for j in vertices) for i in vertices) for p in relabellings}
-        if table != max(images.values()) or not _connected(table):
+        if table != max(images.values()) or connected_components(np.array(table))[0] > 1:
             continue  # another labelling of a diagram that is counted, or two diagrams
         ends = [kinds[i] - sum(table[i]) - table[i][i] for i in vertices]
         if not self_energies and _has_self_energy(table, ends):
@@ -192,16 +193,6 @@ def _tables(valences: tuple[int, ...], legs: int) -> Iterator[Table]:
         table[i][j] = table[j][i] = 0
 
     return fill(0, list(valences))
-
-
-def _connected(table: Table) -> bool:
-    reached, edge = {0}, [0]
-    while edge:
-        i = edge.pop()
-        new = {j for j, lines in enumerate(table[i]) if lines} - reached
-        reached |= new
-        edge += new
-    return len(reached) == len(table)
 
 
 def _has_self_energy(table: Table, ends: list[int]) -> bool:

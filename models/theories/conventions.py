@@ -112,12 +112,7 @@ class LatticeCouplings:
 
 
 def convert_lattice(
-    values: Mapping[str, float],
-    frm: str,
-    to: str,
-    *,
-    dimensions: int = 2,
-    covariance: Matrix | None = None,
+    values: Mapping[str, float], frm: str, to: str, *, dimensions: int = 2, covariance: Matrix | None = None
 ) -> LatticeCouplings:
     """Couplings of lattice phi^4 in another convention, with the rescaling of the field, S'(Z phi) = S(phi) + const.
 
