@@ -252,9 +252,11 @@ def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ense
 
 def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]:
     """Orders whose one-neuron averages do not converge with all neurons of all hidden layers drawn, with the reason."""
-    model, out = as_model(ensemble.model), {}
-    for kind in model.as_sum.kinds if model.as_sum and model.orders else ():
-        neurons = min(float(ensemble.n) * model.as_sum.width, 4e9)
+    parts, out = as_model(ensemble.model).as_sum, {}
+    if parts is None or not parts.orders:
+        return out
+    for kind in parts.kinds:
+        neurons = min(float(ensemble.n) * parts.width, 4e9)
         single = Ensemble(
             Network(kind, 1, "rademacher"),
             points=ensemble.points,

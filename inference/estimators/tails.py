@@ -234,8 +234,7 @@ def _worst(powers: np.ndarray) -> tuple[float, int]:
 
 def _neurons(source: Source) -> np.ndarray | None:
     """Draws of one neuron h = W s, when the model shows its neuron: the same network at width 1 without output bias."""
-    parts = as_model(source.model).as_sum if isinstance(source, Ensemble) else None
-    if parts is None:
+    if not isinstance(source, Ensemble) or (parts := as_model(source.model).as_sum) is None:
         return None
     draws = []
     for k, kind in enumerate(parts.kinds):

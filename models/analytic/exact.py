@@ -96,10 +96,11 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
 
 def exact_if_known(network: object, points: Points, orders: tuple[int, ...]) -> Correlators | None:
     """`exact` where it has an answer at all these orders, else None: for those who can also measure."""
-    if not set(orders) <= set(as_model(network).orders):
+    model = as_model(network)
+    if not set(orders) <= set(model.orders):
         return None
     try:
-        found = exact(network, points, orders=orders)
+        found = exact(model, points, orders=orders)
     except ValueError:  # pre-activations that no lattice resolves
         return None
     return None if found.refused else found
