@@ -219,15 +219,15 @@ def _integrated(
         )
     if space == "neuron" and (why := allowed_spaces(source)["neuron"]):
         raise ValueError(f"expected independent neurons for space='neuron', got Network: {why}; try space='readout'")
-    scaled = j * (neurons.output_scale / np.sqrt(neurons.width))
+    scaled, kind = j * (neurons.output_scale / np.sqrt(neurons.width)), next(iter(neurons.kinds))
     if space == "neuron":
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
-        single = Network(neurons.kinds[0], 1, "rademacher")
+        single = Network(kind, 1, "rademacher")
         drawn = Ensemble(single, points=source.points, n=source.n, key=source.key, dtype=source.dtype)
         return drawn, _law(neurons.law), (scaled,)
     numbered = np.arange(float(len(j)))[:, None]
     hidden = Ensemble(
-        _hidden(neurons, neurons.kinds[0], source.points, scaled),
+        _hidden(neurons, kind, source.points, scaled),
         points=numbered,
         n=source.n,
         key=source.key,
