@@ -41,7 +41,7 @@ def is_whole(value: Any, least: int) -> bool:
     (True, False, False, False)
     """
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return real and value >= least and value % 1 == 0
+    return real and bool(value >= least and value % 1 == 0)
 
 
 def number(value: Any) -> Any:
