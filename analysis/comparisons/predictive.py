@@ -142,7 +142,7 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
     ratio = Predictions(*(part[:, same] / variance for part in predictions[4]))
     four, error = (measured[name].values[same] / variance for name in ("G4", "G4_error"))
     components["kurtosis"] = _component(four, error, ratio)
-    labels = {f"G{r}": sorted_tuples(count, r) for r in made} | {"kurtosis": np.arange(count)[:, None]}
+    labels = {f"G{r}": sorted_tuples(count, r) for r in predictions} | {"kurtosis": np.arange(count)[:, None]}
     rows = tuple(_outcome(name, part, labels[name]) for name, part in components.items())
     return Predictive(rows, components, how, len(forms), bounded)
 
