@@ -49,6 +49,7 @@ from .networks.scalar import ultraviolet as ultraviolet
 from .neurons.base import AbstractNeuron as AbstractNeuron
 from .neurons.cos import Cos as Cos
 from .neurons.gauss import Gauss as Gauss
+from .neurons.hidden import Hidden as Hidden
 from .neurons.relu import ReLU as ReLU
 from .neurons.smooth import Erf as Erf
 from .neurons.smooth import Tanh as Tanh

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from ..refusals import NotKnown, check_deviation, is_traced, number
 from ..types import Inputs, Points, Tuples, Vector
-from .hidden import Hidden, principal
+from .hidden import Hidden
 
 __all__ = [
     "EVERY_EVEN",
@@ -200,10 +200,10 @@ class AbstractAffine(AbstractNeuron):
         """<z(x) z(y)> = sb^2 + sW^2 x.y/d."""
         return self.bias_scale**2 + self.weight_scale**2 * (x @ y.T) / x.shape[1]
 
-    def factor(self, points: Points) -> Float[np.ndarray, "point hidden"]:
-        """L of the pre-activations z = L xi, xi standard normal, on the principal axes (point, axis)."""
+    def columns(self, points: Points) -> Float[np.ndarray, "point column"]:
+        """C of the pre-activations z = C xi, xi standard normal: one column a weight, and one of the bias."""
         inputs = self.weight_scale * points / np.sqrt(points.shape[1])
-        return principal(np.column_stack([inputs, np.full(len(points), self.bias_scale)]))
+        return np.column_stack([inputs, np.full(len(points), self.bias_scale)])
 
     def variances(self, points: Points) -> Vector:
         """<z^2> at each point, (point,)."""

@@ -48,7 +48,7 @@ class Gauss(AbstractAffine):
         """One where nothing is random, at the origin and without bias; else no power of xi bounds it."""
         norm = self.variances(points)
         slope = np.inf if np.any(norm) else 0.0
-        return Hidden(self.name, self.factor(points), lambda z: np.exp(z - norm), height=1.0, right=slope)
+        return Hidden(self.name, self.columns(points), lambda z: np.exp(z - norm), height=1.0, right=slope)
 
     @property
     def orders_over_lengths(self) -> range:

@@ -27,7 +27,7 @@ class ReLU(AbstractAffine):
         return relu_moments(self.covariance(points, points), tuples)
 
     def hidden(self, points: Points) -> Hidden:
-        return Homogeneous(self.name, self.factor(points), lambda z: np.maximum(z, 0.0), height=0.0, right=1.0)
+        return Homogeneous(self.name, self.columns(points), lambda z: np.maximum(z, 0.0), height=0.0, right=1.0)
 
     def site_moment(self, points: Points, order: int) -> Vector:
         """Half of what a Gaussian of the same variance has."""

@@ -56,7 +56,7 @@ class AbstractSmooth(AbstractAffine):
         return found
 
     def hidden(self, points: Points) -> Hidden:
-        return Hidden(self.name, self.factor(points), self.values, **self.limits())
+        return Hidden(self.name, self.columns(points), self.values, **self.limits())
 
     @property
     def site_orders(self) -> range:
