@@ -14,7 +14,7 @@ from scipy import special
 
 from ..runtime import settled
 from ..types import Inputs, Points, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, forget
+from .base import EVERY_EVEN, AbstractAffine, Drawn, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import checked_moments, gaussian_moments, lattice_nodes, line_of
 from .signs import sign_moments
@@ -74,8 +74,8 @@ class AbstractSmooth(AbstractAffine):
 class Erf(AbstractSmooth):
     """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jax.scipy.special.erf(z)
@@ -103,8 +103,8 @@ class Erf(AbstractSmooth):
 class Tanh(AbstractSmooth):
     """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jnp.tanh(z)
@@ -123,8 +123,8 @@ class Tanh(AbstractSmooth):
 class Sin(AbstractSmooth):
     """A plane wave of Gaussian momentum and phase, s(x) = sin(W0.x + b0); its averages are closed at every order."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jnp.sin(z)
@@ -163,8 +163,8 @@ class Sin(AbstractSmooth):
 class GELU(AbstractSmooth):
     """Gaussian error linear unit, s(x) = z Phi(z), z = W0.x + b0, Phi the normal distribution function."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jax.nn.gelu(z, approximate=False)
@@ -176,8 +176,8 @@ class GELU(AbstractSmooth):
 class SiLU(AbstractSmooth):
     """Sigmoid linear unit, s(x) = z/(1 + exp(-z)), z = W0.x + b0."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jax.nn.silu(z)
@@ -189,8 +189,8 @@ class SiLU(AbstractSmooth):
 class Softplus(AbstractSmooth):
     """s(x) = log(1 + exp(z)), z = W0.x + b0: a rectifier whose kink is smooth."""
 
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jax.nn.softplus(z)
@@ -224,14 +224,14 @@ class Activation(AbstractSmooth):
     """
 
     f: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def __check_init__(self) -> None:
         if not callable(self.f):
             raise ValueError(f"expected an activation, a function of JAX arrays, got {self.f!r}; try jnp.tanh")
         try:
-            shape = jax.eval_shape(self.f, jax.ShapeDtypeStruct((2, 3), np.float32)).shape
+            shape = jax.eval_shape(lambda z: self.f(z), jax.ShapeDtypeStruct((2, 3), np.float32)).shape
         except Exception as error:
             words = str(error).splitlines()[0]
             raise ValueError(
