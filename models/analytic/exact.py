@@ -8,6 +8,7 @@ at every order; a lattice rule for Erf and Tanh, the support-cone rule for ReLU 
 kinds of neurons the cumulants are averaged; over a latent all neurons share, the moments are (`networks/latents.py`).
 """
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from ..correlators import Correlators, check_points
 from ..networks.accuracy import REFUSED, Errors, cumulant_errors, judged, largest, moment_errors
 from ..networks.network import Network
 from ..neurons.base import AbstractNeuron
+from ..recipes import described
 from ..recursion import even_cumulants, even_moments
 from ..types import Points
 
@@ -104,6 +106,7 @@ def exact(network: Network, points: Points, *, orders: tuple[int, ...] | None = 
             "relative_accuracy": {r: found.errors[r] / size[r] if size[r] > 0.0 else 0.0 for r in asked},
             "rule": rule,
             "model": repr(network),
+            "recipe": json.dumps({"kind": "exact", "model": described(network)}),
         },
     )
 

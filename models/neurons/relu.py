@@ -15,6 +15,7 @@ __all__ = ["ReLU"]
 class ReLU(AbstractAffine):
     """Rectified neuron, s(x) = max(W0.x + b0, 0); the published choice has no bias."""
 
+    words = "ReLU"
     weight_scale: float = 1.0
     bias_scale: float = 0.0
 

@@ -65,6 +65,7 @@ class AbstractSmooth(AbstractAffine):
 class Erf(AbstractSmooth):
     """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
 
+    words = "erf"
     weight_scale: float = 1.0
     bias_scale: float = 1.0
 
@@ -91,6 +92,7 @@ class Erf(AbstractSmooth):
 class Tanh(AbstractSmooth):
     """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
 
+    words = "tanh"
     weight_scale: float = 1.0
     bias_scale: float = 1.0
 
