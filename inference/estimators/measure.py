@@ -7,9 +7,8 @@ it. Errors are over networks. The same correlators from the neurons, without the
 `duality.py`.
 """
 
-from typing import Any
-
 import json
+from typing import Any
 
 import jax
 import numpy as np
