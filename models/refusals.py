@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 __all__ = ["NotKnown", "is_traced", "nearest", "number"]
 
@@ -30,7 +31,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def is_traced(value: object) -> bool:
     """Whether a number is known only to a program that JAX is tracing, so that no range can be asked of it."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def number(value: Any) -> Any:

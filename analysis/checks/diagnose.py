@@ -6,7 +6,7 @@ the four-point function back? What a fit does not
 hold (a lattice has no four-point function of all its sites) is not asked. Limits and verdicts are in `check.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ...models.diagrams.from_couplings import four_point, whitened
 from ...models.distance import hotelling
 from ..reading.fit import Reading, reads
 from .boundedness import boundedness_checks
-from .check import LIMITS, Check, Diagnosis
+from .check import LIMITS, Check, Diagnosis, answers
 from .influence import influence_checks
 from .sampling import sampling_checks
 
@@ -24,11 +24,15 @@ __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
 
 
 @reads
-def diagnose(seen: Reading) -> Diagnosis:
-    """All checks of a fit made by `inference.fit`, or of one reloaded from its file.
+def diagnose(seen: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) -> Diagnosis:
+    """All checks of a fit made by `inference.fit`, or of one reloaded from its file, and then checks of one's own.
+
+    Args:
+        seen: the fit.
+        more: functions of the fit that was read, an `an.Reading`: each answers with an `an.Check` or several.
 
     Raises:
-        ValueError: the tree is not such a fit.
+        ValueError: the tree is not such a fit; a check of one's own that does not answer.
     """
     if "point" in seen.children:
         raise ValueError(
@@ -47,6 +51,7 @@ def diagnose(seen: Reading) -> Diagnosis:
             *boundedness_checks(seen),
             *_adequacy(seen),
             *_prediction(seen),
+            *(one for check in more for one in answers(check, seen)),
         ]
     )
 

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -30,20 +30,27 @@ _LINES = 25  # of the printed summary
 
 
 @reads
-def report(seen: Reading, folder: str | Path, *, force: bool = False, checks: Iterable[Check] | None = None) -> Path:
+def report(
+    seen: Reading,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    checks: Iterable[Check | Callable[[Reading], Check | Iterable[Check]]] | None = None,
+) -> Path:
     """Write the page, the numbers and the fit into a folder, and return the path of the page.
 
     Args:
         seen: the fit, from `inference.fit`, or one reloaded with `load`.
         folder: made if it is not there, with the folders above it.
         force: replace the three files in a folder that exists; nothing else in it is touched.
-        checks: from `diagnose(seen)`, where that has been asked already.
+        checks: from `diagnose(fit)`, where that has been asked already; or functions, checks of one's own that are
+            asked beside those of the suite, as in `diagnose`.
 
     Raises:
         ValueError: the folder exists and `force` is not given, or cannot be written.
     """
     folder = check_folder(folder, force=force)
-    checks = list(diagnose(seen) if checks is None else checks)
+    checks = _checks(seen, checks)
     texts = {"index.html": page(seen, checks), "summary.json": _json(seen, checks)}
     beside = folder if folder.exists() else folder.parent
     missing = [path for path in (beside, *beside.parents) if not path.exists()]
@@ -109,7 +116,7 @@ def load(path: str | Path) -> xr.DataTree:
         why = str(error).partition("\n")[0]
         raise ValueError(f"expected a NetCDF 4 file, got {file.name} ({why}); try the fit.nc of a report") from error
     missing = {"posterior", "observed_data", "constant_data"} - set(fit.children)
-    if missing or "action" not in seen.attrs:
+    if missing or "action" not in fit.attrs:
         got = f"no {', '.join(sorted(missing))}" if missing else "no name of an action"
         raise ValueError(f"expected a fit of inf.fit in {file.name}, got {got}; try the fit.nc of a report")
     return fit
@@ -118,7 +125,7 @@ def load(path: str | Path) -> xr.DataTree:
 @reads
 def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
     """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`."""
-    checks = list(diagnose(seen) if checks is None else checks)
+    checks = _checks(seen, checks)
     attrs, found = seen.constants.attrs, seen.couplings
     networks = count(seen.networks).replace("\u202f", " ")
     fraction = None if attrs.get("share_error") == 0.0 else share(seen)
@@ -159,6 +166,15 @@ def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
     lines.append(f"{seen.action.belongs.split(':')[0]}.")
     return "\n".join(lines)
+
+
+def _checks(seen: Reading, given: Iterable[Any] | None) -> list[Check]:
+    """Verdicts that were given, else those of `diagnose`, with the checks of one's own among them."""
+    told = list(given or ())
+    own = [check for check in told if callable(check)]
+    if given is None or own:
+        return [*(check for check in told if not callable(check)), *diagnose(seen, *own)]
+    return told
 
 
 def _json(seen: Reading, checks: Iterable[Check]) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import numpyro
 from jaxtyping import Float
 
-from ...models.analytic.convergence import SUITE, check_sources, finite_source
+from ...models.analytic.convergence import check_sources, finite_source
 from ...models.networks.network import Network, Neuron
 from ...models.networks.readouts import AbstractReadout
 from ...models.refusals import NotKnown, nearest
@@ -160,8 +160,6 @@ def _convergent(network: Network, points: Points, j: Sources, space: str) -> dic
 
     The square of exp(J.phi) is that of 2J, and that of E_W exp(a W) the one of a larger a (`ReadoutTail.of_square`).
     """
-    if any(type(kind) not in SUITE for kind in network.kinds):
-        return {}
     what, flags = "exp(J.phi)" if space == "field" else "its average over the readout", {}
     for k, row in enumerate(j):
         try:

@@ -27,7 +27,7 @@ from ...models.analytic.exact import exact, known_orders
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points
 from ...models.diagrams.from_couplings import non_gaussianity
-from ...models.networks.network import Network
+from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.moments import MAX_COMPONENTS
@@ -161,7 +161,7 @@ class Design:
 
 @settled(None)
 def design(
-    network: Network | Matrix,
+    network: AbstractModel | Matrix,
     points: Points,
     n: float,
     *,
@@ -270,9 +270,9 @@ def design(
     )
 
 
-def _kernel(network: Network | Matrix, points: Points) -> tuple[Matrix, Correlators | None]:
+def _kernel(network: AbstractModel | Matrix, points: Points) -> tuple[Matrix, Correlators | None]:
     """K and, of a network of the suite, its exact correlators, up to order six where the points are few."""
-    if isinstance(network, Network):
+    if isinstance(network, AbstractModel):
         orders = known_orders(network)
         if 2 not in orders:
             raise ValueError(

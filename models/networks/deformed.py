@@ -7,19 +7,19 @@ moves G2 at order alpha/N and G4c at order alpha/N^2: it does not survive N -> i
 
 from collections.abc import Callable, Mapping
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpyro
 from jaxtyping import Array, Float
 from numpyro import handlers
 
 from ..types import Inputs
+from .model import AbstractModel
 from .network import Network
 
 __all__ = ["Deformed", "input_weight_energy"]
 
 
-class Deformed(eqx.Module):
+class Deformed(AbstractModel):
     """A network whose parameters have the density P_0 exp(-strength * operator), drawn as P_0 with that weight.
 
     Attributes:

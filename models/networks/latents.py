@@ -130,7 +130,7 @@ class AbstractScale(eqx.Module):
             kept = log_density(t) + rate * np.exp(t) + root * np.exp(0.5 * t) > -_LOST
             t = np.linspace(t[np.argmax(kept)], t[len(t) - 1 - np.argmax(kept[::-1])], nodes)
             log_weight = log_density(t)
-        return np.exp(t), log_weight - float(special.logsumexp(log_weight))
+        return np.exp(t), log_weight - np.asarray(special.logsumexp(log_weight))
 
     def __call__(self) -> Float[Array, ""]:
         """Draw tau."""
@@ -181,7 +181,7 @@ class GammaScale(AbstractScale):
         )
         t = np.linspace(low, high, nodes)
         log_weight = (t - np.exp(t)) / self.variance
-        return np.exp(t), log_weight - float(special.logsumexp(log_weight))
+        return np.exp(t), log_weight - np.asarray(special.logsumexp(log_weight))
 
 
 class LogNormalScale(AbstractScale):

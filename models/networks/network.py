@@ -9,18 +9,19 @@ shares, and may share a random scale or length, which correlates them (`latents.
 
 import re
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from ..neurons.base import AbstractNeuron, as_neuron
+from ..neurons.base import AbstractNeuron, as_neuron, forget
 from ..types import Inputs
+from .independent import Independent
 from .latents import AbstractScale, LogNormalLength
+from .model import AbstractModel
 from .readouts import AbstractReadout, Readout, readout_law
 
 __all__ = ["Network", "Neuron"]
@@ -33,7 +34,7 @@ Neuron = Callable[[Inputs], Float[Array, "*plate point"]]
 _SHAPES = re.compile(r"shape|broadcast|dimension|contract|axis|axes", re.I)
 
 
-class Network(eqx.Module):
+class Network(AbstractModel):
     """phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1 with N = width neurons, independent unless they share a latent.
 
     Attributes:
@@ -66,6 +67,10 @@ class Network(eqx.Module):
     output_bias: float = 0.0
     shared_scale: AbstractScale | None = None
     shared_length: LogNormalLength | None = None
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        forget(cls, AbstractModel, "kinds", "readout_law", "_neurons", "_sum")
 
     def __check_init__(self) -> None:
         if not self._neurons or not all(callable(neuron) for neuron in self._neurons):
@@ -136,6 +141,16 @@ class Network(eqx.Module):
     def kinds(self) -> tuple[AbstractNeuron, ...]:
         """The kinds of neurons, in equal shares; one for most networks."""
         return tuple(map(as_neuron, self._neurons))
+
+    @property
+    def name(self) -> str:
+        return " and ".join(kind.name for kind in self.kinds)
+
+    @property
+    def as_sum(self) -> Independent:
+        """Its neurons, with their readout law and what they share."""
+        shared = (self.shared_scale, self.shared_length)
+        return Independent(self.kinds, self.width, self.readout, self.output_scale, self.output_bias, *shared)
 
     @property
     def _neurons(self) -> tuple[Neuron, ...]:

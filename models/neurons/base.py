@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from ..refusals import NotKnown
 from ..types import Inputs, Points, Tuples, Vector
+from .hidden import Hidden, principal
 
 __all__ = [
     "EVERY_EVEN",
@@ -52,12 +53,12 @@ def brings(thing: object, home: type, answer: str) -> bool:
     return getattr(type(thing), answer) is not getattr(home, answer)
 
 
-def forget(cls: type, home: type, program: str) -> None:
-    """Give a class that writes `program` anew the answers of `home` in place of those it would inherit.
+def forget(cls: type, home: type, *program: str) -> None:
+    """Give a class that writes a part of its `program` anew the answers of `home` in place of those it would inherit.
 
     What is known of a program is not known of another one: only what the class itself brings is its own.
     """
-    if program in vars(cls):
+    if any(part in vars(cls) for part in program):
         for word, answer in vars(home).items():
             if not word.startswith("_") and word not in vars(cls):
                 setattr(cls, word, answer)
@@ -138,6 +139,10 @@ class AbstractNeuron(eqx.Module):
         """<s(x) s(y)> in closed form between two sets of points, (here, there)."""
         raise self.unknown("kernel", "<s(x) s(y)> in closed form")
 
+    def hidden(self, points: Points) -> Hidden:
+        """The neuron at the points as a function of its hidden parameters: what W[J] and densities are made of."""
+        raise self.unknown("hidden", "J.s as a function of its hidden parameters")
+
     def core(self) -> "AbstractNeuron":
         """The neuron without a random amplitude that is independent of all else in it; most have none."""
         return self
@@ -202,6 +207,11 @@ class AbstractAffine(AbstractNeuron):
     def covariance(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
         """<z(x) z(y)> = sb^2 + sW^2 x.y/d."""
         return self.bias_scale**2 + self.weight_scale**2 * (x @ y.T) / x.shape[1]
+
+    def factor(self, points: Points) -> Float[np.ndarray, "point hidden"]:
+        """L of the pre-activations z = L xi, xi standard normal, on the principal axes (point, axis)."""
+        inputs = self.weight_scale * points / np.sqrt(points.shape[1])
+        return principal(np.column_stack([inputs, np.full(len(points), self.bias_scale)]))
 
     def variances(self, points: Points) -> Vector:
         """<z^2> at each point, (point,)."""

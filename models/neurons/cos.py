@@ -12,6 +12,7 @@ from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
 from .base import EVERY_EVEN, AbstractNeuron, Drawn, weighted
+from .hidden import Hidden, Wave, principal
 
 __all__ = ["Cos", "squares"]
 
@@ -41,6 +42,11 @@ class Cos(AbstractNeuron):
     @property
     def orders(self) -> range:
         return EVERY_EVEN
+
+    def hidden(self, points: Points) -> Hidden:
+        """exp(i w.x), the phase left out: it is uniform and takes up any shift of the points, which are centred."""
+        centred = self.weight_scale * (points - points.mean(axis=0)) / np.sqrt(points.shape[1])
+        return Wave(self.name, principal(centred), lambda z: np.exp(1j * z), height=1.0, mirrored=True)
 
     def site_moment(self, points: Points, order: int) -> Vector:
         """<cos^r> = C(r, r/2)/2^r at every point."""

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from ..types import Inputs, Points, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn
 from .cos import squares
+from .hidden import Hidden
 
 __all__ = ["Gauss"]
 
@@ -43,6 +44,12 @@ class Gauss(AbstractAffine):
     @property
     def orders(self) -> range:
         return EVERY_EVEN
+
+    def hidden(self, points: Points) -> Hidden:
+        """One where nothing is random, at the origin and without bias; else no power of xi bounds it."""
+        norm = self.variances(points)
+        slope = np.inf if np.any(norm) else 0.0
+        return Hidden(self.name, self.factor(points), lambda z: np.exp(z - norm), height=1.0, right=slope)
 
     @property
     def orders_over_lengths(self) -> range:

@@ -7,6 +7,7 @@ from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, Drawn
+from .hidden import Hidden, Homogeneous
 from .quadrature import relu_moments
 
 __all__ = ["ReLU"]
@@ -25,6 +26,9 @@ class ReLU(AbstractAffine):
     def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
         """Averages over the cone of pre-activations on which all arguments are positive (`quadrature.py`)."""
         return relu_moments(self.covariance(points, points), tuples)
+
+    def hidden(self, points: Points) -> Hidden:
+        return Homogeneous(self.name, self.factor(points), lambda z: np.maximum(z, 0.0), height=0.0, right=1.0)
 
     def site_moment(self, points: Points, order: int) -> Vector:
         """Half of what a Gaussian of the same variance has."""

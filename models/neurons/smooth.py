@@ -11,6 +11,7 @@ from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, Drawn, forget
+from .hidden import Hidden, limits
 from .quadrature import gaussian_moments, lattice_nodes
 from .signs import sign_moments
 
@@ -18,6 +19,8 @@ __all__ = ["AbstractSmooth", "Erf", "Tanh"]
 
 _REACH = 9.0  # standard deviations of one pre-activation
 _LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `signs.py` take longer
+
+ODD_AND_BOUNDED: dict[str, Any] = {"height": 1.0, "mirrored": True}  # of an odd f with |f| <= 1 that varies over one
 
 
 class AbstractSmooth(AbstractAffine):
@@ -44,6 +47,16 @@ class AbstractSmooth(AbstractAffine):
     def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
         """A lattice rule over the Gaussian pre-activations (`quadrature.py`)."""
         return gaussian_moments(self.values, self.covariance(points, points), tuples)
+
+    def limits(self) -> dict[str, Any]:
+        """How far out f goes, as `Hidden` takes it; read off its values where a class does not know better."""
+        found = limits(self.values)
+        if np.isnan(found["right"]):
+            raise self.unknown("limits", "slopes of its activation far out, where none can be read off its values")
+        return found
+
+    def hidden(self, points: Points) -> Hidden:
+        return Hidden(self.name, self.factor(points), self.values, **self.limits())
 
     @property
     def site_orders(self) -> range:
@@ -75,6 +88,9 @@ class Erf(AbstractSmooth):
     def values(self, z: np.ndarray) -> np.ndarray:
         return special.erf(z)
 
+    def limits(self) -> dict[str, Any]:
+        return ODD_AND_BOUNDED
+
     def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
         """The mean sign of noisy pre-activations, at any size of them (`signs.py`)."""
         covariance, order = self.covariance(points, points), tuples.shape[1]
@@ -101,3 +117,6 @@ class Tanh(AbstractSmooth):
 
     def values(self, z: np.ndarray) -> np.ndarray:
         return np.tanh(z)
+
+    def limits(self) -> dict[str, Any]:
+        return ODD_AND_BOUNDED

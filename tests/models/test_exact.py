@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from nnft.models import Cos, Erf, Gauss, LogNormalLength, Network, ReLU, StudentScale, Tanh, exact
-from nnft.models.analytic.exact import known_orders, site_moments
+from nnft.models.analytic.exact import known_orders
 from nnft.models.combinatorics import moments_from_connected, sorted_tuples
 from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
@@ -228,7 +228,7 @@ def test_a_gaussian_readout_makes_coincident_kurtosis_positive():
 @pytest.mark.parametrize("readout", READOUTS)
 def test_site_moments_are_the_coincident_moments(neuron, readout):
     network = Network(neuron, 6, readout=readout, output_scale=1.3, output_bias=0.4)
-    found, data = site_moments(network, LINE, 6), exact(network, LINE)
+    found, data = network.site_moments(LINE, 6), exact(network, LINE)
     for order in data.orders:
         truth = [data.tensor(order, "moment")[(a,) * order] for a in range(3)]
         assert np.allclose(found[order // 2 - 1], truth, rtol=1e-7)
@@ -244,7 +244,7 @@ def test_site_moments_are_the_coincident_moments(neuron, readout):
     ],
 )
 def test_one_neuron_at_one_point_is_readout_times_activation(readout, law):
-    found = site_moments(Network(Cos(), 1, readout=readout), np.zeros((1, 1)), 12)[:, 0]
+    found = Network(Cos(), 1, readout=readout).site_moments(np.zeros((1, 1)), 12)[:, 0]
     for order in range(2, 13, 2):
         weight = law.expect(lambda w, r=order: w**r) * (2.0**order if readout == "rademacher" else 1.0)
         assert found[order // 2 - 1] == pytest.approx(weight * special.comb(order, order // 2) / 2**order, rel=1e-6)
@@ -270,23 +270,23 @@ def site_draws(readout):
 @pytest.mark.parametrize(("readout", "order"), [("uniform", 12), ("rademacher", 12), ("gaussian", 8), ("laplace", 4)])
 def test_site_moments_of_high_order_by_simulation(readout, order):
     power = site_draws(readout) ** order
-    truth = site_moments(Network(Cos(), 2, readout=readout), np.zeros((1, 1)), order)[-1, 0]
+    truth = Network(Cos(), 2, readout=readout).site_moments(np.zeros((1, 1)), order)[-1, 0]
     se = power.std() / np.sqrt(SITE_DRAWS)
     assert se < 0.05 * truth  # the average has converged: it can judge
     agree(power.mean(), truth, se)
-    wrong = site_moments(Network(Cos(), 3, readout=readout), np.zeros((1, 1)), order)[-1, 0]
+    wrong = Network(Cos(), 3, readout=readout).site_moments(np.zeros((1, 1)), order)[-1, 0]
     disagree(power.mean(), wrong, se)
 
 
 def test_a_wide_network_is_gaussian_at_every_order():
-    found = site_moments(Network(Tanh(), 10**9), LINE, 12)
+    found = Network(Tanh(), 10**9).site_moments(LINE, 12)
     ratios = found[1:] / found[0] ** np.arange(2, 7)[:, None]
     assert np.allclose(ratios, special.factorial2([3, 5, 7, 9, 11])[:, None], rtol=1e-6)
 
 
 def test_moments_beyond_floating_point_are_infinite_not_silent():
     far = np.array([[6.0]])
-    found = site_moments(Network(Gauss(), 5), far, 12)
+    found = Network(Gauss(), 5).site_moments(far, 12)
     assert np.isfinite(found[0, 0])
     assert not np.isfinite(found[-1, 0])
     with pytest.raises(ValueError, match=r"expected moments of Gauss .* order 6; try"):
@@ -325,7 +325,7 @@ def test_unknown_orders_are_refused_with_the_known_ones(network, orders, known):
 
 def test_foreign_models_are_known_to_be_unknown():
     assert known_orders(foreign) == known_orders(Network(cubic_neuron, 3)) == ()
-    assert site_moments(Network(cubic_neuron, 3), LINE, 4) is None
+    assert Network(cubic_neuron, 3).site_moments(LINE, 4) is None
     with pytest.raises(ValueError, match=r"expected a neuron that brings `moments`.*got cubic_neuron, which has none"):
         Network(cubic_neuron, 3).kinds[0].moments(LINE, np.array([[0, 0]]))
 
