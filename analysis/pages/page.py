@@ -5,7 +5,6 @@ looks are `page.css`; what is said with numbers is written here.
 """
 
 import base64
-import io
 import re
 from collections.abc import Iterable
 from html import escape
@@ -19,6 +18,7 @@ from ...models.recipes import code, described
 from ...models.theories.registry import THEORIES
 from ..checks.check import Check
 from ..figures import posterior as plots
+from ..figures.canvas import png
 from ..reading.couplings import INTERVAL, Coupling, indices
 from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
@@ -30,7 +30,6 @@ from .session import command, session
 
 __all__ = ["page"]
 
-_DPI = 220
 _LONG = 60  # rows beyond which a table is folded
 _GRAVITY = ("fail", "warn", "pass", "note")
 _SIGNS = {"pass": "✓", "warn": "!", "fail": "✗", "note": "·"}
@@ -145,9 +144,7 @@ def _left_out(title: str, why: str) -> str:
 
 
 def _figure(figure: Figure, alt: str, caption: str) -> str:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=_DPI)
-    data = base64.b64encode(held.getvalue()).decode("ascii")
+    data = base64.b64encode(png(figure)).decode("ascii")
     return (
         f'<figure><h3>{escape(alt)}</h3><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
         f"<figcaption>{prose(caption)}</figcaption></figure>"

@@ -4,12 +4,13 @@
 The three appear together or not at all: they are written beside their place first and renamed into it.
 """
 
+import gc
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -51,7 +52,8 @@ def report(
     """
     folder = check_folder(folder, force=force)
     checks = _checks(seen, checks)
-    texts = {"index.html": page(seen, checks), "summary.json": _json(seen, checks)}
+    with _no_collection():
+        texts = {"index.html": page(seen, checks), "summary.json": _json(seen, checks)}
     beside = folder if folder.exists() else folder.parent
     missing = [path for path in (beside, *beside.parents) if not path.exists()]
     workplace = beside / f".{folder.name}-{token_hex(4)}"
@@ -166,6 +168,18 @@ def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
     lines.append(f"{seen.action.belongs.split(':')[0]}.")
     return "\n".join(lines)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Figures are full of cycles: the collector would walk through all objects of JAX again and again meanwhile."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _checks(seen: Reading, given: Iterable[Any] | None) -> list[Check]:
