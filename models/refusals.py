@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["NotKnown", "is_traced", "nearest", "number"]
+__all__ = ["NotKnown", "check_deviation", "is_traced", "nearest", "number"]
 
 
 class NotKnown(ValueError):
@@ -44,3 +44,16 @@ def number(value: Any) -> Any:
     """
     single = isinstance(value, np.generic | np.ndarray | jax.Array) and not is_traced(value) and np.ndim(value) == 0
     return value.item() if single else value
+
+
+def check_deviation(name: str, value: Any, *, allow_zero: bool) -> None:
+    """Refuse a standard deviation that is none; of a traced one nothing is known."""
+    if is_traced(value):
+        return
+    floor = "a finite number >= 0" if allow_zero else "a finite number > 0"
+    try:
+        scale = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected {name} to be {floor}, got {value!r}; try {name}=1.0") from None
+    if not (0.0 <= scale < float("inf")) or (scale == 0.0 and not allow_zero):
+        raise ValueError(f"expected {name} to be {floor}, got {scale}; try {name}=1.0")

@@ -37,8 +37,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ..correlators import check_points
+from ..networks.independent import Independent
 from ..networks.latents import AbstractScale
-from ..networks.network import Network
+from ..networks.model import AbstractModel, as_model
 from ..neurons.base import AbstractNeuron
 from ..neurons.hidden import Hidden
 from ..types import Points, Vector
@@ -56,7 +57,7 @@ class Convergence(NamedTuple):
     why: str
 
 
-def finite_source(network: Network, points: Points, source: Vector) -> Convergence:
+def finite_source(network: AbstractModel, points: Points, source: Vector) -> Convergence:
     """Is Z[J] = <exp(sum_a J_a phi(x_a))> finite for this network? The answer with the number that decided.
 
     Two of the suprema are exact (linear growth: every cell of directions; Gauss). The one of |J.s| for Laplace
@@ -65,7 +66,8 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
     cannot be shown to be finite).
 
     Args:
-        network: a `Network` of one or several kinds of neurons, with or without a shared scale or length.
+        network: a `Network` of one or several kinds of neurons, with or without a shared scale or length, or any model
+            that is such a sum (`AbstractModel.as_sum`).
         points: (point, axis).
         source: J, (point,).
 
@@ -89,15 +91,15 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
         (True, False)
     """
     x = check_points(points)
-    check_network(network)
+    neurons = check_network(network)
     j = check_sources(np.asarray(source, dtype=float)[None], len(x))[0]
     seen = np.flatnonzero(j)
     if not len(seen):
         return Convergence(True, "the source is zero")
-    x, j, kinds = x[seen], j[seen], network.kinds
+    x, j, kinds = x[seen], j[seen], neurons.kinds
     hidden = [kind.hidden(x) for kind in kinds]  # refused by name where a neuron brings none
     wild = next((h for h in hidden if h.exponential), None)
-    if network.shared_length is not None:
+    if neurons.shared_length is not None:
         for kind, h in zip(kinds, hidden, strict=True):
             if not h.exponential and (why := _stretched(kind, h, x, j)):
                 return Convergence(False, why)
@@ -108,30 +110,32 @@ def finite_source(network: Network, points: Points, source: Vector) -> Convergen
             f"the {wild.name} neuron is the exponential of a Gaussian, and <exp> of its square or modulus is infinite "
             f"for every source, here J = {j[worst]:.3g} at point {seen[worst]}",
         )
-    if network.shared_scale is not None:
-        return _scaled(network, network.shared_scale, hidden, j)
-    verdicts = [_one_kind(network, network.output_scale, h, j) for h in hidden]
+    if neurons.shared_scale is not None:
+        return _scaled(neurons, neurons.shared_scale, hidden, j)
+    verdicts = [_one_kind(neurons, neurons.output_scale, h, j) for h in hidden]
     return next((verdict for verdict in verdicts if not verdict.finite), verdicts[0])
 
 
-def check_network(network: Network) -> None:
-    """Refuse what is not a `Network`."""
-    if not isinstance(network, Network):
+def check_network(network: AbstractModel) -> Independent:
+    """The sum of independent neurons that a model is; refused where it is none, or not known to be one."""
+    if (neurons := as_model(network).as_sum) is None:
         raise ValueError(
-            f"expected a Network with neurons of the suite, got {getattr(network, '__name__', network)!r}; "
+            f"expected a Network with neurons of the suite, got {as_model(network).name}; "
             "try inference.generating in field space, which looks at the tail"
         )
+    return neurons
 
 
-def check_independent(network: Network) -> None:
-    """Refuse what is not a `Network` of independent neurons."""
-    check_network(network)
+def check_independent(network: AbstractModel) -> Independent:
+    """The same, refused where the neurons share a latent."""
+    neurons = check_network(network)
     for name in ("shared_scale", "shared_length"):
-        if getattr(network, name) is not None:
+        if getattr(neurons, name) is not None:
             raise ValueError(
-                f"expected independent neurons, whose averages factorise, got {name}={getattr(network, name)!r}; "
+                f"expected independent neurons, whose averages factorise, got {name}={getattr(neurons, name)!r}; "
                 "try inference.generating in field space, or the network given the latent"
             )
+    return neurons
 
 
 def check_sources(sources: Float[np.ndarray, "..."], points: int) -> Float[np.ndarray, "source point"]:
@@ -161,11 +165,11 @@ def _stretched(kind: AbstractNeuron, hidden: Hidden, x: Points, j: Vector) -> st
     return ""
 
 
-def _one_kind(network: Network, scale: float, hidden: Hidden, j: Vector) -> Convergence:
+def _one_kind(neurons: Independent, scale: float, hidden: Hidden, j: Vector) -> Convergence:
     """The verdict of one kind of neuron at a readout scale."""
-    tail = network.readout_law.tail()
+    tail = neurons.law.tail()
     if hidden.bounded:
-        return _tame(network, scale, hidden, j)
+        return _tame(neurons, scale, hidden, j)
     if tail.edge < np.inf:
         size = float(np.sum(np.abs(j)))
         return Convergence(True, f"a bounded readout gives exp(|J.s|) of a Gaussian J.s at most: sum |J| = {size:.3g}")
@@ -173,25 +177,25 @@ def _one_kind(network: Network, scale: float, hidden: Hidden, j: Vector) -> Conv
     if growth == 0.0 and hidden.height == 0.0:
         return Convergence(True, "J.s vanishes for every hidden weight")
     if growth == 0.0:
-        return _tame(network, scale, hidden, j)
+        return _tame(neurons, scale, hidden, j)
     if tail.radius < np.inf:
         return Convergence(
             False,
             f"E exp(tW) ends at t = {tail.radius:.4g}, so that |J.s| < t sqrt(N)/sigma = "
-            f"{tail.radius * network.width**0.5 / scale:.4g} is needed, and {hidden.name} is unbounded: J.s grows by "
+            f"{tail.radius * neurons.width**0.5 / scale:.4g} is needed, and {hidden.name} is unbounded: J.s grows by "
             f"{growth:.3g} per unit of the hidden weight",
         )
-    share = tail.curvature * scale**2 * growth**2 / network.width
+    share = tail.curvature * scale**2 * growth**2 / neurons.width
     what = f"(sigma^2/N) max (J.s)^2 over unit hidden weights is {share:.4g}"
     return Convergence(share < 1.0, f"{what}, below 1" if share < 1.0 else f"{what}, not below 1; {_smaller(share)}")
 
 
-def _tame(network: Network, scale: float, hidden: Hidden, j: Vector) -> Convergence:
+def _tame(neurons: Independent, scale: float, hidden: Hidden, j: Vector) -> Convergence:
     """Of a J.s that is bounded only the readout decides."""
-    bound, radius = hidden.bound(j), network.readout_law.tail().radius
+    bound, radius = hidden.bound(j), neurons.law.tail().radius
     if radius == np.inf:
         return Convergence(True, f"|J.s| <= {bound:.4g}, and the readout falls faster than every exponential")
-    limit = radius * network.width**0.5 / scale
+    limit = radius * neurons.width**0.5 / scale
     what = f"{limit:.4g} = t sqrt(N)/sigma, t = {radius:.4g}, where E exp(tW) ends"
     if bound < limit:
         return Convergence(True, f"|J.s| <= {bound:.4g}, below {what}")
@@ -205,11 +209,11 @@ def _tame(network: Network, scale: float, hidden: Hidden, j: Vector) -> Converge
     )
 
 
-def _scaled(network: Network, shared: AbstractScale, kinds: list[Hidden], j: Vector) -> Convergence:
+def _scaled(neurons: Independent, shared: AbstractScale, kinds: list[Hidden], j: Vector) -> Convergence:
     """The average over a shared scale of what is finite, or not, at a given scale."""
-    scale, tail = shared.tail(), network.readout_law.tail()
+    scale, tail = shared.tail(), neurons.law.tail()
     if scale.edge < np.inf:  # finite at every scale if at the largest
-        verdicts = [_one_kind(network, network.output_scale * scale.edge**0.5, hidden, j) for hidden in kinds]
+        verdicts = [_one_kind(neurons, neurons.output_scale * scale.edge**0.5, hidden, j) for hidden in kinds]
         return next((verdict for verdict in verdicts if not verdict.finite), verdicts[0])
     grows = np.array([hidden.growth(j) for hidden in kinds])
     rest = np.array([hidden.bound(j) for hidden in kinds])
@@ -217,7 +221,7 @@ def _scaled(network: Network, shared: AbstractScale, kinds: list[Hidden], j: Vec
     if max(found) <= _NOTHING * float(np.sum(np.abs(j))):
         return Convergence(True, f"J.s vanishes for every hidden weight: the largest found is {max(found):.1g}")
     if tail.radius < np.inf:
-        limit = tail.radius**2 * network.width / network.output_scale**2
+        limit = tail.radius**2 * neurons.width / neurons.output_scale**2
         return Convergence(
             False,
             f"E exp(tW) ends at t = {tail.radius:.4g}, so that tau (J.s)^2 < t^2 N/sigma^2 = {limit:.4g} is needed, "
@@ -227,14 +231,14 @@ def _scaled(network: Network, shared: AbstractScale, kinds: list[Hidden], j: Vec
         return Convergence(
             False, f"E exp(t tau) and E exp(t sqrt tau) are infinite for every t > 0 of the shared scale {shared}"
         )
-    strength = network.output_scale**2 / 2.0
+    strength = neurons.output_scale**2 / 2.0
     if tail.edge < np.inf:
         edge, size = tail.edge**2, float(np.max(rest))
         share = _share(strength * edge * np.mean(grows**2), scale.linear)
         if share:
             what = f"(v c^2 sigma^2/2) max (J.s)^2 over unit hidden weights, c^2 = {edge:.3g},"
             return _below_one(what, share, share)
-        exponent = np.sqrt(network.width * edge) * network.output_scale * size
+        exponent = np.sqrt(neurons.width * edge) * neurons.output_scale * size
         if exponent < scale.root:
             return Convergence(
                 True, f"|J.s| <= {size:.4g} and a bounded readout: exp(c sqrt tau) of a shared scale that falls faster"
@@ -249,7 +253,7 @@ def _scaled(network: Network, shared: AbstractScale, kinds: list[Hidden], j: Vec
         return Convergence(
             False,
             f"given the shared scale tau {steepest.name} needs tau (sigma^2/N) max (J.s)^2 < 1, here tau < "
-            f"{network.width / (network.output_scale**2 * np.max(grows) ** 2):.4g}, and tau is unbounded",
+            f"{neurons.width / (neurons.output_scale**2 * np.max(grows) ** 2):.4g}, and tau is unbounded",
         )
     least, most = (_share(tail.curvature * strength * np.mean(np.square(part)), scale.linear) for part in (found, rest))
     return _below_one("(v sigma^2/2) sup (J.s)^2", least, most)

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..correlators import check_points
-from ..networks.network import Network
+from ..networks.independent import Independent
+from ..networks.model import AbstractModel
 from ..neurons.hidden import MOST_NODES, Hidden
 from ..types import Points
 from .convergence import check_independent
@@ -38,7 +39,7 @@ class _Edge(NamedTuple):
 
 
 def exact_density(
-    network: Network, points: Points, fields: Float[np.ndarray, "field point"], *, accuracy: float = 1e-8
+    network: AbstractModel, points: Points, fields: Float[np.ndarray, "field point"], *, accuracy: float = 1e-8
 ) -> tuple[Float[np.ndarray, " field"], float]:
     """P[phi] of a network at one or two points by Fourier inversion, (field,), and its estimated absolute error.
 
@@ -65,10 +66,10 @@ def exact_density(
         1.0002
     """
     x, phi = check_points(points), np.asarray(fields, dtype=float)
-    check_independent(network)
-    hidden, *others = (kind.hidden(x) for kind in network.kinds)
+    neurons = check_independent(network)
+    hidden, *others = (kind.hidden(x) for kind in neurons.kinds)
     if others:
-        raise ValueError(f"expected one kind of neuron, got {len(network.kinds)}; try Edgeworth")
+        raise ValueError(f"expected one kind of neuron, got {len(neurons.kinds)}; try Edgeworth")
     if not hidden.bounded:
         raise ValueError(
             f"expected a neuron that is bounded, got {hidden.name}: fields of others have heavy tails, and those of "
@@ -76,7 +77,7 @@ def exact_density(
         )
     if len(x) > 2 or phi.ndim != 2 or phi.shape[1] != len(x):
         raise ValueError(f"expected one or two points and fields (field, point), got {len(x)} and {phi.shape}")
-    kernel, _ = refined(lambda n: _two_point(network, hidden, n), check_axes(hidden), 1e-14, start=hidden.coarsest())
+    kernel, _ = refined(lambda n: _two_point(neurons, hidden, n), check_axes(hidden), 1e-14, start=hidden.coarsest())
     condition = float(np.linalg.cond(kernel))
     if not condition < 1e8:
         raise ValueError(
@@ -86,13 +87,13 @@ def exact_density(
     factor = np.linalg.cholesky(kernel)
     y = np.linalg.solve(factor, phi.T).T
     allowed = accuracy * (2.0 * np.pi) ** (-len(x) / 2)
-    step = 2.0 * np.pi / (float(np.max(np.abs(y), initial=0.0)) + _tail(network, hidden, factor, accuracy / 100))
-    edge = _edge(network, hidden, factor, step, allowed)
+    step = 2.0 * np.pi / (float(np.max(np.abs(y), initial=0.0)) + _tail(neurons, hidden, factor, accuracy / 100))
+    edge = _edge(neurons, hidden, factor, step, allowed)
     count = int(np.ceil(edge.size / step))
     # Symmetric under k -> -k, so the first axis is half, its zero counted once.
     k = [step * np.arange(count + 1), step * np.arange(-count, count + 1)][: len(x)]
     waves = np.stack(np.meshgrid(*k, indexing="ij"), axis=-1).reshape(-1, len(x))
-    wave = _characteristic(network, hidden, edge.nodes, factor, waves)
+    wave = _characteristic(neurons, hidden, edge.nodes, factor, waves)
     rim = np.max(np.abs(wave[np.linalg.norm(waves, axis=1) > _SHELL * edge.size]), initial=0.0)
     error = edge.error * max(1.0, rim / edge.rim)  # larger in a direction between those that were looked at
     if error > 2.0 * allowed:
@@ -114,32 +115,34 @@ def _inverted(wave: np.ndarray, k: list[np.ndarray], y: np.ndarray) -> np.ndarra
     return np.sum((np.cos(first) @ wave) * np.cos(second) - (np.sin(first) @ wave) * np.sin(second), axis=1)
 
 
-def _two_point(network: Network, hidden: Hidden, nodes: int) -> np.ndarray:
+def _two_point(neurons: Independent, hidden: Hidden, nodes: int) -> np.ndarray:
     """G2 = sigma^2 <s s> + b^2."""
-    return network.output_scale**2 * hidden.two_point(nodes) + network.output_bias**2
+    return neurons.output_scale**2 * hidden.two_point(nodes) + neurons.output_bias**2
 
 
-def _characteristic(network: Network, hidden: Hidden, nodes: int, factor: np.ndarray, waves: np.ndarray) -> np.ndarray:
+def _characteristic(
+    neurons: Independent, hidden: Hidden, nodes: int, factor: np.ndarray, waves: np.ndarray
+) -> np.ndarray:
     """<exp(i k.y)> of the whitened field y = L^-1 phi, (wave,)."""
     weight, s = hidden.lattice(nodes)
-    scaled = np.linalg.solve(factor, s.T) * (network.output_scale / np.sqrt(network.width))
-    bias = waves @ np.linalg.solve(factor, np.full(len(factor), network.output_bias))
+    scaled = np.linalg.solve(factor, s.T) * (neurons.output_scale / np.sqrt(neurons.width))
+    bias = waves @ np.linalg.solve(factor, np.full(len(factor), neurons.output_bias))
     rows = max(1, _CHUNK // len(weight))
     one = [
-        hidden.characteristic(network.readout_law, np.abs(waves[start : start + rows] @ scaled)) @ weight
+        hidden.characteristic(neurons.law, np.abs(waves[start : start + rows] @ scaled)) @ weight
         for start in range(0, len(waves), rows)
     ]
-    return np.concatenate(one) ** network.width * np.exp(-0.5 * bias**2)
+    return np.concatenate(one) ** neurons.width * np.exp(-0.5 * bias**2)
 
 
-def _tail(network: Network, hidden: Hidden, factor: np.ndarray, lost: float) -> float:
+def _tail(neurons: Independent, hidden: Hidden, factor: np.ndarray, lost: float) -> float:
     """Beyond this |y_a| lies less than `lost`: min over J of (N log E exp(J sigma W/sqrt N) - log lost)/J."""
-    inverse, law = np.linalg.inv(factor), network.readout_law
+    inverse, law = np.linalg.inv(factor), neurons.law
     largest = hidden.height * float(np.max(np.sum(np.abs(inverse), axis=1)))  # |y_a| <= sum_b |L^-1_ab| |s_b|
-    bias = float(np.max(np.abs(np.sum(inverse, axis=1)))) * network.output_bias
+    bias = float(np.max(np.abs(np.sum(inverse, axis=1)))) * neurons.output_bias
     amplitude = np.geomspace(1e-3, min(1.4, 0.99 * law.tail().radius), 200)  # J sigma/sqrt N, where E exp(tW) is finite
-    j = amplitude * np.sqrt(network.width) / (network.output_scale * largest)
-    bound = -np.log(lost) + network.width * law.log_mean(amplitude) + 0.5 * (bias * j) ** 2
+    j = amplitude * np.sqrt(neurons.width) / (neurons.output_scale * largest)
+    bound = -np.log(lost) + neurons.width * law.log_mean(amplitude) + 0.5 * (bias * j) ** 2
     return float(np.min(bound / j))
 
 
@@ -149,15 +152,15 @@ def _rays(points: int, radii: np.ndarray) -> np.ndarray:
     return (radii[:, None, None] * direction).reshape(-1, points)
 
 
-def _edge(network: Network, hidden: Hidden, factor: np.ndarray, step: float, allowed: float) -> _Edge:
+def _edge(neurons: Independent, hidden: Hidden, factor: np.ndarray, step: float, allowed: float) -> _Edge:
     """The |k| beyond which the characteristic function, continued by its own power law, leaves less than `allowed`."""
     points, size, nodes, left, power = len(factor), 6.0, hidden.coarsest(), np.inf, 0.0
     sphere = 2.0 if points == 1 else 2.0 * np.pi
     radii = np.linspace(_SHELL, 1.0, 9)
     while points * (size / step + 1.0) ** points * nodes**hidden.axes < _MOST_WORK and size < _FARTHEST:
-        nodes, noise = _enough_nodes(network, hidden, factor, size, nodes, 0.1 * allowed)
+        nodes, noise = _enough_nodes(neurons, hidden, factor, size, nodes, 0.1 * allowed)
         outer, inner = (
-            np.max(np.abs(_characteristic(network, hidden, nodes, factor, _rays(points, share * size * radii))))
+            np.max(np.abs(_characteristic(neurons, hidden, nodes, factor, _rays(points, share * size * radii))))
             for share in (1.0, 0.5)
         )
         power = np.log2(inner / outer) if outer > 0.0 else np.inf
@@ -179,15 +182,15 @@ def _slow(points: int, edge: float, left: float, allowed: float, power: float = 
 
 
 def _enough_nodes(
-    network: Network, hidden: Hidden, factor: np.ndarray, edge: float, nodes: int, allowed: float
+    neurons: Independent, hidden: Hidden, factor: np.ndarray, edge: float, nodes: int, allowed: float
 ) -> tuple[int, float]:
     """Nodes per axis at which the characteristic function up to `edge` is known, and what its error may do."""
     waves = _rays(len(factor), edge * np.array([0.1, 0.25, 0.5, 0.75, 1.0]))
     volume = (edge / np.pi) ** len(factor)  # if the error were as large everywhere
     change = np.inf
-    before = _characteristic(network, hidden, nodes // 2, factor, waves)
+    before = _characteristic(neurons, hidden, nodes // 2, factor, waves)
     while nodes <= MOST_NODES[hidden.axes]:
-        current = _characteristic(network, hidden, nodes, factor, waves)
+        current = _characteristic(neurons, hidden, nodes, factor, waves)
         change = float(np.max(np.abs(current - before))) * volume
         if change < max(allowed, 1e-14 * volume):
             return nodes, change

@@ -20,10 +20,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..correlators import check_points
-from ..networks.network import Network
+from ..networks.independent import Independent
+from ..networks.model import AbstractModel
 from ..neurons.hidden import MOST_NODES, Hidden, log_sum
 from ..types import Points
-from .convergence import check_sources, finite_source
+from .convergence import check_network, check_sources, finite_source
 
 __all__ = ["check_axes", "exact_generating", "refined"]
 
@@ -32,7 +33,7 @@ _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
 
 def exact_generating(
-    network: Network, points: Points, sources: Float[np.ndarray, "source point"]
+    network: AbstractModel, points: Points, sources: Float[np.ndarray, "source point"]
 ) -> tuple[Float[np.ndarray, " source"], float]:
     """W[J] = log <exp(J.phi)> by quadrature, (source,), and its estimated absolute error.
 
@@ -72,22 +73,23 @@ def exact_generating(
                 f"expected sources with a finite Z[J], got J = {np.round(row, 6).tolist()}: {verdict.why}; "
                 "try smaller sources"
             )
+    neurons = check_network(network)
     seen = np.any(j != 0.0, axis=0)
     if not np.any(seen):
         return np.zeros(len(j)), 0.0
     x, j = x[seen], j[:, seen]
-    if network.shared_length is None:
-        value, error = _given_length(network, x, j)
+    if neurons.shared_length is None:
+        value, error = _given_length(neurons, x, j)
     else:
-        value, error = _over_lengths(network, x, j, _LENGTH_NODES)
-        fewer, _ = _over_lengths(network, x, j, 2 * _LENGTH_NODES // 3)
+        value, error = _over_lengths(neurons, x, j, _LENGTH_NODES)
+        fewer, _ = _over_lengths(neurons, x, j, 2 * _LENGTH_NODES // 3)
         error += float(np.max(np.abs(value - fewer)))
-    if not error <= 1e-8 * network.width:
+    if not error <= 1e-8 * neurons.width:
         raise ValueError(
             f"expected a quadrature that converges, got W[J] changing by {error:.2g} at the finest rule; try sources "
             "further from where Z becomes infinite"
         )
-    return value + 0.5 * network.output_bias**2 * np.sum(j, axis=1) ** 2, error
+    return value + 0.5 * neurons.output_bias**2 * np.sum(j, axis=1) ** 2, error
 
 
 def check_axes(hidden: Hidden) -> int:
@@ -110,33 +112,33 @@ def refined(value: Callable[[int], np.ndarray], axes: int, tolerance: float, *, 
             return current, change
 
 
-def _over_lengths(network: Network, x: Points, j: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+def _over_lengths(neurons: Independent, x: Points, j: np.ndarray, count: int) -> tuple[np.ndarray, float]:
     """The log of E_l exp(W[J] given l), without the output bias, and the error carried over from the W given l."""
-    assert network.shared_length is not None
-    lengths, weight = network.shared_length.nodes(count)
-    given = [_given_length(network, x / length, j) for length in lengths]
+    assert neurons.shared_length is not None
+    lengths, weight = neurons.shared_length.nodes(count)
+    given = [_given_length(neurons, x / length, j) for length in lengths]
     values, errors = np.stack([value for value, _ in given]), np.array([error for _, error in given])
     total = log_sum(values, weight[:, None], axis=0)
     return total, float(np.max(errors @ (weight[:, None] * np.exp(values - total))))
 
 
-def _given_length(network: Network, x: Points, j: np.ndarray) -> tuple[np.ndarray, float]:
+def _given_length(neurons: Independent, x: Points, j: np.ndarray) -> tuple[np.ndarray, float]:
     """W[J] without the output bias, and its error: N log <...> of one neuron, averaged over a shared scale."""
-    kinds, law = [kind.hidden(x) for kind in network.kinds], network.readout_law
+    kinds, law = [kind.hidden(x) for kind in neurons.kinds], neurons.law
     axes = max(map(check_axes, kinds))
-    scaled = j * (network.output_scale / np.sqrt(network.width))
-    scale = network.shared_scale
+    scaled = j * (neurons.output_scale / np.sqrt(neurons.width))
+    scale = neurons.shared_scale
 
     def given(rows: np.ndarray, reaches: list[float], nodes: int) -> np.ndarray:
         """The sum over neurons of the log of their averages, (row,)."""
         parts = [h.log_average(law, rows, nodes, reach) for h, reach in zip(kinds, reaches, strict=True)]
-        return network.width * np.mean(parts, axis=0)
+        return neurons.width * np.mean(parts, axis=0)
 
     if scale is None or not scale.tail().root:  # where no exponential has an average J.s vanishes identically
         reaches = [h.reach(law, scaled) for h in kinds]
         start = max(h.coarsest(reach) for h, reach in zip(kinds, reaches, strict=True))
-        return refined(lambda nodes: given(scaled, reaches, nodes), axes, 1e-12 * network.width, start=start)
-    rate, root = _rate_in_scale(network, kinds, j)
+        return refined(lambda nodes: given(scaled, reaches, nodes), axes, 1e-12 * neurons.width, start=start)
+    rate, root = _rate_in_scale(neurons, kinds, j)
     largest = np.max(scale.rule(rate, root, 2)[0])
     reaches = [h.reach(law, np.sqrt(largest) * scaled) for h in kinds]
     start = max(h.coarsest(reach) for h, reach in zip(kinds, reaches, strict=True))
@@ -148,28 +150,28 @@ def _given_length(network: Network, x: Points, j: np.ndarray) -> tuple[np.ndarra
         return log_sum(exponents, np.ones((len(tau), 1)), axis=0)
 
     nodes, before, change = 32, mixed(32, start), np.inf
-    while change > 1e-12 * network.width and 2 * nodes <= _SCALE_NODES:  # a coarse hidden rule decides its nodes
+    while change > 1e-12 * neurons.width and 2 * nodes <= _SCALE_NODES:  # a coarse hidden rule decides its nodes
         nodes *= 2
         current = mixed(nodes, start)
         change, before = float(np.max(np.abs(current - before))), current
-    value, error = refined(lambda hidden: mixed(nodes, hidden), axes, 1e-12 * network.width, start=start)
+    value, error = refined(lambda hidden: mixed(nodes, hidden), axes, 1e-12 * neurons.width, start=start)
     return value, error + change
 
 
-def _rate_in_scale(network: Network, kinds: list[Hidden], j: np.ndarray) -> tuple[float, float]:
+def _rate_in_scale(neurons: Independent, kinds: list[Hidden], j: np.ndarray) -> tuple[float, float]:
     """(r, q) of the bound W[J] <= r tau + q sqrt(tau) given the scale, over all sources; r < 1/v where Z is finite.
 
     Given z = r tau / N: E exp(b |xi|) <= (1 + sqrt(pi z)) e^z for at most two hidden parameters.
     """
-    tail = network.readout_law.tail()
-    growth = network.output_scale * max(h.growth(row) for h in kinds for row in j)
-    size = network.output_scale * max(h.bound(row) for h in kinds for row in j)
+    tail = neurons.law.tail()
+    growth = neurons.output_scale * max(h.growth(row) for h in kinds for row in j)
+    size = neurons.output_scale * max(h.bound(row) for h in kinds for row in j)
     if tail.edge < np.inf:
         rate = 0.5 * (tail.edge * growth) ** 2
-        return rate, np.sqrt(np.pi * network.width * rate) + np.sqrt(network.width) * tail.edge * size
+        return rate, np.sqrt(np.pi * neurons.width * rate) + np.sqrt(neurons.width) * tail.edge * size
     if tail.curvature > 0.0:
         return 0.5 * tail.curvature * (growth + size) ** 2, 0.0
     raise ValueError(
-        f"expected a readout that is bounded or falls like a Gaussian beside a shared scale, got {network.readout!r}; "
+        f"expected a readout that is bounded or falls like a Gaussian beside a shared scale, got {neurons.readout!r}; "
         "try inference.generating"
     )

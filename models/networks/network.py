@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Self
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro
@@ -18,6 +19,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ..neurons.base import AbstractNeuron, as_neuron, forget
+from ..refusals import check_deviation, is_traced, number
 from ..types import Inputs
 from .independent import Independent
 from .latents import AbstractScale, LogNormalLength
@@ -48,6 +50,9 @@ class Network(AbstractModel):
         shared_scale: tau, drawn once per network, E tau = 1: every readout weight is multiplied by sqrt(tau).
         shared_length: l, drawn once per network: every neuron sees the points x/l.
 
+    Scales may be traced: a scale drawn in a NumPyro model, a gradient in a scale, a network as argument of a compiled
+    function. Then no range is checked, and a bias has its site whatever its scale is.
+
     Raises:
         ValueError: width below 1 or no multiple of the kinds of neurons, an unknown readout law or one without unit
             variance, a negative scale; at the call, a neuron whose output is not (width, point).
@@ -61,10 +66,10 @@ class Network(AbstractModel):
     """
 
     neuron: Neuron | tuple[Neuron, ...]
-    width: int
-    readout: Readout = "gaussian"
-    output_scale: float = 1.0
-    output_bias: float = 0.0
+    width: int = eqx.field(static=True)
+    readout: Readout = eqx.field(static=True, default="gaussian")
+    output_scale: float = eqx.field(converter=number, default=1.0)
+    output_bias: float = eqx.field(converter=number, default=0.0)
     shared_scale: AbstractScale | None = None
     shared_length: LogNormalLength | None = None
 
@@ -94,11 +99,8 @@ class Network(AbstractModel):
                 known = "GammaScale(0.1)" if kind is AbstractScale else "LogNormalLength(0.3)"
                 raise ValueError(f"expected {name} to be a shared latent, got {getattr(self, name)!r}; try {known}")
         readout_law(self.readout).check()
-        for name in ("output_scale", "output_bias"):
-            value = getattr(self, name)
-            least = "> 0" if name == "output_scale" else ">= 0"
-            if not 0.0 <= float(value) < float("inf") or (name == "output_scale" and float(value) == 0.0):
-                raise ValueError(f"expected {name} to be a finite standard deviation {least}, got {value!r}; try 1.0")
+        check_deviation("output_scale", self.output_scale, allow_zero=False)
+        check_deviation("output_bias", self.output_bias, allow_zero=True)
 
     @classmethod
     def tied(cls, neuron: type, width: int, *, weight_scale: float = 1.0, bias_scale: float = 1.0) -> Self:
@@ -131,7 +133,7 @@ class Network(AbstractModel):
                     parts.append(self._sum(neuron, self.width // len(self.neuron), seen))
             phi = sum(parts[1:], parts[0])
         phi = phi * scale
-        if self.output_bias > 0.0:
+        if is_traced(self.output_bias) or self.output_bias > 0.0:
             bias = jnp.asarray(numpyro.sample("output_bias", dist.Normal(0.0, self.output_bias)))
             phi = phi + bias[..., None]
         numpyro.deterministic("phi", phi)
@@ -149,6 +151,10 @@ class Network(AbstractModel):
     @property
     def as_sum(self) -> Independent:
         """Its neurons, with their readout law and what they share."""
+        if any(map(is_traced, jax.tree.leaves(self))):
+            raise ValueError(
+                f"expected numbers for exact results, got traced ones in {self}; try them outside jit, grad and vmap"
+            )
         shared = (self.shared_scale, self.shared_length)
         return Independent(self.kinds, self.width, self.readout, self.output_scale, self.output_bias, *shared)
 

@@ -19,7 +19,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from ..refusals import NotKnown
+from ..refusals import NotKnown, check_deviation, is_traced, number
 from ..types import Inputs, Points, Tuples, Vector
 from .hidden import Hidden, principal
 
@@ -31,21 +31,16 @@ __all__ = [
     "as_neuron",
     "brings",
     "forget",
+    "scale",
     "weighted",
 ]
 
 Drawn = Float[Array, "*plate point"]  # activations
 
 
-def _check_scale(name: str, value: float, *, allow_zero: bool) -> None:
-    """Refuse a prior standard deviation that is no standard deviation."""
-    floor = "a finite number >= 0" if allow_zero else "a finite number > 0"
-    try:
-        scale = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"expected {name} to be {floor}, got {value!r}; try {name}=1.0") from None
-    if not (0.0 <= scale < float("inf")) or (scale == 0.0 and not allow_zero):
-        raise ValueError(f"expected {name} to be {floor}, got {scale}; try {name}=1.0")
+def scale(default: float) -> Any:
+    """The field of a standard deviation: a number, or one that is traced."""
+    return eqx.field(converter=number, default=default)
 
 
 def brings(thing: object, home: type, answer: str) -> bool:
@@ -92,8 +87,8 @@ class AbstractNeuron(eqx.Module):
         forget(cls, AbstractNeuron, "__call__")
 
     def __check_init__(self) -> None:
-        _check_scale("weight_scale", getattr(self, "weight_scale", 1.0), allow_zero=False)
-        _check_scale("bias_scale", getattr(self, "bias_scale", 0.0), allow_zero=True)
+        check_deviation("weight_scale", getattr(self, "weight_scale", 1.0), allow_zero=False)
+        check_deviation("bias_scale", getattr(self, "bias_scale", 0.0), allow_zero=True)
 
     @abstractmethod
     def __call__(self, points: Inputs) -> Drawn:
@@ -199,7 +194,7 @@ class AbstractAffine(AbstractNeuron):
     def draw_preactivation(self, points: Inputs) -> Drawn:
         """Z at every point."""
         z = weighted(points, self.weight_scale)
-        if self.bias_scale == 0.0:
+        if not is_traced(self.bias_scale) and self.bias_scale == 0.0:
             return z
         bias: Any = numpyro.sample("bias", dist.Normal(0.0, self.bias_scale))
         return z + bias[..., None]
@@ -218,8 +213,8 @@ class AbstractAffine(AbstractNeuron):
         return self.bias_scale**2 + self.weight_scale**2 * np.sum(points**2, axis=1) / points.shape[1]
 
 
-def weighted(points: Inputs, scale: float) -> Drawn:
-    """W0.x at every point, W0 ~ N(0, scale^2/d)."""
+def weighted(points: Inputs, deviation: float) -> Drawn:
+    """W0.x at every point, W0 ~ N(0, deviation^2/d)."""
     d = points.shape[-1]
-    weight: Any = numpyro.sample("weight", dist.Normal(0.0, scale / d**0.5).expand([d]).to_event(1))
+    weight: Any = numpyro.sample("weight", dist.Normal(0.0, deviation / d**0.5).expand([d]).to_event(1))
     return weight @ points.T

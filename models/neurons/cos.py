@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
-from .base import EVERY_EVEN, AbstractNeuron, Drawn, weighted
+from .base import EVERY_EVEN, AbstractNeuron, Drawn, scale, weighted
 from .hidden import Hidden, Wave, principal
 
 __all__ = ["Cos", "squares"]
@@ -24,7 +24,7 @@ class Cos(AbstractNeuron):
     """
 
     words = "cosine"
-    weight_scale: float = 1.0
+    weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:
         z = weighted(points, self.weight_scale)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..types import Inputs, Points, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn
+from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn, scale
 from .cos import squares
 from .hidden import Hidden
 
@@ -21,8 +21,8 @@ class Gauss(AbstractAffine):
     """
 
     words = "Gauss"
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:
         z = self.draw_preactivation(points)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn
+from .base import EVERY_EVEN, AbstractAffine, Drawn, scale
 from .hidden import Hidden, Homogeneous
 from .quadrature import relu_moments
 
@@ -17,8 +17,8 @@ class ReLU(AbstractAffine):
     """Rectified neuron, s(x) = max(W0.x + b0, 0); the published choice has no bias."""
 
     words = "ReLU"
-    weight_scale: float = 1.0
-    bias_scale: float = 0.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(0.0)
 
     def __call__(self, points: Inputs) -> Drawn:
         return jnp.maximum(self.draw_preactivation(points), 0.0)

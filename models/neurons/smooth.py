@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, forget
+from .base import EVERY_EVEN, AbstractAffine, Drawn, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import gaussian_moments, lattice_nodes
 from .signs import sign_moments
@@ -79,8 +79,8 @@ class Erf(AbstractSmooth):
     """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
 
     words = "erf"
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jax.scipy.special.erf(z)
@@ -109,8 +109,8 @@ class Tanh(AbstractSmooth):
     """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
 
     words = "tanh"
-    weight_scale: float = 1.0
-    bias_scale: float = 1.0
+    weight_scale: float = scale(1.0)
+    bias_scale: float = scale(1.0)
 
     def activation(self, z: jax.Array) -> jax.Array:
         return jnp.tanh(z)
