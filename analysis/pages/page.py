@@ -14,7 +14,7 @@ from string import Template
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...models.recipes import code, described
+from ...models.theories.recipes import code, described
 from ...models.theories.registry import THEORIES
 from ..checks.check import Check
 from ..figures import posterior as plots

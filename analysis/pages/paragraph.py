@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.recipes import code
+from ...models.theories.recipes import code
 from ..checks.check import LIMITS, Check
 from ..reading.fit import Reading, reads
 from ..reading.typesetting import count, significant, typeset, with_error

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import word_of
-from ...models.recipes import code, described, writable
+from ...models.theories.recipes import code, described, writable
 from ..reading.fit import Reading, reads
 
 __all__ = ["command", "session"]

@@ -25,8 +25,8 @@ from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
 from ...models.networks.model import as_model
-from ...models.recipes import described
 from ...models.runtime import settled
+from ...models.theories.recipes import described
 from ...models.types import Points
 from .drawn import DRAWN
 

@@ -6,7 +6,6 @@ one of them, G2 = sigma^2 <s s> at every width and G4c = (1/N)[mu4 sigma^4 <ssss
 answers are judged by their errors, and completed by the moments that belong to them.
 """
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,7 +16,6 @@ from ..networks.accuracy import REFUSED, judged, largest
 from ..networks.independent import Cumulants
 from ..networks.model import AbstractModel, as_model
 from ..neurons.base import AbstractNeuron
-from ..recipes import described
 from ..recursion import even_moments
 from ..types import Points
 
@@ -92,7 +90,6 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
             "relative_accuracy": {r: found.errors[r] / size[r] if size[r] > 0.0 else 0.0 for r in asked},
             "rule": found.rule,
             "model": repr(network),
-            "recipe": json.dumps({"kind": "exact", "model": described(network)}),
         },
     )
 

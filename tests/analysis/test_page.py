@@ -24,7 +24,7 @@ from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.fit import Reading
 from nnft.analysis.reading.typesetting import typeset
 from nnft.analysis.studies.study import read_points
-from nnft.models.recipes import described
+from nnft.models.theories.recipes import described
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")

@@ -12,7 +12,7 @@ from nnft.analysis.pages.paragraph import measured, origin, paragraph
 from nnft.analysis.pages.session import session
 from nnft.analysis.reading.fit import Reading
 from nnft.analysis.reading.typesetting import count, significant, with_error
-from nnft.models.recipes import described
+from nnft.models.theories.recipes import described
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
