@@ -12,16 +12,14 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import xarray as xr
 
 from ...inference.posterior.predict import Predictions, predict, predict_diagrams, predict_fields, quartic_coefficients
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import boundedness
-from ...models.actions.ladder import action_of
 from ...models.actions.monomials import dense
 from ...models.combinatorics import multiplicities, sorted_tuples
 from ...models.types import Vector
-from ..reading.couplings import group, two_point
+from ..reading.fit import Reading, reads
 
 __all__ = ["Component", "Outcome", "Predictive", "predictive"]
 
@@ -91,11 +89,12 @@ class Predictive:
     __repr__ = __str__
 
 
-def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
+@reads
+def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
     """Observed beside predicted G2, G4c, G6c and site kurtosis of a fit.
 
     Args:
-        fit: of `inf.fit`, or reloaded.
+        seen: a fit of `inf.fit`, or reloaded.
         key: `jax.random.key(seed)`: where every draw looked at is bounded below, sample its fields. None: diagrams.
         draws: how many posterior draws are looked at, evenly spaced.
 
@@ -103,19 +102,19 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         ValueError: a point result, or a fit without measured correlators of order 4 (more points than diagrams allow);
             fewer than two draws.
     """
-    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in fit.children]
-    if missing or "G4" not in fit.children["correlators"]:
+    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in seen.children]
+    if missing or "G4" not in seen.children["correlators"]:
         raise ValueError(
-            f"expected a fit with draws and a measured four-point function, got a tree of {list(fit.children)}; "
+            f"expected a fit with draws and a measured four-point function, got a tree of {list(seen.children)}; "
             "try inf.fit at fewer points, or as_if_n= with exact correlators"
         )
     if draws < 2:
         raise ValueError(f"expected at least two draws to see a spread, got {draws}; try draws=24")
-    constants, measured = group(fit, "constant_data"), group(fit, "correlators")
-    action, weights = action_of({str(k): v for k, v in fit.attrs.items()}), constants["weights"].values
-    count, kernel = len(weights), two_point(fit)
+    constants, measured = seen.constants, seen.group("correlators")
+    action, weights = seen.action, constants["weights"].values
+    count, kernel = len(weights), seen.two_point
     positions = constants["x_position"].values
-    kept = _kept(fit, draws)
+    kept = _kept(seen, draws)
     pairs, quartic, sextic = _coefficients(kept, action, weights)
     scale = np.sqrt(np.diag(kernel))
     forms = [{2: pairs[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]}) for k in range(len(quartic))]
@@ -147,9 +146,9 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
     return Predictive(rows, components, how, len(forms), bounded)
 
 
-def _kept(fit: xr.DataTree, draws: int) -> dict[str, np.ndarray]:
+def _kept(seen: Reading, draws: int) -> dict[str, np.ndarray]:
     """Evenly spaced draws of all chains, (draw, coupling)."""
-    posterior = group(fit, "posterior")
+    posterior = seen.posterior
     flat = {
         str(name): values.transpose("chain", "draw", ...).values.reshape(-1, *values.shape[2:])
         for name, values in posterior.items()

@@ -63,7 +63,7 @@ def run(model: Callable[..., Any], points: Any, key: jax.Array, values: Values |
 def gaussian(law: Any) -> Any:
     """The `Normal` a law is made of, or None."""
     law = _innermost(unmasked(law))
-    return law if type(law) is dist.Normal else None
+    return law if type(law) is dist.Normal else None  # a subclass may have another density
 
 
 def _innermost(law: Any) -> Any:
