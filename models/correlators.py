@@ -1,7 +1,7 @@
 """The r-point functions of a random field at M points, with their errors and how they were obtained.
 
 One type, three makers: *exact* (from the neuron prior), *measured* (from an ensemble), *predicted* (from an action).
-Moments <phi_a1 ... phi_ar> and connected functions (joint cumulants) live on the unique sorted tuples a_1 <= ... <=
+Moments <phi_a1 ... phi_ar> and connected functions (joint cumulants) are kept on the unique sorted tuples a_1 <= ... <=
 a_r; the joint covariance over all orders is kept as a factor, rows L with covariance = L^T L, so that the difference
 of two independent makers is the stack of their rows, and an exact result simply has none.
 """

@@ -22,8 +22,8 @@ class MethodRow(NamedTuple):
     """One fit against the reference.
 
     method, sampler: of the fit; width: its standard errors over the reference's, mean over the interaction's couplings;
-    distance: rms difference of the estimates in standard errors of the reference; predicted: what the two covariances
-    lead one to expect, sqrt(V/V_ref - 1); test: Hausman's, None where it does not apply (why says so).
+    distance: rms difference of the estimates in standard errors of the reference; predicted: what
+    the two covariances let one expect, sqrt(V/V_ref - 1); test: Hausman's, or None and in `why` the reason.
     """
 
     method: str

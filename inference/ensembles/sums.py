@@ -62,7 +62,7 @@ def total(
 ) -> Any:
     """The same summed over all networks, (total weight, pytree): sums are added as they come, none is kept apart.
 
-    For statistics whose values are large and whose spread nobody asks for, such as a matrix of all pairs of terms.
+    For large statistics whose spread is not needed, such as a matrix of all pairs of terms.
     With keep > 0 the statistic gives (pytree, values of every network (network, column)), and what it gives of the
     first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """

@@ -59,7 +59,7 @@ def usable(two_point: Matrix, n: int) -> bool:
 
 
 def check_apart(two_point: Matrix, n: int) -> None:
-    """Refuse points that n networks cannot answer for, with those they can.
+    """Refuse points that n networks do not resolve, and name those that they do.
 
     Raises:
         ValueError: fewer than four networks a point, or a Gram matrix that cannot be inverted; the number is given.

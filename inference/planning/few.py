@@ -109,8 +109,8 @@ def few_networks(
         draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1), and sets behind the intervals.
         key: `jax.random.key(seed)` of everything drawn.
 
-    A symmetry is refused at p <= 1e-3, its false-alarm rate. Where eps4 = .3 is rejected at 5 % couplings have no
-    interval: there is no action to speak of.
+    A symmetry is refused at p <= 1e-3, its false-alarm rate. Couplings have no interval where eps4 <= .3 is rejected at
+    5 %: so far from the Gaussian an action describes nothing.
 
     Raises:
         ValueError: too few or too many networks, a symmetry the data reject (its p-value is given), an action of too
@@ -191,7 +191,7 @@ def _check_size(n: int, level: float, draws: int) -> None:
 
 
 def check_few(action: AbstractAction, points: int, n: int) -> None:
-    """Refuse an action that so few networks cannot answer for.
+    """Refuse an action with more couplings than so few networks can measure.
 
     Raises:
         ValueError: no quartic action of the field at the points, or more couplings than n/100 (two at least).

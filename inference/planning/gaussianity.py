@@ -44,14 +44,14 @@ EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
 _CHUNK = 2**21  # numbers held at a time: 16 MB
 _STEPS = 9  # bisections of the bound: to 2 % in eps4
 _REACH = 0.16  # quantile of Gaussian sets: one standard deviation below the middle
-_FARTHEST = 3.0  # eps4 beyond which no bound is stated: far above .3 there is no action to speak of
+_FARTHEST = 3.0  # eps4 beyond which no bound is stated: ten times the limit of an action
 _MODE = (3.0 / 8.0) ** 0.5  # eps4 of one mode with a random scale of unit variance
 
 
 class Gaussianity(NamedTuple):
     """Result of the test; `expected` is the average of T over Gaussian networks, `bound` inf where there is none.
 
-    far: p-value of eps4 <= .3, beyond which there is no action to speak of.
+    far: p-value of eps4 <= .3, the limit beyond which an action describes nothing.
     """
 
     statistic: float
