@@ -10,7 +10,7 @@ The readout weight, its scale and the output bias belong to the network (`networ
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -78,6 +78,9 @@ class AbstractNeuron(eqx.Module):
         >>> Switch().orders, Switch().site_moment(np.zeros((1, 1)), 4).tolist()
         (range(2, 7, 2), [0.5])
     """
+
+    words: ClassVar[str] = ""
+    """What networks of it are called on a page, "cosine"; empty where the code of the model says it best."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)

@@ -23,6 +23,7 @@ class Cos(AbstractNeuron):
     K(x, y) = (1/2) exp(-weight_scale^2 |x-y|^2 / 2d): translation and rotation invariant at every width.
     """
 
+    words = "cosine"
     weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:

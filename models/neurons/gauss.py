@@ -20,6 +20,7 @@ class Gauss(AbstractAffine):
     e^12 and plain sampling never finds it (physics of arXiv:2008.08601, sec. 3).
     """
 
+    words = "Gauss"
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 

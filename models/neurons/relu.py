@@ -29,6 +29,7 @@ LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 class ReLU(AbstractAffine):
     """Rectified neuron, s(x) = max(W0.x + b0, 0); the published choice has no bias."""
 
+    words = "ReLU"
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(0.0)
 

@@ -74,6 +74,7 @@ class AbstractSmooth(AbstractAffine):
 class Erf(AbstractSmooth):
     """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
 
+    words = "erf"
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -103,6 +104,7 @@ class Erf(AbstractSmooth):
 class Tanh(AbstractSmooth):
     """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
 
+    words = "tanh"
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
