@@ -233,6 +233,10 @@ class Wave(Hidden):
 class Homogeneous(Hidden):
     """f(cz) = c f(z) for c > 0: in polar coordinates of xi the radius is averaged in closed form."""
 
+    def reach(self, law: Any, sources: Sources) -> float:
+        """The radius needs no end."""
+        return _REACH
+
     def coarsest(self, reach: float = _REACH) -> int:
         """Directions are integrated between the kinks of f, where any number will do."""
         return _COARSE
