@@ -12,11 +12,12 @@ import xarray as xr
 from nnft import inference as inf
 
 
-def fit(data, action, *, key, sampler=None, **settings):
-    """As `inf.fit`, which has the same arguments, in seconds; a sampler that is asked for is kept."""
-    if sampler is not None:
-        return inf.fit(data, action, key=key, sampler=sampler, **settings)
-    return as_nuts(inf.fit(data, action, key=key, sampler="closed", **settings), key)
+def fit(data, action, *, key, chains=4, draws=1000, prior_scale=1.0, warmup=500, **settings):
+    """As `inf.fit` with the options of its sampler and prior, in seconds; the warm-up is only said."""
+    sampler, prior = inf.Closed(chains, draws), inf.UnitInformation(prior_scale)
+    tree = as_nuts(inf.fit(data, action, key=key, sampler=sampler, prior=prior, **settings), key)
+    tree.attrs["warmup"] = warmup
+    return tree
 
 
 def as_nuts(tree, key):

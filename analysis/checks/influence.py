@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from ...inference.methods.problem import is_lattice
-from ...inference.priors.structured import is_structured
 from ..reading.couplings import action, couplings, group, interaction_names, quadratic_names
 from .check import LIMITS, Check
 
@@ -44,7 +43,7 @@ def _pulled(fit: xr.DataTree) -> Check:
     worst = int(np.argmax(shift))
     labels = [f"{name}[{k}]" for name in names for k in draws[name][draws[name].dims[-1]].values]
     value = f"{shift[worst]:.2g} sd ({labels[worst]})"
-    if is_structured(action(fit)):
+    if "log_prior" not in fit.children:  # the prior has parameters of its own
         why = "Largest shift of a coupling by the prior, in its posterior sd: a smooth or low-rank prior is meant to."
         return Check("prior against data", value, "none", "note", why)
     decided = shift[worst] > LIMITS["decided"]

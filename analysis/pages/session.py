@@ -126,16 +126,18 @@ def _changed(fit: xr.DataTree) -> list[str]:
 def _options(fit: xr.DataTree) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = group(fit, "constant_data")["weights"].values
-    method = str(fit.attrs.get("method", "score"))
-    text = f', method="{method}"' if method != "score" else ""
-    text += "" if markov(fit) else f', sampler="{fit.attrs["sampler"]}"'
-    text += "".join(f", {option}" for option in _changed(fit))
+    method, given = str(fit.attrs.get("method", "score")), fit.attrs.get("metric_from") == "given"
+    changed = dict(option.split("=") for option in _changed(fit))
+    scale = changed.pop("prior_scale", None)
+    text = f', method="{method}"' if method != "score" else ", method=inf.Score(metric=...)" if given else ""
+    sizes = ", ".join(f"{name}={value}" for name, value in changed.items())
+    name = {"closed": "Closed", "svi": "Variational"}.get(str(fit.attrs.get("sampler")), "Nuts")
+    text += f", sampler=inf.{name}({sizes})" if changed or not markov(fit) else ""
+    text += f", prior=inf.UnitInformation({scale})" if scale else ""
     if "as_if_n" in fit.attrs:
         text += f", as_if_n={int(fit.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
-    if fit.attrs.get("metric_from") == "given":
-        text += ", metric=..."
     return text
 
 

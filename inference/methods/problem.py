@@ -119,8 +119,7 @@ def prepare(
     progress: bool = False,
 ) -> Problem:
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
-    if not isinstance(action, AbstractAction):
-        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
+    check_action(action)
     if not isinstance(data, Correlators):
         check_source(data)
     source = data.source if isinstance(data, Correlators) else data
@@ -210,6 +209,12 @@ def prepare(
         rich=rich,
         **common,
     )
+
+
+def check_action(action: Any) -> None:
+    """Refuse what is no action."""
+    if not isinstance(action, AbstractAction):
+        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
 
 
 def is_lattice(action: AbstractAction) -> bool:

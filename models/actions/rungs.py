@@ -19,6 +19,7 @@ in the stated gauge (lambda_0 diagonal, lambda_1 = lambda_3^T, lambda_2 symmetri
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -80,6 +81,11 @@ class AbstractAction(eqx.Module):
         """Highest power of the field."""
         return 4
 
+    @property
+    def believed(self) -> tuple[str, dict[str, Any]]:
+        """Word and options of the prior its couplings come with, where none is given."""
+        return "unit_information", {}
+
 
 class Constant(AbstractAction):
     """One coupling: S4 = lambda sum_x w_x phi_x^4."""
@@ -116,7 +122,7 @@ class SmoothBilocal(AbstractAction):
 
     In scaled fields g(x) = f_g(x) + d_g e, u(x,y), v(x,y) alike, f ~ GP(0, a^2 exp(-(|x-x'|^2 + |y-y'|^2)/2 l^2)), e
     standard normal and independent: amplitude a, length l and discrepancy d of each block are inferred too
-    (inference/priors/structured.py). The discrepancy keeps intervals honest where the truth is not as smooth as the
+    (`inf.SmoothPrior`). The discrepancy keeps intervals honest where the truth is not as smooth as the
     process.
 
     Attributes:
@@ -124,6 +130,10 @@ class SmoothBilocal(AbstractAction):
     """
 
     discrepancy: bool = eqx.field(default=True, static=True)
+
+    @property
+    def believed(self) -> tuple[str, dict[str, Any]]:
+        return "smooth", {"discrepancy": self.discrepancy}
 
     def blocks(self, points: int) -> dict[str, Tuples]:
         return bilocal_blocks(points)
@@ -140,6 +150,10 @@ class LowRankBilocal(AbstractAction):
     """
 
     rank: int = eqx.field(default=1, static=True)
+
+    @property
+    def believed(self) -> tuple[str, dict[str, Any]]:
+        return "low_rank", {"rank": self.rank}
 
     def __check_init__(self) -> None:
         if not isinstance(self.rank, int) or self.rank < 1:

@@ -36,7 +36,7 @@ from tests.oracles import planted
 pytestmark = pytest.mark.usefixtures("remembered_minima")
 KEY = jax.random.key(1)
 POINTS = np.array([[0.0], [1.0], [2.0]])
-SMALL = {"draws": 50, "chains": 2, "warmup": 50, "sampler": "closed"}
+SMALL = {"sampler": inf.Closed(chains=2, draws=50)}
 
 
 def lattice(shape, n):
@@ -64,7 +64,7 @@ RUNGS = {
     "modes": (m.Modes(count=2), {}),
     "tree": (m.Bilocal(), {"method": "tree"}),
     "pseudo": (m.Constant(), {"method": "pseudo"}),
-    "svi": (m.Local(), {"sampler": "svi", "draws": 500}),
+    "svi": (m.Local(), {"sampler": inf.Variational(chains=2, draws=500)}),
     "gold": (m.Constant(), {"method": "gold"}),
     "smooth": (m.SmoothBilocal(), {}),
     "phi4": (m.LatticePhi4(shape=SHAPE), {}),
