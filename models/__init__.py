@@ -34,6 +34,8 @@ from .networks.latents import LogNormalScale as LogNormalScale
 from .networks.latents import StudentScale as StudentScale
 from .networks.latents import mixture_coupling as mixture_coupling
 from .networks.network import Network as Network
+from .networks.readouts import AbstractReadout as AbstractReadout
+from .networks.readouts import ReadoutTail as ReadoutTail
 from .networks.scalar import ScalarMode as ScalarMode
 from .networks.scalar import ultraviolet as ultraviolet
 from .neurons.cos import Cos as Cos

@@ -19,7 +19,7 @@ from ...inference.calibration.planted import planted_chain, planted_mixture, pla
 from ...inference.calibration.planted_bilocal import KINDS, planted_bilocal
 from ...inference.calibration.recovery import JOINT, SHAPE, Recovery
 from ...inference.calibration.uniformity import ecdf_band
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ..figures.canvas import BLUE, GREY, ORANGE, WIDTH, styled
 
 __all__ = [

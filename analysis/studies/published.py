@@ -25,11 +25,12 @@ from ...models.analytic.exact import exact
 from ...models.combinatorics import moments_from_connected
 from ...models.correlators import Correlators
 from ...models.distance import Chi2
-from ...models.networks.network import Network, nearest
+from ...models.networks.network import Network
 from ...models.neurons.base import AbstractNeuron
 from ...models.neurons.gauss import Gauss
 from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
+from ...models.refusals import nearest
 from ...models.types import Points, Vector
 
 __all__ = [

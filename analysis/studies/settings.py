@@ -22,7 +22,7 @@ from ...inference.priors.prior import AbstractPrior
 from ...models.actions.ladder import action_named
 from ...models.actions.rungs import AbstractAction
 from ...models.correlators import Correlators
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Points, Vector
 
 __all__ = ["NUMBERS", "SCALES", "Fitting", "integer", "number", "word"]

@@ -25,7 +25,8 @@ from ...inference.posterior.words import method_of
 from ...models.actions.rungs import Constant, Modes
 from ...models.analytic.exact import exact
 from ...models.correlators import Correlators, check_points
-from ...models.networks.network import Network, nearest
+from ...models.networks.network import Network
+from ...models.refusals import nearest
 from ...models.theories.registry import theory_named
 from ...models.types import Points
 from ..pages.report import check_folder, report

@@ -27,7 +27,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from ...models.distance import hotelling
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import Vector
 from ..ensembles.ensemble import check_key

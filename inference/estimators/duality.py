@@ -30,7 +30,7 @@ from ...models.combinatorics import (
     tuple_count,
 )
 from ...models.correlators import Correlators, cumulant_rows
-from ...models.networks.network import READOUTS, Network
+from ...models.networks.network import Network
 from ...models.neurons.gauss import Gauss
 from ..ensembles.ensemble import ByContent, Ensemble, Source, is_plain
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
@@ -131,9 +131,8 @@ def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float,
     The log-normal factor is what no sample of Gauss finds; to know its moments exp(k^2 sb^2/2 - k sb^2) is the
     exponential tilt of b0 to N(k sb^2, sb^2) that leaves no variance in it.
     """
-    law = READOUTS[network.readout]
-    means = (1.0, 0.0, 1.0, 0.0, law.mu4, 0.0, law.mu6)
-    means = tuple(mean * network.output_scale**k for k, mean in enumerate(means))
+    law = network.readout_law
+    means = (1.0, *(law.moment(k) * network.output_scale**k if k % 2 == 0 else 0.0 for k in range(1, 7)))
     if type(neuron) is not Gauss:
         return neuron, means
     square = neuron.bias_scale**2

@@ -23,8 +23,9 @@ import numpyro
 from jaxtyping import Float
 
 from ...models.analytic.convergence import SCALES, SUITE, check_sources, finite_source
-from ...models.analytic.generating import readout_log_mean
-from ...models.networks.network import Network, Neuron, nearest
+from ...models.networks.network import Network, Neuron
+from ...models.networks.readouts import AbstractReadout
+from ...models.refusals import NotKnown, nearest
 from ...models.runtime import settled
 from ...models.types import Points
 from ..ensembles.chains import check_worth
@@ -157,15 +158,19 @@ def _network(source: Source) -> Network | None:
 def _convergent(network: Network, points: Points, j: Sources, space: str) -> dict[int, str]:
     """Refuse infinite Z[J]; warn where the variance of the average, Z at a larger source, is infinite.
 
-    The square of exp(J.phi) is that of 2J, and E_W exp(a W) squared is the one of sqrt(2) a for a Gaussian readout,
-    at most that of 2 a, and of its order, for a bounded one, finite with itself for a Laplace one.
+    The square of exp(J.phi) is that of 2J, and that of E_W exp(a W) the one of a larger a (`ReadoutTail.of_square`).
     """
     if any(type(kind) not in SUITE for kind in network.kinds):
         return {}
     if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
         why = f"of the shared scale {network.shared_scale} it is not known whether Z[J] is finite"
         return dict.fromkeys(range(len(j)), why)
-    larger = {"gaussian": 2.0**0.5, "laplace": 1.0}.get(network.readout, 2.0) if space != "field" else 2.0
+    try:
+        tail = network.readout_law.tail()
+    except NotKnown as error:
+        why = f"it is not known whether Z[J] is finite: {error}"
+        return dict.fromkeys(range(len(j)), why)
+    larger = 2.0 if space == "field" else tail.of_square
     what = "exp(J.phi)" if space == "field" else "its average over the readout"
     flags = {}
     for k, row in enumerate(j):
@@ -226,7 +231,7 @@ def _integrated(
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
         single = Network(network.neuron, 1, "rademacher")
         drawn = Ensemble(single, points=source.points, n=source.n, key=source.key, dtype=source.dtype)
-        return drawn, _LAWS[network.readout], (scaled,)
+        return drawn, _law(network.readout_law), (scaled,)
     numbered = np.arange(float(len(j)))[:, None]
     hidden = Ensemble(
         _hidden(network, network.neuron, source.points, scaled),
@@ -238,14 +243,12 @@ def _integrated(
     return hidden, _itself, ()
 
 
-def _law(readout: str) -> Callable[..., Any]:
+@lru_cache(maxsize=8)
+def _law(law: AbstractReadout) -> Callable[..., Any]:
     def log_mean(activation: Any, j: Any) -> Any:
-        return readout_log_mean(readout, activation @ j.T)
+        return law.log_mean(activation @ j.T)
 
     return log_mean
-
-
-_LAWS = {readout: _law(readout) for readout in ("gaussian", "uniform", "rademacher", "laplace")}
 
 
 def _itself(exponents: Any) -> Any:
@@ -261,7 +264,7 @@ def _hidden(network: Network, neuron: Neuron, points: Points, scaled: Sources) -
         size = j if network.shared_scale is None else j * jnp.sqrt(network.shared_scale())
         with numpyro.plate("neuron", network.width):
             s = neuron(seen)
-        numpyro.deterministic("phi", jnp.sum(readout_log_mean(network.readout, s @ size.T), axis=0))
+        numpyro.deterministic("phi", jnp.sum(network.readout_law.log_mean(s @ size.T), axis=0))
 
     return model
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...models.combinatorics import connected_from_moments, rank, tuple_count
 from ...models.correlators import Correlators, cumulant_rows
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import ByOrder
 from ..ensembles.chains import ODD_ADVICE, check_worth, worth

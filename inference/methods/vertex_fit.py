@@ -20,11 +20,12 @@ from scipy import special
 from ...models.combinatorics import moment_jacobian, moments_from_connected, pairings, sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points, check_scrambles
 from ...models.distance import Chi2, distance, leading
-from ...models.networks.network import Network, nearest
+from ...models.networks.network import Network
 from ...models.neurons.cos import Cos
 from ...models.neurons.gauss import Gauss
 from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
+from ...models.refusals import nearest
 from ...models.types import Points, Tuples, Vector
 
 __all__ = [

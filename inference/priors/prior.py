@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
-from ...models.networks.network import nearest
+from ...models.refusals import nearest
 from ...models.types import Points, Tuples
 from ..ensembles.ensemble import ByContent, is_plain
 from .density import AbstractPosterior, Setting, Sites, by_name

@@ -41,7 +41,7 @@ def check_density(model: Any, points: Points) -> None:
             f"expected networks with at least as many continuous parameters as points, got {free} parameters for "
             f"{len(points)} points, where the field has no density and no action; try more neurons or fewer points"
         )
-    few = 2 if model.readout == "rademacher" else 1
+    few = 2 if _discrete(model.readout_law.draw()) else 1
     if model.width <= few and model.output_bias == 0.0:
         raise ValueError(
             f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {model.readout} for a smooth density, "

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...models.combinatorics import rank
-from ...models.networks.network import READOUTS, Network
+from ...models.networks.network import Network
 from ...models.neurons.gauss import Gauss
 from ...models.types import Matrix
 from ..ensembles.ensemble import Ensemble, is_plain
@@ -161,7 +161,7 @@ def _amplitude(model: Any, kind: int, count: int) -> np.ndarray:
     if type(model) is not Network:
         return np.ones((count, 1))
     key = jax.random.fold_in(jax.random.key(_SIDE), 1 + kind)
-    weight = np.asarray(READOUTS[model.readout].draw().sample(key, (count, 1)), dtype=float) * model.output_scale
+    weight = np.asarray(model.readout_law.draw().sample(key, (count, 1)), dtype=float) * model.output_scale
     neuron = model.kinds[kind]
     if type(neuron) is Gauss:
         z = np.asarray(jax.random.normal(jax.random.fold_in(key, 1), (count, 1)), dtype=float)

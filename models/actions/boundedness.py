@@ -2,17 +2,17 @@
 
 S_r(v) = sum over sorted tuples of g_a1..ar v_a1 .. v_ar grows like |phi|^r along v, so exp(-S) can be normalised only
 when min over the unit sphere of the highest form is >= 0 (where it vanishes the lower forms decide). A positive
-coupling at each site is not enough. The minimum is found by conjugate gradients from many starts, each step to the
-lowest point of a whole great circle v cos t + d sin t, on which the form is a trigonometric polynomial: an upper bound
-that is attained, so a negative value is a proof.
+coupling at each site is not enough. The minimum is found by BFGS on S_r(v/|v|) from many starts: an upper bound that is
+attained, so a negative value is a proof.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix
 
 from ..combinatorics import sorted_tuples
 from ..runtime import settled
@@ -20,15 +20,11 @@ from ..types import Matrix, Tuples, Vector
 
 __all__ = ["FORBIDDEN", "Boundedness", "boundedness", "lowest_direction", "minimum_on_sphere"]
 
-_STARTS, _KEPT = 32, 12  # random starts beside one near every axis; the lowest go on after the first steps
-_FIRST, _STEPS = 6, 40  # steps of conjugate gradients: of all starts, of those kept
-_CIRCLE, _POLISH = 24, 3  # angles looked at on a great circle; Newton steps from the lowest of them
-_STILL = 1e-12  # slopes in units of the largest coefficient: what round-off leaves at a minimum
+_STARTS, _STEPS = 32, 128  # random starts beside one near every axis; steps of each at most
+_STILL = 1e-12  # of the value, in units of the largest coefficient, and of the direction: what is no longer a step
 _FLAT = 1e-9  # of the largest coefficient: below it the highest form vanishes along a direction
 _FAR = 1e3  # in field scales: where lower forms are looked at when the highest one is flat
 FORBIDDEN = ("sampling", "reweighting", "likelihood", "gold posterior")
-
-Forms = tuple[tuple[jax.Array, jax.Array], ...]
 
 
 class Boundedness(NamedTuple):
@@ -200,128 +196,30 @@ def _starts(points: int) -> Matrix:
 def _lowest(
     coefficients: Sequence[np.ndarray], tables: Sequence[np.ndarray], starts: Matrix
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest value of the sum of forms and its direction, one draw (row of coefficients) after the other.
-
-    First and last steps go in parts of as many starts, so that one compiled program serves both.
-    """
+    """Smallest value of the sum of forms and its direction, one draw (row of coefficients) after the other."""
     values, directions = [], []
-    parts = np.resize(starts, (-(-len(starts) // _KEPT), _KEPT, starts.shape[1]))  # the last one filled from the first
     for row in zip(*coefficients, strict=True):
-        found = [_descend(tuple(row), tuple(tables), part, _FIRST) for part in parts]
-        height, first = (np.concatenate(one)[: len(starts)] for one in zip(*found, strict=True))
-        where = np.argsort(height)[:_KEPT]
-        value, last = map(np.asarray, _descend(tuple(row), tuple(tables), first[where], _STEPS))
-        best = int(np.argmin(value))
-        values.append(value[best])
-        directions.append(last[best])
+        height, reached = map(np.asarray, _descend(tuple(row), tuple(tables), starts))
+        best = int(np.argmin(height))
+        values.append(height[best])
+        directions.append(reached[best])
     return np.array(values), np.array(directions)
-
-
-def _slope(v: jax.Array, forms: Forms) -> jax.Array:
-    """Gradient of the sum of forms, (point,); one-hot sums, since scattered additions are slow."""
-    total = jnp.zeros_like(v)
-    for g, table in forms:
-        at, order = v[table], table.shape[1]
-        for j in range(order):
-            rest = g
-            for k in range(order):
-                rest = rest * at[:, k] if k != j else rest
-            total = total + rest @ jax.nn.one_hot(table[:, j], len(v), dtype=v.dtype)
-    return total
-
-
-def _on_circle(v: jax.Array, d: jax.Array, forms: Forms) -> list[jax.Array]:
-    """Coefficients c_k of F(v cos t + d sin t) = sum_k c_k cos^(r-k) t sin^k t, one array a form."""
-    found = []
-    for g, table in forms:
-        parts = [g]
-        for j in range(table.shape[1]):
-            a, b = v[table[:, j]], d[table[:, j]]
-            grown = [parts[0] * a]
-            grown += [parts[k] * a + parts[k - 1] * b for k in range(1, len(parts))]
-            parts = [*grown, parts[-1] * b]
-        found.append(jnp.stack([part.sum() for part in parts]))
-    return found
-
-
-def _turns(cos: Any, sin: Any, order: int) -> list[Any]:
-    """cos^(r-k) sin^k for k = 0..r."""
-    cs, ss = [jnp.ones_like(cos)], [jnp.ones_like(sin)]
-    for _ in range(order):
-        cs.append(cs[-1] * cos)
-        ss.append(ss[-1] * sin)
-    return [cs[order - k] * ss[k] for k in range(order + 1)]
-
-
-def _height(t: jax.Array, circle: list[jax.Array]) -> jax.Array:
-    """The sum of forms at an angle (or at many) of a great circle."""
-    c, s = jnp.cos(t), jnp.sin(t)
-    return sum((row @ jnp.stack(_turns(c, s, len(row) - 1)) for row in circle), jnp.zeros_like(t))
-
-
-def _rise(circle: list[jax.Array]) -> list[jax.Array]:
-    """Coefficients of dF/dt: (c^(r-k) s^k)' = k c^(r-k+1) s^(k-1) - (r-k) c^(r-k-1) s^(k+1)."""
-    found = []
-    for row in circle:
-        k = np.arange(len(row))
-        found.append(jnp.append((k * row)[1:], 0.0) - jnp.concatenate([jnp.zeros(1), (k[::-1] * row)[:-1]]))
-    return found
-
-
-def _lowest_angle(circle: list[jax.Array]) -> jax.Array:
-    """The angle of the lowest point of a great circle: the best of a grid, polished by guarded Newton steps."""
-    period = np.pi if all(len(row) % 2 for row in circle) else 2.0 * np.pi  # even forms: opposite points are one
-    grid, step = jnp.linspace(0.0, period, _CIRCLE, endpoint=False), period / _CIRCLE
-    first = _rise(circle)
-    second = _rise(first)
-
-    def polish(_: Any, t: jax.Array) -> jax.Array:
-        up, bend = _height(t, first), _height(t, second)
-        move = jnp.where(bend > 0.0, -up / jnp.where(bend > 0.0, bend, 1.0), -0.1 * step * jnp.sign(up))
-        return t + jnp.clip(move, -step, step)
-
-    return jax.lax.fori_loop(0, _POLISH, polish, grid[jnp.argmin(_height(grid, circle))])
 
 
 @jax.jit
 def _descend(
-    coefficients: tuple[jax.Array, ...], tables: tuple[jax.Array, ...], starts: jax.Array, steps: int | jax.Array
+    coefficients: tuple[jax.Array, ...], tables: tuple[jax.Array, ...], starts: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Value and place after some steps from every start, (start,) and (start, point)."""
-    forms = tuple(zip(coefficients, tables, strict=True))
+    """Value and place of the minimum reached from every start, (start,) and (start, point)."""
+    solver = optimistix.BFGS(rtol=_STILL, atol=_STILL)
 
-    def one(v: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def tangent(v: jax.Array) -> jax.Array:
-            slope = _slope(v, forms)
-            return slope - (slope @ v) * v
+    def height(v: jax.Array, _: None = None) -> jax.Array:
+        on_sphere = v / jnp.linalg.norm(v)
+        forms = zip(coefficients, tables, strict=True)
+        return sum((g @ jnp.prod(on_sphere[table], axis=1) for g, table in forms), jnp.zeros(()))
 
-        def step(_: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-            v, slope, search, value = state
-            norm = jnp.linalg.norm(search)
-            d = search / jnp.where(norm > _STILL, norm, 1.0)
-            d = d - (d @ v) * v  # at the bottom the search direction is round-off, and so is its angle with v
-            d = d / jnp.maximum(jnp.linalg.norm(d), _STILL)
-            circle = _on_circle(v, d, forms)
-            t = _lowest_angle(circle)
-            lowest = _height(t, circle)
-            moved = jnp.cos(t) * v + jnp.sin(t) * d
-            better = (norm > _STILL) & (lowest < value)
-            turned = jnp.where(better, moved / jnp.linalg.norm(moved), v)
-            new = tangent(turned)
-            # Polak-Ribiere, the old direction carried to the new tangent plane; where it would climb it starts afresh.
-            weight = jnp.maximum(new @ (new - slope) / jnp.maximum(slope @ slope, 1e-300), 0.0)
-            along = search - (search @ turned) * turned
-            onward = -new + jnp.where(better, weight, 0.0) * along
-            onward = jnp.where(onward @ new < 0.0, onward, -new)
-            return turned, new, onward, jnp.where(better, lowest, value)
-
-        def height(v: jax.Array) -> jax.Array:
-            return sum((g @ jnp.prod(v[table], axis=1) for g, table in forms), jnp.zeros(()))
-
-        v = v / jnp.linalg.norm(v)
-        slope = tangent(v)
-        v, *_ = jax.lax.fori_loop(0, steps, step, (v, slope, -slope, height(v)))
-        v = v / jnp.linalg.norm(v)
-        return height(v), v
+    def one(start: jax.Array) -> tuple[jax.Array, jax.Array]:
+        found = optimistix.minimise(height, solver, start / jnp.linalg.norm(start), max_steps=_STEPS, throw=False).value
+        return height(found), found / jnp.linalg.norm(found)
 
     return jax.vmap(one)(starts)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..networks.network import nearest
+from ..refusals import nearest
 from .lattice import LatticePhi4, TranslationInvariant
 from .rungs import (
     AbstractAction,

@@ -46,7 +46,6 @@ from ..types import Points, Vector
 
 __all__ = [
     "Convergence",
-    "LARGEST_READOUT",
     "SCALES",
     "SUITE",
     "check_independent",
@@ -59,7 +58,6 @@ __all__ = [
 
 SUITE = (Cos, Erf, Gauss, ReLU, Tanh)
 SCALES = (GammaScale, LogNormalScale, StudentScale)
-LARGEST_READOUT = {"uniform": 3.0**0.5, "rademacher": 1.0}  # c, |W| <= c
 Factor = Float[np.ndarray, "point hidden"]
 
 _NOTHING = 1e-12  # J.s below this share of its terms vanishes: round-off
@@ -246,11 +244,12 @@ def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
     found = [_growth(kind, x, j) if type(kind) is ReLU else _found(kind, x, j) for kind in network.kinds]
     if max(found) <= _NOTHING * size:
         return Convergence(True, f"J.s vanishes for every hidden weight: the largest found is {max(found):.1g}")
-    if network.readout == "laplace":
+    tail = network.readout_law.tail()
+    if tail.radius < np.inf:
         return Convergence(
             False,
-            f"a Laplace readout needs tau (J.s)^2 < 2N/sigma^2 = {_radius(network) ** 2:.4g}, and the shared scale tau "
-            "is unbounded",
+            f"E exp(tW) ends at t = {tail.radius:.4g}, so that tau (J.s)^2 < t^2 N/sigma^2 = "
+            f"{_radius(network) ** 2:.4g} is needed, and the shared scale tau is unbounded",
         )
     scale = network.shared_scale
     if not isinstance(scale, GammaScale):
@@ -260,8 +259,8 @@ def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
     steep = np.array([type(kind) is ReLU for kind in network.kinds])
     squares = np.array(found) ** 2
     strength = scale.variance * network.output_scale**2 / 2.0
-    if network.readout in LARGEST_READOUT:
-        edge = LARGEST_READOUT[network.readout] ** 2
+    if tail.edge < np.inf:
+        edge = tail.edge**2
         share = float(strength * edge * np.mean(np.where(steep, squares, 0.0)))
         if not share:
             return Convergence(
@@ -274,6 +273,7 @@ def _scaled(network: Network, x: Points, j: Vector) -> Convergence:
             f"given the shared scale tau ReLU needs tau (sigma^2/N) max (J.s)^2 < 1, here tau < "
             f"{network.width / (network.output_scale**2 * np.max(squares[steep])):.4g}, and tau is unbounded",
         )
+    strength *= tail.curvature
     least, most = (float(strength * np.mean(part)) for part in (squares, np.where(steep, 0.0, size**2)))
     return _below_one("(v sigma^2/2) sup (J.s)^2", least, most)
 
@@ -320,19 +320,20 @@ def _gauss(network: Network, neuron: Any, x: Points, j: Vector) -> Convergence:
 
 
 def _relu(network: Network, neuron: Any, x: Points, j: Vector) -> Convergence:
-    if network.readout in ("uniform", "rademacher"):
+    tail = network.readout_law.tail()
+    if tail.edge < np.inf:
         size = float(np.sum(np.abs(j)))
         return Convergence(True, f"a bounded readout gives exp(|J.s|) of a Gaussian J.s at most: sum |J| = {size:.3g}")
     growth = _growth(neuron, x, j)
     if growth == 0.0:
         return Convergence(True, "J.s vanishes for every hidden weight")
-    if network.readout == "laplace":
+    if tail.radius < np.inf:
         return Convergence(
             False,
-            f"a Laplace readout needs |J.s| < sqrt(2N)/sigma = {_radius(network):.4g}, and ReLU is unbounded: J.s "
-            f"grows by {growth:.3g} per unit of the hidden weight",
+            f"E exp(tW) ends at t = {tail.radius:.4g}, so that |J.s| < t sqrt(N)/sigma = {_radius(network):.4g} is "
+            f"needed, and ReLU is unbounded: J.s grows by {growth:.3g} per unit of the hidden weight",
         )
-    share = network.output_scale**2 * growth**2 / network.width
+    share = tail.curvature * network.output_scale**2 * growth**2 / network.width
     what = f"(sigma^2/N) max (J.s)^2 over unit hidden weights is {share:.4g}"
     if share < 1.0:
         return Convergence(True, f"{what}, below 1")
@@ -340,23 +341,25 @@ def _relu(network: Network, neuron: Any, x: Points, j: Vector) -> Convergence:
 
 
 def _radius(network: Network) -> float:
-    return float(np.sqrt(2.0 * network.width) / network.output_scale)
+    """|J.s| below which E exp(tW), t = sigma |J.s| / sqrt N, is finite."""
+    return float(network.readout_law.tail().radius * np.sqrt(network.width) / network.output_scale)
 
 
 def _tame(network: Network, bound: float, search: Callable[[], float]) -> Convergence:
     """|J.s| <= bound at all hidden parameters; `search` gives the largest value found, or the supremum itself."""
-    if network.readout != "laplace":
-        return Convergence(True, f"|J.s| <= {bound:.4g}, and the readout falls faster than every exponential")
     limit = _radius(network)
+    if limit == np.inf:
+        return Convergence(True, f"|J.s| <= {bound:.4g}, and the readout falls faster than every exponential")
+    what = f"{limit:.4g} = t sqrt(N)/sigma, t = {network.readout_law.tail().radius:.4g}, where E exp(tW) ends"
     if bound < limit:
-        return Convergence(True, f"|J.s| <= {bound:.4g}, below sqrt(2N)/sigma = {limit:.4g} of the Laplace readout")
+        return Convergence(True, f"|J.s| <= {bound:.4g}, below {what}")
     found = search()
     if found >= limit:
-        return Convergence(False, f"|J.s| reaches {found:.4g}, not below sqrt(2N)/sigma = {limit:.4g}")
+        return Convergence(False, f"|J.s| reaches {found:.4g}, not below {what}")
     return Convergence(
         False,
         f"it cannot be shown to be finite: the largest |J.s| found is {found:.4g}, the bound sum |J| = {bound:.4g}, "
-        f"and sqrt(2N)/sigma = {limit:.4g} lies between; try a source smaller by {0.99 * limit / bound:.2g}",
+        f"and between them lies {what}; try a source smaller by {0.99 * limit / bound:.2g}",
     )
 
 

@@ -25,7 +25,6 @@ from .generating import (
     coarsest,
     hidden_axes,
     neuron_rule,
-    readout_log_mean,
     refined,
 )
 
@@ -143,12 +142,12 @@ def _characteristic(network: Network, rule: Rule, factor: np.ndarray, waves: np.
 
 def _tail(network: Network, factor: np.ndarray, lost: float) -> float:
     """Beyond this |y_a| lies less than `lost`: min over J of (N log E exp(J sigma W/sqrt N) - log lost)/J."""
-    inverse = np.linalg.inv(factor)
+    inverse, law = np.linalg.inv(factor), network.readout_law
     largest = float(np.max(np.sum(np.abs(inverse), axis=1)))  # |y_a| <= sum_b |L^-1_ab| |s_b|, |s| <= 1
     bias = float(np.max(np.abs(np.sum(inverse, axis=1)))) * network.output_bias
-    amplitude = np.geomspace(1e-3, 1.4, 200)  # J sigma/sqrt N, inside the radius of the Laplace law
+    amplitude = np.geomspace(1e-3, min(1.4, 0.99 * law.tail().radius), 200)  # J sigma/sqrt N, where E exp(tW) is finite
     j = amplitude * np.sqrt(network.width) / (network.output_scale * largest)
-    bound = -np.log(lost) + network.width * readout_log_mean(network.readout, amplitude) + 0.5 * (bias * j) ** 2
+    bound = -np.log(lost) + network.width * law.log_mean(amplitude) + 0.5 * (bias * j) ** 2
     return float(np.min(bound / j))
 
 

@@ -10,7 +10,6 @@ kinds of neurons the cumulants are averaged; over a latent all neurons share, th
 
 from collections.abc import Iterable
 from itertools import product
-from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +36,6 @@ __all__ = [
     "exact_if_known",
     "known_orders",
     "latent_rule",
-    "readout_moment",
     "site_moments",
 ]
 
@@ -237,7 +235,7 @@ def _given_shared(network: Network, points: Points, top: int, rules: set[str]) -
         given: Errors = {}
         for order in range(2, top + 1, 2):
             value, error = activation_moments(kind, points, sorted_tuples(len(points), order))
-            factor = readout_moment(network.readout, order) * network.output_scale**order
+            factor = network.readout_law.moment(order) * network.output_scale**order
             neuron[order], given[order] = factor * value, factor * error
             rules.add("quadrature" if error > 0.0 else "closed form")
         cumulants = even_cumulants(neuron, len(points))
@@ -298,7 +296,7 @@ def site_moments(network: Network, points: Points, order: int) -> Float[np.ndarr
         return None
     half, x = order // 2, np.asarray(points, dtype=float)
     degree = np.arange(1, half + 1)
-    weights = np.array([readout_moment(network.readout, 2 * r) for r in degree.tolist()])
+    weights = np.array([network.readout_law.moment(2 * r) for r in degree.tolist()])
     weights = (weights * network.output_scale ** (2.0 * degree))[:, None]
     width = network.width ** (1.0 - degree)[:, None]
     length, scale = network.shared_length, network.shared_scale
@@ -330,19 +328,6 @@ def _even_recursion(known: np.ndarray, *, to_cumulants: bool) -> np.ndarray:
             mixed += special.comb(2 * r - 1, 2 * k - 1, exact=True) * kappas[k - 1] * moments[r - k - 1]
         out[r - 1] = known[r - 1] - mixed if to_cumulants else known[r - 1] + mixed
     return out
-
-
-def readout_moment(readout: str, order: int) -> float:
-    """E W^order of a unit-variance readout weight."""
-    if readout == "gaussian":
-        return float(special.factorial2(order - 1, exact=True))
-    if readout == "uniform":
-        return 3.0 ** (order / 2) / (order + 1)
-    if readout == "laplace":
-        return factorial(order) / 2.0 ** (order / 2)
-    if readout == "rademacher":
-        return 1.0
-    raise ValueError(f"expected a readout law with known moments, got {readout!r}; try 'gaussian'")
 
 
 def _site_activation(neuron: Any, x: np.ndarray, order: int) -> Vector:

@@ -29,7 +29,7 @@ from ..neurons.cos import Cos
 from ..neurons.relu import ReLU
 from ..neurons.smooth import Erf, Tanh
 from ..types import Points
-from .convergence import LARGEST_READOUT, check_sources, finite_source, largest_growth, preactivation
+from .convergence import check_sources, finite_source, largest_growth, preactivation
 
 __all__ = [
     "characteristic",
@@ -37,7 +37,6 @@ __all__ = [
     "exact_generating",
     "hidden_axes",
     "neuron_rule",
-    "readout_log_mean",
     "refined",
 ]
 
@@ -51,42 +50,6 @@ _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 _LOST = 45.0  # in the log: what is left out of the shared scale weighs 1e-19
 
 Rule = tuple[np.ndarray, np.ndarray]  # weights (node,) that sum to one, activations (node, point); Cos: exp(i w.x)
-
-
-def readout_log_mean(readout: str, amplitude: Any) -> Any:
-    """The log of E exp(a W) of a readout weight of unit variance, elementwise; NumPy or JAX in and out.
-
-    gaussian a^2/2, uniform log sinh(b)/b with b = sqrt(3) a, rademacher log cosh a, laplace -log(1 - a^2/2), |a| <
-    sqrt 2.
-
-    >>> [round(float(readout_log_mean(law, np.array(1.0))), 6) for law in ("gaussian", "rademacher", "laplace")]
-    [0.5, 0.433781, 0.693147]
-    """
-    xp = amplitude.__array_namespace__()
-    size = xp.abs(amplitude)
-    if readout == "gaussian":
-        return 0.5 * size**2
-    if readout == "rademacher":
-        return size + xp.log1p(xp.exp(-2.0 * size)) - np.log(2.0)
-    if readout == "laplace":
-        return -xp.log1p(-0.5 * size**2)
-    b = 3.0**0.5 * size
-    large = xp.where(b < 0.1, 1.0, b)  # the other branch must not divide by zero
-    exact = large + xp.log(-xp.expm1(-2.0 * large)) - xp.log(2.0 * large)
-    return xp.where(b < 0.1, b**2 / 6.0 - b**4 / 180.0 + b**6 / 2835.0 - b**8 / 37800.0, exact)
-
-
-def _phase_log_mean(readout: str, amplitude: np.ndarray) -> np.ndarray:
-    """The log of E exp(a W cos c) over readout and phase c: e^x I0(x), x = a^2/4; I0(a); int_0^1 I0(bt) dt; 1/sqrt."""
-    if readout == "gaussian":
-        return np.log(special.i0e(0.25 * amplitude**2)) + 0.5 * amplitude**2
-    if readout == "rademacher":
-        return np.log(special.i0e(amplitude)) + amplitude
-    if readout == "laplace":
-        return -0.5 * np.log1p(-0.5 * amplitude**2)
-    b = 3.0**0.5 * amplitude
-    safe = np.where(b > 0.0, b, 1.0)
-    return np.log(np.where(b > 0.0, special.iti0k0(safe)[0] / safe, 1.0))
 
 
 def exact_generating(
@@ -181,14 +144,21 @@ def _given_length(network: Network, x: Points, j: np.ndarray, axes: int) -> tupl
 
 def _rate_in_scale(network: Network, x: Points, j: np.ndarray) -> tuple[float, float]:
     """(r, q) of the bound W[J] <= r tau + q sqrt(tau) given the scale, over all sources; r < 1/v where Z is finite."""
-    largest = LARGEST_READOUT.get(network.readout, 1.0) * network.output_scale
+    tail = network.readout_law.tail()
     if type(network.neuron) is ReLU:
         # given z = r tau / N: E exp(b |xi|) <= (1 + sqrt(pi z)) e^z for at most two hidden parameters
         growth = max(largest_growth(preactivation(network.neuron, x), row) for row in j)
-        rate = 0.5 * (largest * growth) ** 2
+        rate = 0.5 * (tail.edge * network.output_scale * growth) ** 2
         return rate, np.sqrt(np.pi * network.width * rate)
-    size = largest * float(np.max(np.sum(np.abs(j), axis=1)))  # |J.s| <= sum |J|
-    return (0.5 * size**2, 0.0) if network.readout == "gaussian" else (0.0, np.sqrt(network.width) * size)
+    size = network.output_scale * float(np.max(np.sum(np.abs(j), axis=1)))  # |J.s| <= sum |J|
+    if tail.edge < np.inf:
+        return 0.0, np.sqrt(network.width) * tail.edge * size
+    if tail.curvature > 0.0:
+        return 0.5 * tail.curvature * size**2, 0.0
+    raise ValueError(
+        f"expected a readout that is bounded or falls like a Gaussian beside a shared scale, got {network.readout!r}; "
+        "try inference.generating"
+    )
 
 
 def scale_rule(variance: float, rate: float, root: float, nodes: int) -> Rule:
@@ -286,10 +256,11 @@ def neuron_rule(neuron: Any, x: Points, nodes: int) -> Rule:
 
 def _bounded_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -> np.ndarray:
     weight, s = neuron_rule(network.neuron, x, nodes)
-    law = _phase_log_mean if type(network.neuron) is Cos else readout_log_mean
+    law = network.readout_law
+    mean = law.phase_log_mean if type(network.neuron) is Cos else law.log_mean
     rows = max(1, _CHUNK // len(weight))
     parts = [np.abs(scaled[start : start + rows] @ s.T) for start in range(0, len(scaled), rows)]
-    return np.concatenate([log_sum(law(network.readout, part), weight, axis=1) for part in parts])
+    return np.concatenate([log_sum(mean(part), weight, axis=1) for part in parts])
 
 
 def _relu_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -> np.ndarray:
@@ -297,15 +268,7 @@ def _relu_average(network: Network, x: Points, scaled: np.ndarray, nodes: int) -
     weight, xi = _directions(factor, nodes)
     rank = factor.shape[1]
     u = scaled @ np.maximum(xi @ factor.T, 0.0).T  # growth of J.s along each direction, (source, direction)
-    if network.readout == "gaussian":
-        mean = (1.0 - u**2) ** (-0.5 * rank)
-    elif network.readout == "laplace":  # finite only where u vanishes identically
-        mean = np.ones_like(u)
-    else:  # Kummer: 1F1(a; b; z) = e^z 1F1(b - a; b; -z), which does not overflow
-        b = 0.5 if network.readout == "rademacher" else 1.5
-        z = b * u**2
-        return log_sum(z + np.log(special.hyp1f1(b - 0.5 * rank, b, -z)), weight, axis=1)
-    return np.log(mean @ weight)
+    return log_sum(network.readout_law.radial_log_mean(u, rank), weight, axis=1) if rank else np.zeros(len(u))
 
 
 def _directions(factor: np.ndarray, nodes: int) -> Rule:
@@ -321,17 +284,6 @@ def _directions(factor: np.ndarray, nodes: int) -> Rule:
 
 
 def characteristic(network: Network, amplitude: np.ndarray) -> np.ndarray:
-    """E exp(i a W) over the readout, and for Cos E exp(i a W cos c) over its phase c as well, elementwise.
-
-    Gaussian exp(-a^2/2), +-1 cos a, Laplace 1/(1 + a^2/2), uniform sin(b)/b with b = sqrt(3) a; over the phase
-    exp(-a^2/4) I0(a^2/4), J0(a), 1/sqrt(1 + a^2/2), int_0^1 J0(b t) dt.
-    """
-    phase, b = type(network.neuron) is Cos, 3.0**0.5 * amplitude
-    if network.readout == "gaussian":
-        return special.i0e(0.25 * amplitude**2) if phase else np.exp(-0.5 * amplitude**2)
-    if network.readout == "rademacher":
-        return special.j0(amplitude) if phase else np.cos(amplitude)
-    if network.readout == "laplace":
-        return (1.0 + 0.5 * amplitude**2) ** (-0.5 if phase else -1.0)
-    safe = np.where(b > 0.0, b, 1.0)
-    return np.where(b > 0.0, special.itj0y0(safe)[0] / safe, 1.0) if phase else np.sinc(b / np.pi)
+    """E exp(i a W) over the readout, and for Cos E exp(i a W cos c) over its phase c as well, elementwise."""
+    law = network.readout_law
+    return law.phase_characteristic(amplitude) if type(network.neuron) is Cos else law.characteristic(amplitude)

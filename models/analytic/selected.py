@@ -17,7 +17,7 @@ import numpy as np
 from ..correlators import check_points
 from ..networks.network import Network
 from ..types import Points, Tuples, Vector
-from .exact import activation_moments, known_orders, latent_rule, readout_moment
+from .exact import activation_moments, known_orders, latent_rule
 
 __all__ = ["Selected", "exact_at"]
 
@@ -90,7 +90,7 @@ def _given_shared(
         for s in subsets:
             rows, place = np.unique(np.sort(index[:, s], axis=1), axis=0, return_inverse=True)
             value, error = activation_moments(kind, points, rows)
-            factor = readout_moment(network.readout, len(s)) * network.output_scale ** len(s)
+            factor = network.readout_law.moment(len(s)) * network.output_scale ** len(s)
             neuron[s], slack[s] = factor * value[place.ravel()], factor * error
         own, off = _cumulants(neuron, slack, subsets)
         for s in subsets:

@@ -9,7 +9,6 @@ shares, and may share a random scale or length, which correlates them (`latents.
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Self
 
 import equinox as eqx
@@ -21,41 +20,16 @@ from jaxtyping import Array, Float
 
 from ..types import Inputs
 from .latents import AbstractScale, LogNormalLength
+from .readouts import AbstractReadout, Readout, readout_law
 
-__all__ = ["READOUTS", "Network", "Neuron", "Readout", "nearest"]
+__all__ = ["Network", "Neuron"]
 
 Neuron = Callable[[Inputs], Float[Array, "*plate point"]]
 """One neuron: draws its parameters at `numpyro.sample` sites and returns its activation at the points."""
 
 
-class Readout(eqx.Module):
-    """Law of one readout weight: symmetric, with E W^2 = 1; `mu4` and `mu6` are its fourth and sixth moments."""
-
-    draw: Callable[[], dist.Distribution]
-    mu4: float
-    mu6: float
-
-
-def _rademacher() -> dist.Distribution:
-    return dist.TransformedDistribution(dist.Bernoulli(probs=0.5), dist.transforms.AffineTransform(-1.0, 2.0))
-
-
-READOUTS: dict[str, Readout] = {
-    "gaussian": Readout(lambda: dist.Normal(0.0, 1.0), 3.0, 15.0),
-    "uniform": Readout(lambda: dist.Uniform(-(3.0**0.5), 3.0**0.5), 9.0 / 5.0, 27.0 / 7.0),
-    "rademacher": Readout(_rademacher, 1.0, 1.0),
-    "laplace": Readout(lambda: dist.Laplace(0.0, 0.5**0.5), 6.0, 90.0),
-}
-
-
 # How JAX and NumPy begin to speak of arrays that do not fit.
 _SHAPES = re.compile(r"shape|broadcast|dimension|contract|axis|axes", re.I)
-
-
-def nearest(word: str, known: "dict[str, object] | list[str]") -> str:
-    """The closest known name, for an error message that helps."""
-    match = get_close_matches(str(word), list(known), n=1, cutoff=0.0)
-    return match[0] if match else next(iter(known))
 
 
 class Network(eqx.Module):
@@ -65,15 +39,16 @@ class Network(eqx.Module):
         neuron: a neuron of the suite or any function `neuron(points) -> (..., point)` that calls `numpyro.sample`; a
             tuple of them is a network of several kinds of neurons, width/len(neuron) of each.
         width: number of neurons N.
-        readout: law of the readout weights W_i, one of "gaussian", "uniform", "rademacher", "laplace".
+        readout: law of the readout weights W_i, one of "gaussian", "uniform", "rademacher", "laplace", or a law of
+            one's own (`AbstractReadout`).
         output_scale: standard deviation sigma of a readout weight (before the 1/sqrt(N)).
         output_bias: standard deviation of the Gaussian output bias.
         shared_scale: tau, drawn once per network, E tau = 1: every readout weight is multiplied by sqrt(tau).
         shared_length: l, drawn once per network: every neuron sees the points x/l.
 
     Raises:
-        ValueError: width below 1 or no multiple of the kinds of neurons, an unknown readout law, a negative scale; at
-            the call, a neuron whose output is not (width, point).
+        ValueError: width below 1 or no multiple of the kinds of neurons, an unknown readout law or one without unit
+            variance, a negative scale; at the call, a neuron whose output is not (width, point).
 
     Example:
         >>> import jax, numpy as np, numpyro
@@ -85,7 +60,7 @@ class Network(eqx.Module):
 
     neuron: Neuron | tuple[Neuron, ...]
     width: int
-    readout: str = "gaussian"
+    readout: Readout = "gaussian"
     output_scale: float = 1.0
     output_bias: float = 0.0
     shared_scale: AbstractScale | None = None
@@ -112,11 +87,7 @@ class Network(eqx.Module):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), kind):
                 known = "GammaScale(0.1)" if kind is AbstractScale else "LogNormalLength(0.3)"
                 raise ValueError(f"expected {name} to be a shared latent, got {getattr(self, name)!r}; try {known}")
-        if self.readout not in READOUTS:
-            raise ValueError(
-                f"expected readout to be one of {', '.join(READOUTS)}, got {self.readout!r}; "
-                f"try {nearest(self.readout, list(READOUTS))!r}"
-            )
+        readout_law(self.readout).check()
         for name in ("output_scale", "output_bias"):
             value = getattr(self, name)
             least = "> 0" if name == "output_scale" else ">= 0"
@@ -165,11 +136,16 @@ class Network(eqx.Module):
         """The kinds of neurons, in equal shares; one for most networks."""
         return self.neuron if isinstance(self.neuron, tuple) else (self.neuron,)
 
+    @property
+    def readout_law(self) -> AbstractReadout:
+        """The law of a readout weight before its scale: what its moments, its tail and its averages are."""
+        return readout_law(self.readout)
+
     def _sum(self, neuron: Neuron, count: int, points: Inputs) -> Float[Array, " point"]:
         """sum_i W_i s_i(x) over `count` neurons of one kind."""
         with numpyro.plate("neuron", count):
             activation = _activation(neuron, points, count)
-            weight = numpyro.sample("readout", READOUTS[self.readout].draw())
+            weight = numpyro.sample("readout", self.readout_law.draw())
         if count == points.shape[0]:  # (width, width) also comes from a site that was not turned: ask at one point more
             jax.eval_shape(lambda: _one_more(neuron, points, count))
         return jnp.einsum("...n,...nm->...m", weight, activation)

@@ -32,8 +32,9 @@ from ..neurons.momenta import (
     momentum_radius,
     radial_integral,
 )
+from ..refusals import nearest
 from ..types import Inputs, Points, Tuples, Vector
-from .network import READOUTS, nearest
+from .readouts import Readout, readout_law
 
 __all__ = ["ScalarMode", "scalar_moments", "scalar_orders", "scalar_site_moment", "ultraviolet"]
 
@@ -208,7 +209,7 @@ def scalar_site_moment(neuron: ScalarMode, points: Points, order: int) -> Vector
 
 
 def ultraviolet(
-    neuron: ScalarMode, cutoffs: Float[np.ndarray, " cutoff"], d: int, *, readout: str = "gaussian"
+    neuron: ScalarMode, cutoffs: Float[np.ndarray, " cutoff"], d: int, *, readout: Readout = "gaussian"
 ) -> Float[np.ndarray, " cutoff"]:
     """N G4c(x,x,x,x)/G2(x,x)^2 against the cutoff: is the network's non-Gaussianity finite without one?
 
@@ -231,13 +232,12 @@ def ultraviolet(
     """
     if neuron.regulator == "box":
         raise ValueError("expected regulator 'hard' or 'gaussian', got 'box'; try one ScalarMode for each modes=")
-    if readout not in READOUTS:
-        raise ValueError(f"expected readout to be one of {', '.join(READOUTS)}, got {readout!r}; try 'gaussian'")
+    law = readout_law(readout)
     out, site = [], np.zeros((1, d))
     for cutoff in np.asarray(cutoffs, dtype=float):
         mode = ScalarMode(neuron.mass, float(cutoff), neuron.alpha, regulator=neuron.regulator)
         second, fourth = (float(scalar_site_moment(mode, site, r)[0]) for r in (2, 4))
-        out.append(READOUTS[readout].mu4 * fourth / second**2 - 3.0)
+        out.append(law.moment(4) * fourth / second**2 - 3.0)
     return np.array(out)
 
 

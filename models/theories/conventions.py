@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..networks.network import nearest
+from ..refusals import nearest
 from ..types import Matrix, Vector
 
 __all__ = ["LATTICE_CONVENTIONS", "Convention", "LatticeCouplings", "convert_lattice"]

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.network import Network, nearest
+from ..networks.network import Network
+from ..networks.readouts import Readout
 from ..networks.scalar import ScalarMode
 from ..neurons.base import AbstractNeuron
 from ..neurons.cos import Cos
 from ..neurons.gauss import Gauss
 from ..neurons.relu import ReLU
 from ..neurons.smooth import Erf, Tanh
+from ..refusals import nearest
 from ..types import Points
 
 __all__ = ["THEORIES", "Theory", "theory_named"]
@@ -76,7 +78,7 @@ class Theory:
         self,
         *,
         width: int | None = None,
-        readout: str = "gaussian",
+        readout: Readout = "gaussian",
         output_scale: float = 1.0,
         output_bias: float = 0.0,
         scales: Mapping[str, float] | None = None,

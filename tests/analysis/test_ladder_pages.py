@@ -126,12 +126,9 @@ def named(fit, **attrs):
 def pages(rungs):
     """Checks and page of each, their figures counted and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>"
-        )
-        patch.setattr(
-            "nnft.analysis.pages.page.plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__})
-        )
+        pages = import_module("nnft.analysis.pages.page")
+        patch.setattr(pages, "_figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>")
+        patch.setattr(pages, "plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__}))
         return {name: (checks := diagnose(fit), page(fit, checks)) for name, fit in rungs.items()}
 
 

@@ -15,7 +15,7 @@ import hashlib, jax, numpy as np, nnft
 nnft.configure(cores={devices}, cache=True)
 import nnft.inference.ensembles.ensemble as ensembles
 from nnft import inference as inf, models as m
-from nnft.inference.sums import sums, total
+from nnft.inference.ensembles.sums import sums, total
 assert len(jax.devices()) == {devices}
 
 x = np.array([[-0.3], [0.4]])

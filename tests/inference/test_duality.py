@@ -13,7 +13,7 @@ import pytest
 from nnft.inference import Ensemble, Samples, measure
 from nnft.models import Cos, Erf, GammaScale, Gauss, Network, ReLU, ScalarMode, Tanh, exact
 from nnft.models.combinatorics import connected_from_moments, moment_jacobian, moments_from_connected, sorted_tuples
-from nnft.models.networks.network import READOUTS
+from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.5], [0.1], [0.4]])

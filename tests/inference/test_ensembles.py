@@ -14,7 +14,7 @@ import nnft.inference.ensembles.sums as summing
 from nnft.inference import Ensemble
 from nnft.inference.ensembles.sums import sums, total
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
-from nnft.models.networks.network import READOUTS
+from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
 
 POINTS = np.array([[-0.3, 0.5], [0.0, 0.25], [0.4, -0.125]])

@@ -155,7 +155,7 @@ def test_an_infinite_variance_is_flagged():
     result = generating(ens, np.array([[0.5], [1.2]]))
     assert 0 not in result.flags
     assert "Z[2J]" in result.flags[1]
-    assert "reaches 2.4, not below sqrt(2N)/sigma = 2" in result.flags[1]
+    assert "reaches 2.4, not below 2 = t sqrt(N)/sigma, t = 1.414" in result.flags[1]
 
 
 # ---- a shared latent ------------------------------------------------------------------------------------------------

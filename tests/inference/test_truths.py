@@ -12,7 +12,7 @@ import pytest
 
 from nnft.inference import Ensemble, measure
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh, exact
-from nnft.models.networks.network import READOUTS
+from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
 
 NEURONS = {  # each with a fault: the same neuron with an input weight that is wider by 15 %

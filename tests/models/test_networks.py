@@ -11,7 +11,8 @@ from numpyro.infer import Predictive
 from scipy import stats
 
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
-from nnft.models.networks.network import READOUTS, nearest
+from nnft.models.networks.readouts import READOUTS
+from nnft.models.refusals import nearest
 from tests.statistics import agree, disagree
 
 NEURONS = [Cos(), Erf(), Gauss(), ReLU(bias_scale=0.5), Tanh()]

@@ -23,7 +23,7 @@ from nnft.models import (
 )
 from nnft.models.analytic.exact import known_orders, site_moments
 from nnft.models.combinatorics import connected_from_moments, moments_from_connected, pairings, sorted_tuples
-from nnft.models.networks.network import READOUTS
+from nnft.models.networks.readouts import READOUTS
 
 LINE = np.array([[-0.4], [0.1], [0.9]])
 SCALES = [GammaScale(0.3), LogNormalScale(0.2), StudentScale(9.0)]
@@ -56,7 +56,7 @@ def test_the_four_point_function_of_a_scale_mixture(scale, readout):
     truth = []
     for quad in combinations_with_replacement(range(3), 4):
         wick = sum(kernel[quad[a], quad[b]] * kernel[quad[c], quad[d]] for (a, b), (c, d) in pairings(4))
-        second, mu4 = scale.moment(2), READOUTS[readout].mu4
+        second, mu4 = scale.moment(2), READOUTS[readout].moment(4)
         truth.append(1.3**4 * (second / 7 * (mu4 * quartic[quad] - wick) + (second - 1) * wick))
     data = exact(network, LINE)
     assert np.allclose(data.connected(4), truth, rtol=1e-12)
