@@ -51,7 +51,7 @@ class UnitInformation(AbstractPrior):
         return True
 
     def interaction(self, about: Unknowns) -> Array:
-        white = numpyro.sample("quartic_white", dist.Normal(0.0, 1.0).expand([len(about.factor)]).to_event(1))
+        white: Any = numpyro.sample("quartic_white", dist.Normal(0.0, 1.0).expand([len(about.factor)]).to_event(1))
         return jnp.asarray(about.factor) @ white
 
     def posterior(self, setting: Setting) -> "Affine":
@@ -97,7 +97,8 @@ class Given(AbstractPrior):
     def interaction(self, about: Unknowns) -> Array:
         if "quartic" not in self.laws:
             return UnitInformation().interaction(about)
-        return numpyro.sample("quartic", self.laws["quartic"].expand([len(about.factor)]).to_event(1))
+        law = self.laws["quartic"].expand([len(about.factor)]).to_event(1)
+        return jnp.asarray(numpyro.sample("quartic", law))
 
     def posterior(self, setting: Setting) -> "Affine":
         return Affine(setting, self.laws)
@@ -215,7 +216,7 @@ def turned_model(names: Names, laws: tuple[tuple[str, dist.Distribution], ...]) 
     sites = [name if name in dict(laws) else f"{name}_white" for name in SITES]
 
     def turned(given: Units, data: Any, origin: Array, axes: Array) -> None:
-        unit = numpyro.sample("unit", dist.ImproperUniform(dist.constraints.real_vector, (), (len(origin),)))
+        unit: Any = numpyro.sample("unit", dist.ImproperUniform(dist.constraints.real_vector, (), (len(origin),)))
         parts = jnp.split(origin + axes @ unit, [len(given.factor2)])
         with handlers.condition(data=dict(zip(sites, parts, strict=True))):
             program(given, data)

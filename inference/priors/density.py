@@ -93,8 +93,8 @@ class AbstractPosterior(ABC):
 def by_name(names: Names, values: Float[np.ndarray, "*draw term"]) -> Sites:
     """Numbers of all terms as blocks by the name of the coupling.
 
-    >>> by_name((("q", 1), ("g", 2)), np.arange(3))["g"].tolist()
-    [1, 2]
+    >>> by_name((("q", 1), ("g", 2)), np.arange(3.0))["g"].tolist()
+    [1.0, 2.0]
     """
     edges = np.cumsum([count for _, count in names])[:-1]
     return dict(zip((name for name, _ in names), np.split(values, edges, axis=-1), strict=True))

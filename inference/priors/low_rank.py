@@ -49,10 +49,10 @@ class LowRankPrior(AbstractPrior):
         count, labels = _bilocal(about)
         u, v = labels["u"], labels["v"]
         unit = _across(about)
-        white = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
-        strength = numpyro.sample("strength", dist.Normal(0.0, unit).expand([self.rank]).to_event(1))
+        white: Any = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
+        strength: Any = numpyro.sample("strength", dist.Normal(0.0, unit).expand([self.rank]).to_event(1))
         f, c, e = (
-            numpyro.sample(name, dist.Normal(0.0, 1.0).expand([self.rank, count]).to_event(2))
+            jnp.asarray(numpyro.sample(name, dist.Normal(0.0, 1.0).expand([self.rank, count]).to_event(2)))
             for name in ("profile", "left", "right")
         )
         couplings = [about.scale[:count] * white]

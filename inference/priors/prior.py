@@ -217,7 +217,7 @@ class _Form:
     def program(self, data: Marginal) -> None:
         """The same in coordinates `unit`."""
         size = sum(math.prod(shape) for shape in self.shapes.values())
-        unit = numpyro.sample("unit", dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
+        unit: Any = numpyro.sample("unit", dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
         with handlers.block():
             energy = potential_energy(self.hyper, (data,), {}, self._free(unit))
         numpyro.factor("density", -energy)

@@ -90,7 +90,7 @@ class SmoothPrior(AbstractPrior):
 
     def interaction(self, about: Unknowns) -> Array:
         root = self._root(about, self._parameters(about))
-        white = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([len(root)]).to_event(1))
+        white: Any = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([len(root)]).to_event(1))
         return root @ white
 
     def _parameters(self, about: Unknowns) -> dict[str, Array]:
@@ -106,7 +106,7 @@ class SmoothPrior(AbstractPrior):
             own = getattr(self, name)
             law = own if isinstance(own, dist.Distribution) else defaults[name]
             law = law.expand([len(labels)]) if law.shape() == () else law
-            found[name] = numpyro.sample(name, law.to_event(1))
+            found[name] = jnp.asarray(numpyro.sample(name, law.to_event(1)))
         return found
 
     def _root(self, about: Unknowns, hyper: dict[str, Array]) -> Array:
