@@ -1,8 +1,12 @@
 """What the field theory is: neurons, networks, their exact correlators, and the actions that describe them."""
 
+from .actions.base import AbstractAction as AbstractAction
+from .actions.base import Symbol as Symbol
 from .actions.boundedness import boundedness as boundedness
 from .actions.lattice import LatticePhi4 as LatticePhi4
 from .actions.lattice import TranslationInvariant as TranslationInvariant
+from .actions.monomials import Monomials as Monomials
+from .actions.monomials import monomials as monomials
 from .actions.rungs import Bilocal as Bilocal
 from .actions.rungs import Constant as Constant
 from .actions.rungs import FullQuartic as FullQuartic
@@ -28,16 +32,21 @@ from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
 from .networks.deformed import Deformed as Deformed
 from .networks.deformed import input_weight_energy as input_weight_energy
+from .networks.independent import Cumulants as Cumulants
+from .networks.latents import AbstractScale as AbstractScale
 from .networks.latents import GammaScale as GammaScale
 from .networks.latents import LogNormalLength as LogNormalLength
 from .networks.latents import LogNormalScale as LogNormalScale
+from .networks.latents import ScaleTail as ScaleTail
 from .networks.latents import StudentScale as StudentScale
 from .networks.latents import mixture_coupling as mixture_coupling
+from .networks.model import AbstractModel as AbstractModel
 from .networks.network import Network as Network
 from .networks.readouts import AbstractReadout as AbstractReadout
 from .networks.readouts import ReadoutTail as ReadoutTail
 from .networks.scalar import ScalarMode as ScalarMode
 from .networks.scalar import ultraviolet as ultraviolet
+from .neurons.base import AbstractNeuron as AbstractNeuron
 from .neurons.cos import Cos as Cos
 from .neurons.gauss import Gauss as Gauss
 from .neurons.relu import ReLU as ReLU

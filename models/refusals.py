@@ -1,9 +1,14 @@
-"""How things say no: the nearest known word, and what is asked of something that does not know it."""
+"""How things say no: the nearest known word, what is asked of something that does not know it, numbers in a range."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
-__all__ = ["NotKnown", "nearest"]
+import jax
+import numpy as np
+from jax.core import Tracer
+
+__all__ = ["NotKnown", "check_deviation", "is_traced", "nearest", "number"]
 
 
 class NotKnown(ValueError):
@@ -22,3 +27,33 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     match = get_close_matches(str(word), names, n=1, cutoff=0.0)
     return match[0] if match else names[0]
+
+
+def is_traced(value: object) -> bool:
+    """Whether a number is known only to a program that JAX is tracing, so that no range can be asked of it."""
+    return isinstance(value, Tracer)
+
+
+def number(value: Any) -> Any:
+    """A number as a Python number where an array holds it, so that equal things look, compare and hash alike.
+
+    What is traced stays as it is, for gradients, and so does what is no single number, to be refused by its owner.
+
+    >>> number(np.float32(0.5)), number(jax.numpy.ones(())), number(2)
+    (0.5, 1.0, 2)
+    """
+    single = isinstance(value, np.generic | np.ndarray | jax.Array) and not is_traced(value) and np.ndim(value) == 0
+    return value.item() if single else value
+
+
+def check_deviation(name: str, value: Any, *, allow_zero: bool) -> None:
+    """Refuse a standard deviation that is none; of a traced one nothing is known."""
+    if is_traced(value):
+        return
+    floor = "a finite number >= 0" if allow_zero else "a finite number > 0"
+    try:
+        scale = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected {name} to be {floor}, got {value!r}; try {name}=1.0") from None
+    if not (0.0 <= scale < float("inf")) or (scale == 0.0 and not allow_zero):
+        raise ValueError(f"expected {name} to be {floor}, got {scale}; try {name}=1.0")

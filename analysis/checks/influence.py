@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from ...inference.methods.problem import is_lattice
 from ..reading.couplings import action, couplings, group, interaction_names, quadratic_names
 from .check import LIMITS, Check
 
@@ -20,7 +19,7 @@ __all__ = ["influence_checks"]
 def influence_checks(fit: xr.DataTree) -> Iterator[Check]:
     """What the prior moves, how many couplings the data determine, and by how much they narrowed them."""
     yield _pulled(fit)
-    if not is_lattice(action(fit)):  # of which each site is a field of its own to its few couplings
+    if not action(fit).homogeneous:  # of which each site is a field of its own to its few couplings
         yield _networks_each(fit)
     if "prior_factor" in group(fit, "constant_data"):  # not kept of thousands of terms
         yield _determined(fit)

@@ -23,7 +23,8 @@ from ...inference.equations.metric import choose_metric
 from ...inference.equations.polynomial import polynomial_equations
 from ...inference.equations.terms import Terms, terms_of
 from ...inference.estimators.measure import MIN_NETWORKS, measure
-from ...models.actions.rungs import AbstractAction, Bilocal, Constant, FullQuartic, Local
+from ...models.actions.base import AbstractAction
+from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact_if_known
 from ...models.correlators import Correlators
 from ...models.diagrams.from_couplings import four_point, whitened

@@ -19,8 +19,8 @@ import numpy as np
 
 from ...inference.ensembles.samples import Samples
 from ...inference.equations.terms import Terms, terms_of
+from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import Monomials
-from ...models.actions.rungs import AbstractAction
 from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ...models.distance import hotelling
 from ...models.runtime import settled
@@ -56,6 +56,11 @@ class Controlled(AbstractAction):
     """The richest action and, behind it, the odd terms phi_a^3 and phi_a^2 phi_b of the control."""
 
     action: AbstractAction
+    name = "richest action with the odd terms of the control"
+
+    @property
+    def formula(self) -> str:
+        return rf"{self.action.formula} + \sum_{{a,b}} c_{{ab}}\,\varphi_a^2\varphi_b"
 
     def blocks(self, points: int) -> dict[str, Tuples]:
         return {**self.action.blocks(points), "odd": cubes(points)}
@@ -84,7 +89,7 @@ def embedded(
     for name, action in ladder.items():
         if not isinstance(action, AbstractAction):
             raise ValueError(f"expected actions such as Bilocal(), got {action!r}; try models.Bilocal()")
-        if action.fixed(points) is not None or type(action).__name__ == "Modes":
+        if action.fixed(points) is not None or action.of_modes:
             raise ValueError(
                 f"expected actions of the points with a free quadratic part, got {name}; try leaving it out"
             )

@@ -21,10 +21,10 @@ from ...inference.posterior.predict import (
     predict_fields,
     quartic_coefficients,
 )
+from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import boundedness
 from ...models.actions.ladder import action_of
 from ...models.actions.monomials import dense
-from ...models.actions.rungs import AbstractAction
 from ...models.combinatorics import multiplicities, sorted_tuples
 from ...models.types import Vector
 from ..reading.couplings import group, two_point

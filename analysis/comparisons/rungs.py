@@ -17,9 +17,10 @@ import numpy as np
 
 from ...inference.equations.from_moments import RESOLUTION_LIMIT
 from ...inference.equations.polynomial import polynomial_equations
+from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import minimum_on_sphere
 from ...models.actions.lattice import TranslationInvariant
-from ...models.actions.rungs import AbstractAction, Bilocal, Constant, FullQuartic, Local
+from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators
@@ -205,7 +206,7 @@ def standard_ensembles(width: int = 100) -> dict[str, Correlators]:
     points, out = ring(), {}
     for label, neuron in (("cos", Cos()), ("erf", Erf()), ("relu", ReLU())):
         for readout in ("gaussian", "uniform"):
-            orders = _ORDERS if isinstance(neuron, Cos) else (2, 4, 6)
+            orders = tuple(r for r in _ORDERS if r in neuron.orders)
             out[f"{label}, {readout}"] = exact(Network(neuron, width, readout=readout), points, orders=orders)
     kernel = exact(Network(Cos(), 1), points, orders=(2,)).connected(2)
     out["cos, shared Γ scale, N = ∞"] = mixture(points, kernel, GammaScale(0.05))

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy import stats
 
 from ...models.actions.rungs import gauge
-from ..reading.couplings import INTERVAL, Coupling, couplings, draws_of, group, indices
+from ..reading.couplings import INTERVAL, Coupling, couplings, draws_of, group, indices, look
 from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall
 
 __all__ = ["plot_couplings"]
@@ -27,17 +27,17 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
 
     Bilocal, smooth or of low rank: posterior mean and standard deviation of lambda_0, lambda_1, lambda_2 in the stated
     gauge (lambda_3 is the transpose of lambda_1), cells the gauge leaves empty blank, a ring where |mean| < 2 sd.
-    Local: lambda(x) = g_x/w_x and one sd. Constant and lattice phi^4: the posterior density of each number. Translation
-    invariant: g, u(r), v(r) by displacement r. Full actions: g4, and g6 below it, sorted, with one sd.
+    Local: lambda(x) = g_x/w_x and one sd. Where all are single numbers: the posterior density of each. Translation
+    invariant: g, u(r), v(r) by displacement r. Any other action: sorted, with one sd, a panel a name.
     """
-    found = couplings(fit)
-    if any(c.step for c in found):
+    found, kind = couplings(fit), look(fit)
+    if kind == "by displacement":
         return _by_displacement(found)
-    if found[0].site == "coupling":
+    if kind == "numbers":
         return _densities(fit, [c for c in couplings(fit, quadratic=True) if not c.where])
-    if found[0].site == "g4":
+    if kind == "sorted":
         return _sorted_couplings(found)
-    if not any(c.site == "u" for c in found):
+    if kind == "local":
         return _local(fit)
     mean, sd = _lambda(fit)
     shown = [i for i in (0, 1, 2) if np.any(sd[i] > 0)]
@@ -80,7 +80,7 @@ def _densities(fit: xr.DataTree, found: Sequence[Coupling]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(found)), layout="constrained")
     for panel, coupling in zip(np.ravel(figure.subplots(len(found), 1, squeeze=False)), found, strict=True):
         _density(panel, draws_of(fit, coupling).ravel())
-        panel.set_xlabel(coupling.maths)
+        panel.set_xlabel(f"${coupling.tex}$")
     figure.axes[0].legend(loc="upper right")
     return figure
 
@@ -101,15 +101,16 @@ def _density(panel: Axes, draws: np.ndarray) -> None:
 
 def _sorted_couplings(found: Sequence[Coupling]) -> Figure:
     """One panel a degree: the units differ."""
-    parts = [sorted((c for c in found if c.site == site), key=lambda c: -c.mean) for site in ("g4", "g6")]
-    parts = [part for part in parts if part]
+    sites = dict.fromkeys(c.site for c in found)
+    parts = [sorted((c for c in found if c.site == site), key=lambda c: -c.mean) for site in sites]
     heights = [max(1.0, len(part) * row_height(len(part))) for part in parts]
     figure = Figure(figsize=(WIDTH, 0.8 * len(parts) + sum(heights)), layout="constrained")
     panels = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)[:, 0]
     for panel, part in zip(panels, parts, strict=True):
+        letters = "abcdefgh"[: part[0].where.count(",") + 1] if part[0].where else ""
         _rows(panel, part, [indices(c.where) for c in part])
-        panel.set_xlabel(r"$g_{abcd}$" if part[0].site == "g4" else r"$g_{abcdef}$")
-        panel.set_ylabel("points a b c d" if part[0].site == "g4" else "points a b c d e f")
+        panel.set_xlabel(f"${part[0].symbol.tex}_{{{letters}}}$" if letters else f"${part[0].symbol.tex}$")
+        panel.set_ylabel(f"points {' '.join(letters)}" if letters else "")
     return figure
 
 
@@ -118,7 +119,7 @@ def _by_displacement(found: Sequence[Coupling]) -> Figure:
     if any("," in c.where for c in found):
         figure = tall(len(found), header=0.8)
         panel = figure.subplots()
-        _rows(panel, found, [c.maths for c in found])
+        _rows(panel, found, [f"${c.tex}$" for c in found])
         panel.set_xlabel("coupling")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         return figure

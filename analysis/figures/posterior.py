@@ -132,7 +132,7 @@ def plot_trace_rank(fit: xr.DataTree) -> Figure:
             row[0].plot(trace, color=colour, lw=0.35, alpha=0.75)
             counts, edges = np.histogram(rank, bins=bins, range=(0.5, draws.size + 0.5))
             row[1].stairs(counts, edges, color=colour, lw=0.9, baseline=None)
-        row[0].set_ylabel(coupling.maths, rotation=0, ha="right", va="center")
+        row[0].set_ylabel(f"${coupling.tex}$", rotation=0, ha="right", va="center")
         row[0].set_title(rf"$\hat R$ = {coupling.rhat:.4f}", loc="left")
         row[0].margins(x=0.0)
         row[1].set_ylim(0.0, 2.0 * each)
@@ -171,7 +171,7 @@ def plot_prior_posterior(fit: xr.DataTree) -> Figure:
     panel.set_xticks([*-ticks, 0.0, *ticks[::-1]])
     panel.minorticks_off()
     panel.set_xlabel("coupling")
-    kept = label_rows(panel, [c.maths for c in found], np.abs([c.z for c in found]))
+    kept = label_rows(panel, [f"${c.tex}$" for c in found], np.abs([c.z for c in found]))
     for k in kept:
         ratio = f"{found[k].prior_sd / found[k].sd:,.0f}".replace(",", "\u2009")
         panel.text(1.02, rows[k], ratio, transform=panel.get_yaxis_transform(), va="center", fontsize=8.5)

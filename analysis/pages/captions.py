@@ -1,52 +1,58 @@
-"""What each figure of a report shows and what to look for in it, with the numbers that matter, as HTML."""
+"""What each figure of a report shows and what to look for in it, with the numbers that matter; TeX between dollars."""
 
 import numpy as np
 import xarray as xr
 
-from ..reading.couplings import couplings, errors, group
+from ..reading.couplings import couplings, errors, group, look
 from .paragraph import count
 
 __all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinger_dyson_caption", "trace_caption"]
 
 
 def couplings_caption(fit: xr.DataTree) -> str:
-    """For `plots.plot_couplings`, by action."""
-    found = couplings(fit)
-    sites = {c.site for c in found}
-    if any(c.step for c in found):
+    """For `posterior.plot_couplings`, by how it shows them."""
+    kind = look(fit)
+    if kind == "by displacement":
         return (
             "Couplings by the displacement r between two sites, posterior mean with one standard deviation: g of "
-            "φ<sub>x</sub><sup>4</sup>, u(r) of φ<sub>x</sub>φ<sub>x+r</sub><sup>3</sup>, v(r) of "
-            "φ<sub>x</sub><sup>2</sup>φ<sub>x+r</sub><sup>2</sup>, each summed over all sites x."
+            r"$\varphi_x^4$, u(r) of $\varphi_x\varphi_{x+r}^3$, v(r) of $\varphi_x^2\varphi_{x+r}^2$, each summed "
+            "over all sites x."
         )
-    if sites == {"coupling"}:
-        others = [c.html for c in couplings(fit, quadratic=True) if not c.where and c.site != "coupling"]
-        if others:
-            names = f"λ, {' and '.join(others)}"
-            return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
-        return "Posterior density of the one coupling λ; shaded, its 89 % interval."
-    if "g4" in sites:
-        label, monomial = _example(fit)[:2]
-        below = (
-            " Below, the coefficients g<sub>abcdef</sub> of the sextic ones: they are in other units."
-            if "g6" in sites
-            else ""
-        )
-        return (
-            "Coefficients g<sub>abcd</sub> of the sorted monomials "
-            "φ<sub>a</sub>φ<sub>b</sub>φ<sub>c</sub>φ<sub>d</sub>, posterior mean with one standard deviation, sorted. "
-            f"Row {label} belongs to {monomial}; a coefficient counts all orderings of its points, so that mixed ones "
-            f"are larger.{below}"
-        )
-    if "u" not in sites:
-        return "λ(x) at each point, posterior mean with one standard deviation."
+    if kind == "numbers":
+        letters = [f"${c.tex}$" for c in couplings(fit, quadratic=True) if not c.where]
+        if len(letters) == 1:
+            return f"Posterior density of the one coupling {letters[0]}; shaded, its 89 % interval."
+        names = f"{', '.join(letters[:-1])} and {letters[-1]}"
+        return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
+    if kind == "sorted":
+        return _sorted_caption(fit)
+    if kind == "local":
+        return r"$\lambda(x)$ at each point, posterior mean with one standard deviation."
     where = "position" if group(fit, "constant_data").sizes["axis"] == 1 else "number"
     return (
-        "Left: posterior mean of λ<sub>i</sub>(x,y), the coupling of φ(x)<sup>i</sup>φ(y)<sup>4−i</sup>, in the gauge "
+        r"Left: posterior mean of $\lambda_i(x,y)$, the coupling of $\varphi(x)^i\varphi(y)^{4-i}$, in the gauge "
         "stated below. Right: its posterior standard deviation. Each map has its own colour scale, logarithmic away "
         f"from zero where the couplings differ widely; points are named by their {where}. Grey cells are zero by the "
-        "choice of gauge. A ring marks a mean within two standard deviations of zero. λ<sub>3</sub>, the transpose of "
-        "λ<sub>1</sub>, is not drawn."
+        r"choice of gauge. A ring marks a mean within two standard deviations of zero. $\lambda_3$, the transpose of "
+        r"$\lambda_1$, is not drawn."
+    )
+
+
+def _sorted_caption(fit: xr.DataTree) -> str:
+    sites = {c.site for c in couplings(fit)}
+    if "g4" not in sites:
+        return (
+            "Couplings by name, posterior mean with one standard deviation, sorted; a row is named by its points, and "
+            "what it multiplies is in the action below."
+        )
+    label, monomial = _example(fit)[:2]
+    below = (
+        " Below, the coefficients $g_{abcdef}$ of the sextic ones: they are in other units." if "g6" in sites else ""
+    )
+    return (
+        r"Coefficients $g_{abcd}$ of the sorted monomials $\varphi_a\varphi_b\varphi_c\varphi_d$, posterior mean with "
+        f"one standard deviation, sorted. Row {label} belongs to {monomial}; a coefficient counts all orderings of its "
+        f"points, so that mixed ones are larger.{below}"
     )
 
 
@@ -85,7 +91,8 @@ def schwinger_dyson_caption(z: np.ndarray, error: np.ndarray, contained: np.ndar
     rings = f"Rings: the {inside} monomials the action contains{exactly}."
     far = int(np.sum(np.abs(outside) > 3))
     return (
-        "Each quartic monomial T gives one equation, ⟨∇T·W∇S⟩ = ⟨Δ<sub>W</sub>T⟩, with W the metric. Shown is the "
+        r"Each quartic monomial T gives one equation, $\langle\nabla T\cdot W\nabla S\rangle = \langle\Delta_W "
+        r"T\rangle$, with W the metric. Shown is the "
         f"difference of its two sides over its standard error; the band is ±2. {rings} Dots: the {len(outside)} "
         f"monomials it leaves out, {far or 'none'} of them beyond three standard errors. The distance of a term that "
         "is there grows like the square root of the number of networks: it says that the term is seen, not that it is "
@@ -108,7 +115,7 @@ def trace_caption(fit: xr.DataTree) -> str:
     """For `plots.plot_trace_rank`."""
     which = "The three couplings" if len(couplings(fit, quadratic=True)) >= 3 else "The couplings"
     return (
-        f"{which} with the largest R̂, quadratic ones q<sub>ab</sub> included. Left: all chains on top of "
+        f"{which} with the largest $\\hat R$, quadratic ones included. Left: all chains on top of "
         "each other; they should be one band without drift. Right: how often each chain’s draws take each rank among "
         "all draws; chains that agree are flat within the grey band, which holds 95 % of the counts of independent "
         "draws."
@@ -119,6 +126,6 @@ def _example(fit: xr.DataTree) -> tuple[str, str, str]:
     """A row that the four-point figure has: its label, its monomial, its points."""
     points = min(group(fit, "constant_data").sizes["x"], 3)
     quad = ((0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2))[points - 1]
-    powers = {1: "", 2: "<sup>2</sup>", 4: "<sup>4</sup>"}
-    monomial = "".join(f"φ<sub>{a}</sub>{powers[quad.count(a)]}" for a in dict.fromkeys(quad))
-    return "".join(map(str, quad)), monomial, ", ".join(f"x<sub>{a}</sub>" for a in quad)
+    powers = {1: "", 2: "^2", 4: "^4"}
+    monomial = "".join(rf"\varphi_{a}{powers[quad.count(a)]}" for a in dict.fromkeys(quad))
+    return "".join(map(str, quad)), f"${monomial}$", ", ".join(f"$x_{a}$" for a in quad)

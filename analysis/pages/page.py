@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...models.actions.rungs import Modes
 from ...models.theories.registry import THEORIES
 from ..checks.check import Check
 from ..figures import posterior as plots
@@ -34,8 +33,8 @@ from ..reading.couplings import (
 from ..reading.residuals import schwinger_dyson
 from ..reading.typesetting import count, significant, typeset, with_error
 from . import captions
-from .formulas import written
-from .paragraph import action_name, belongs, drawn, model, origin, paragraph, where
+from .formulas import mathml, prose
+from .paragraph import action_name, drawn, model, origin, paragraph, where
 from .session import command, session
 
 __all__ = ["page"]
@@ -159,7 +158,7 @@ def _figure(figure: Figure, alt: str, caption: str) -> str:
     data = base64.b64encode(held.getvalue()).decode("ascii")
     return (
         f'<figure><h3>{escape(alt)}</h3><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"<figcaption>{prose(caption)}</figcaption></figure>"
     )
 
 
@@ -176,27 +175,28 @@ def _couplings_text(fit: xr.DataTree) -> str:
     )
     chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if markov(fit) else ""
     one, found = action(fit), couplings(fit, quadratic=True)
-    quadratic = {"q": "q<sub>ab</sub>", "kappa": "κ", "m2": "m²"}
-    last = " and ".join(quadratic[name] for name in ("q", "kappa", "m2") if any(c.site == name for c in found))
-    last = last.replace("q<sub>ab</sub>", "q(r)") if any(c.step for c in found) else last
+    names = dict.fromkeys(c.site for c in found[len(couplings(fit)) :])
+    letters = {name: one.symbol(name) for name in names}
+    last = " and ".join(f"${s.tex}$" if not s.step else f"${s.tex}(r)$" for s in letters.values())
+    last = last.replace("$q$", "$q_{ab}$")
     if any(c.step for c in found):
         index = "; r is the displacement between two sites."
     elif any(c.where for c in found):
-        what = "mode" if isinstance(one, Modes) else "point"
-        index = f"; an index is the number of a {what} in the <a href='#action'>list of {what}s</a>."
+        what = "mode" if one.of_modes else "point"
+        index = f"; an index is the number of a {what} in the list of {what}s below."
     else:
         index = "."
-    units = "in units of φ<sup>−2</sup>, quartic ones in units of φ<sup>−4</sup>"
-    units += ", sextic ones in units of φ<sup>−6</sup>" if one.degree > 4 else ""
-    if isinstance(one, Modes):
+    units = "in units of $\\varphi^{-2}$, quartic ones in units of $\\varphi^{-4}$"
+    units += ", sextic ones in units of $\\varphi^{-6}$" if one.degree > 4 else ""
+    if one.of_modes:
         units = "numbers without units, those of fields of unit variance, like all others"
     smooth = (
-        " The hyper-parameters of the smooth prior, in scaled fields φ<sub>a</sub>/sd, stand below: amplitude a, "
+        " The hyper-parameters of the smooth prior, in scaled fields $\\varphi_a$/sd, stand below: amplitude a, "
         "length ℓ and discrepancy d of each block of couplings."
         if hyper_parameters(fit)
         else ""
     )
-    return (
+    return prose(
         f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
         f"standard deviation of the prior. {chains}{errors}; what the action leaves out is not in them. The quadratic "
         f"couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
@@ -215,7 +215,7 @@ def _coupling_table(fit: xr.DataTree, found: list[Coupling]) -> str:
         cells += (f"{c.bias:.{digits}f}".replace("-", "−"),) if lost else ()
         cells += (f"{c.ess:.0f}", f"{c.rhat:.4f}") if chains else ()
         inner = "".join(f'<td data-of="{head}">{cell}</td>' for head, cell in zip(heads, cells, strict=True))
-        rows.append(f"<tr><th scope='row'>{c.html}</th>{inner}</tr>")
+        rows.append(f"<tr><th scope='row'>{mathml(c.tex)}</th>{inner}</tr>")
     head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *heads))
     return f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
@@ -245,7 +245,7 @@ def _points(fit: xr.DataTree) -> str:
             f"⟨φ²⟩ = {variance}, averaged over sites and {drawn(fit)}.</p><p>{_metric(fit)}</p>"
         )
     places, weights = constants["x_position"].values, constants["weights"].values
-    modes = isinstance(action(fit), Modes)
+    modes = action(fit).of_modes
     columns = {"position": [", ".join(f"{x:.5g}".replace("-", "−") for x in place) for place in places]}
     columns["weight w"] = [f"{weight:.4g}" for weight in weights]
     if modes:  # numbers of the modes have neither position nor weight
@@ -275,7 +275,7 @@ def _metric(fit: xr.DataTree) -> str:
     if inner or told == "average over sites":
         of = "the same at every site" if "average" in told else f"of {escape(inner[1])}" if inner else ""
         what = f"is diagonal, the variance of the field, {of}"
-    elif isinstance(action(fit), Modes):
+    elif action(fit).of_modes:
         which, _, of = told.partition("), ")
         told_of = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
         what = f"{told_of} the leading {escape(which)}) of the two-point function ({escape(of)})"
@@ -306,7 +306,7 @@ def _field(fit: xr.DataTree) -> str:
 
 
 def _action(fit: xr.DataTree, checks: list[Check]) -> str:
-    formula, what = written(action(fit))
+    one = action(fit)
     unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
     beyond = (
         f" In {_maths(unbounded[0].value)} posterior draws the {'sextic' if action(fit).degree > 4 else 'quartic'} "
@@ -315,14 +315,14 @@ def _action(fit: xr.DataTree, checks: list[Check]) -> str:
         if unbounded
         else ""
     )
-    modes = isinstance(action(fit), Modes)
-    place = "modes" if modes else "field on this lattice" if "lattice" in where(fit) else "field at these points"
-    named = "<sub>a" in formula and not modes
-    names = "; φ<sub>a</sub> = φ(x<sub>a</sub>), with a the number of a point" if named else ""
+    place = "modes" if one.of_modes else "field on this lattice" if one.lattice else "field at these points"
+    named = r"\varphi_a" in one.formula and not one.of_modes
+    names = r"; $\varphi_a = \varphi(x_a)$, with a the number of a point" if named else ""
+    what = f"S is fitted to minus the logarithm of the density of the {place}, up to a constant{names}."
     return (
-        f'{_field(fit)}<p class="maths">{formula}</p><p>S is fitted to minus the logarithm of the density of the '
-        f"{place}, up to a constant{names}. {what}{beyond} The quadratic part "
-        f"is fitted together with the rest, since each shifts the other.</p><p>{escape(belongs(fit))}</p>"
+        f'{_field(fit)}<div class="maths">{mathml(one.formula, display=True)}</div>'
+        f"<p>{prose(f'{what} {one.meaning}')}{beyond} The quadratic part is fitted "
+        f"together with the rest, since each shifts the other.</p><p>{escape(one.belongs)}</p>"
     )
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...models.actions.lattice import LatticePhi4, TranslationInvariant
-from ...models.actions.rungs import LowRankBilocal, Modes, SmoothBilocal
 from ...models.networks.network import Network
 from ...models.networks.scalar import ScalarMode
 from ...models.neurons import cos, gauss, relu, smooth
@@ -19,7 +17,6 @@ from ..reading.typesetting import count, significant, typeset, with_error
 
 __all__ = [
     "action_name",
-    "belongs",
     "caveat",
     "count",
     "drawn",
@@ -35,17 +32,6 @@ __all__ = [
     "with_error",
 ]
 
-_ACTIONS = {
-    "Constant": "constant quartic action",
-    "Local": "local quartic action",
-    "TranslationInvariant": "translation-invariant quartic action",
-    "LatticePhi4": "lattice phi^4 action",
-    "LowRankBilocal": "low-rank bilocal quartic action",
-    "SmoothBilocal": "smooth bilocal quartic action",
-    "Bilocal": "bilocal quartic action",
-    "FullQuartic": "full quartic action",
-    "FullSextic": "full sextic action",
-}
 _NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh", "ScalarMode": "scalar"}
 # What a warning means for the numbers, the gravest first; a warning not listed speaks for itself.
 _CAVEATS = {
@@ -64,44 +50,26 @@ _SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form"
 
 def paragraph(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     """What was measured, how far from Gaussian, what the action explains, what is resolved, and the main caveat."""
-    sentences = (measured(fit), _gaussianity(fit), _explained(fit), _resolved(fit), caveat(fit, checks), belongs(fit))
+    sentences = (
+        measured(fit),
+        _gaussianity(fit),
+        _explained(fit),
+        _resolved(fit),
+        caveat(fit, checks),
+        action(fit).belongs,
+    )
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def belongs(fit: xr.DataTree) -> str:
-    """What the couplings belong to, and cannot be taken from."""
-    one = action(fit)
-    if isinstance(one, Modes):
-        return "The couplings belong to these modes: another number of modes, or another set of points, has other ones."
-    if isinstance(one, SmoothBilocal):
-        return (
-            "The couplings belong to this set of points: another set has other couplings. The smooth prior can be read "
-            "at other points, but an action on more points is another marginal, and its couplings are not those values."
-        )
-    if isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None:
-        return "The couplings belong to this lattice: another spacing, or a coarser one, has other couplings."
-    return "The couplings belong to this set of points: another set has other couplings."
 
 
 def action_name(fit: xr.DataTree) -> str:
     """The action in words, "bilocal quartic action", "full quartic action of 4 modes"."""
-    one = action(fit)
-    if isinstance(one, Modes):
-        return f"{_ACTIONS[type(one.action).__name__]} of {one.count} mode{'s' if one.count > 1 else ''}"
-    if isinstance(one, LowRankBilocal):
-        return f"bilocal quartic action of rank {one.rank}"
-    return _ACTIONS[type(one).__name__]
+    return action(fit).name
 
 
 def where(fit: xr.DataTree) -> str:
     """Where the field was measured: "at 3 points", "on a periodic 8 × 8 lattice"."""
-    one, points = action(fit), group(fit, "constant_data").sizes["x"]
-    points = group(fit, "constant_data").sizes["site"] if isinstance(one, Modes) else points
-    if isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None:
-        kind = "an open" if isinstance(one, TranslationInvariant) and not one.periodic else "a periodic"
-        sites = " × ".join(map(str, one.shape))
-        return f"on {kind} {f'lattice of {sites} sites' if len(one.shape) == 1 else f'{sites} lattice'}"
-    return "at one point" if points == 1 else f"at {points} points"
+    one, sizes = action(fit), group(fit, "constant_data").sizes
+    return one.place(sizes["site" if one.of_modes else "x"])
 
 
 def measured(fit: xr.DataTree) -> str:
@@ -160,8 +128,7 @@ def source(fit: xr.DataTree) -> str:
 
 def drawn(fit: xr.DataTree) -> str:
     """What was drawn: networks, or what stands for them in the dual spaces, or configurations of a lattice."""
-    one = action(fit)
-    lattice = isinstance(one, LatticePhi4 | TranslationInvariant) and one.shape is not None and "model" not in fit.attrs
+    lattice = action(fit).lattice is not None and "model" not in fit.attrs
     words = {"neuron": "neurons", "readout": "hidden layers"}
     return words.get(str(fit.attrs.get("space", "")), "configurations" if lattice else "networks")
 
@@ -251,7 +218,7 @@ def _gaussianity(fit: xr.DataTree) -> str:
     eps4, error = float(attrs["eps4"]), float(attrs["eps4_error"])
     value = f"ε₄ = {with_error(eps4, error)}"
     one = group(fit, "constant_data").sizes["x"] == 1
-    what = "mode" if isinstance(action(fit), Modes) else "point"
+    what = "mode" if action(fit).of_modes else "point"
     place = f"{'In' if what == 'mode' else 'At'} {f'this {what}' if one else f'these {what}s'}"
     if not _non_gaussian(fit):
         return f"{place} the field is Gaussian within errors: its distance to the Gaussian is {value}."

@@ -18,9 +18,9 @@ import numpy as np
 import xarray as xr
 
 from ..checks.diagnose import Check, diagnose
-from ..reading.couplings import INTERVAL, couplings, group, hyper_parameters
+from ..reading.couplings import INTERVAL, action, couplings, group, hyper_parameters
 from .page import page
-from .paragraph import action_name, belongs, count, drawn, origin, paragraph, share, where
+from .paragraph import action_name, count, drawn, origin, paragraph, share, where
 
 __all__ = ["FILES", "check_folder", "load", "plain", "report", "summary"]
 
@@ -152,7 +152,7 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     lines += [f"  {c.verdict}  {c.name}: {c.value} (limit {c.limit})" for c in kept]
     if len(kept) < len(concerns):
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
-    lines.append(f"{belongs(fit).split(':')[0]}.")
+    lines.append(f"{action(fit).belongs.split(':')[0]}.")
     return "\n".join(lines)
 
 

@@ -9,8 +9,8 @@ from dataclasses import fields
 import numpy as np
 import xarray as xr
 
-from ...models.actions.ladder import ACTIONS
-from ...models.actions.rungs import AbstractAction, Modes
+from ...models.actions.base import AbstractAction
+from ...models.actions.ladder import word_of
 from ..reading.couplings import action, group, markov
 from .paragraph import model, source
 
@@ -52,7 +52,8 @@ def session(fit: xr.DataTree) -> str:
         lines.append(f"data = inf.Samples({name}, points)  # (network, point)")
     else:
         lines.append("data = ...  # the correlators the fit was given")
-    lines.append(f"fit = inf.fit(data, {_prefixed(repr(one))}, key={_key(fit.attrs.get('key', ''))}{_options(fit)})")
+    made = _prefixed(repr(one)) if word_of(one) else f"{one!r}"
+    lines.append(f"fit = inf.fit(data, {made}, key={_key(fit.attrs.get('key', ''))}{_options(fit)})")
     lines.append('an.report(fit, "out/")')
     return "\n".join(lines)
 
@@ -65,9 +66,11 @@ def command(fit: xr.DataTree) -> str:
     if not name or key is None or int(key[1]) == 0 or fit.attrs.get("metric_from") == "given":
         return ""
     sites = _sites(fit, one)
-    if not sites and (points.shape[1] != 1 or isinstance(one, Modes)):  # the tree has the modes, not the points
+    if not sites and (points.shape[1] != 1 or one.of_modes):  # the tree has the modes, not the points
         return ""
-    word = next(name for name, kind in ACTIONS.items() if type(one) is kind)
+    word = word_of(one)
+    if word is None:
+        return ""
     words = ["nnft fit", shlex.quote(name)]
     if not sites:
         words.append(f"--points {','.join(f'{x:.17g}' for x in points[:, 0])}")
@@ -91,7 +94,7 @@ def _action_options(one: AbstractAction) -> list[str]:
 
 def _sites(fit: xr.DataTree, one: AbstractAction) -> tuple[int, ...] | None:
     """The shape of the lattice, where the points are its sites in C order."""
-    shape = getattr(one, "shape", None)
+    shape = one.lattice
     if shape is None:
         return None
     points = group(fit, "constant_data")["x_position"].values
@@ -100,7 +103,7 @@ def _sites(fit: xr.DataTree, one: AbstractAction) -> tuple[int, ...] | None:
 
 
 def _points(fit: xr.DataTree, one: AbstractAction) -> str:
-    if isinstance(one, Modes):
+    if one.of_modes:
         return f"points = ...  # the {group(fit, 'constant_data').sizes['site']} points the modes are made of"
     shape, places = _sites(fit, one), group(fit, "constant_data")["x_position"].values
     if shape is None:

@@ -13,9 +13,8 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from ...models.actions.base import AbstractAction, Symbol
 from ...models.actions.ladder import action_of
-from ...models.actions.lattice import LatticePhi4, TranslationInvariant
-from ...models.actions.rungs import AbstractAction
 from ...models.types import Matrix, Vector
 
 __all__ = [
@@ -33,6 +32,7 @@ __all__ = [
     "hyper_parameters",
     "indices",
     "interaction_names",
+    "look",
     "markov",
     "quadratic_names",
     "two_point",
@@ -40,14 +40,14 @@ __all__ = [
 
 INTERVAL = 0.89
 HYPER = ("amplitude", "length", "discrepancy")  # of the smooth prior, one a block of couplings
-_SYMBOLS = {"coupling": ("lambda", r"\lambda", "λ"), "kappa": ("kappa", r"\kappa", "κ"), "m2": ("m2", "m^2", "m²")}
-_HYPER_SYMBOLS = {"amplitude": ("a", "a"), "length": (r"\ell", "ℓ"), "discrepancy": ("d", "d")}
+_HYPER_SYMBOLS = {"amplitude": Symbol("a"), "length": Symbol(r"\ell"), "discrepancy": Symbol("d")}
 
 
 class Coupling(NamedTuple):
     """One coupling: its site, its labels ("0,1"), and the numbers a table or a figure shows.
 
-    where: point labels, empty for a single number; a displacement where `step`; the block of a hyper-parameter.
+    where: point labels, empty for a single number; a displacement where its symbol says so; of a hyper-parameter the
+    block. symbol: how the action writes it.
     bias: what tree level leaves out, mean less truth, of a fit by method "tree"; else nan.
     """
 
@@ -62,7 +62,7 @@ class Coupling(NamedTuple):
     ess: float
     rhat: float
     bias: float = float("nan")
-    step: bool = False
+    symbol: Symbol = Symbol("")
 
     @property
     def z(self) -> float:
@@ -70,29 +70,23 @@ class Coupling(NamedTuple):
         return self.mean / self.sd if self.sd > 0 else 0.0
 
     @property
+    def step(self) -> bool:
+        """Whether it belongs to a displacement, and not to points."""
+        return self.symbol.step
+
+    @property
     def text(self) -> str:
         """As in `fit["posterior"]`: u[0,1]; u(1,0) of a displacement; the one quartic coupling is lambda."""
-        if self.step:
-            return f"{self.site}({self.where})" if self.where else "g"
-        return f"{self.site}[{self.where}]" if self.where else _SYMBOLS[self.site][0]
+        if not self.where:
+            return self.symbol.plain or self.site
+        return f"{self.site}({self.where})" if self.step else f"{self.site}[{self.where}]"
 
     @property
-    def maths(self) -> str:
-        """For a figure, in matplotlib's mathtext."""
-        if self.step:
-            return f"${self.site}({self.where})$" if self.where else "$g$"
-        if self.site in HYPER:
-            return f"${_HYPER_SYMBOLS[self.site][0]}_{self.where}$"
-        return f"${self.site[0]}_{{{indices(self.where)}}}$" if self.where else f"${_SYMBOLS[self.site][1]}$"
-
-    @property
-    def html(self) -> str:
-        """For a page."""
-        if self.step:
-            return f"{self.site}({self.where})".replace("-", "−") if self.where else "g"
-        if self.site in HYPER:
-            return f"{_HYPER_SYMBOLS[self.site][1]}<sub>{self.where}</sub>"
-        return f"{self.site[0]}<sub>{indices(self.where)}</sub>" if self.where else _SYMBOLS[self.site][2]
+    def tex(self) -> str:
+        """In TeX."""
+        if not self.where:
+            return self.symbol.tex
+        return f"{self.symbol.tex}({self.where})" if self.step else f"{self.symbol.tex}_{{{indices(self.where)}}}"
 
 
 def check_fit(fit: Any) -> None:
@@ -149,6 +143,19 @@ def interaction_names(fit: xr.DataTree) -> list[str]:
     return list(action(fit).blocks(group(fit, "constant_data").sizes["x"]))
 
 
+def look(fit: xr.DataTree) -> str:
+    """How its couplings are shown: "maps" over pairs of points, "local", "by displacement", "numbers" or "sorted"."""
+    one, points = action(fit), group(fit, "constant_data").sizes["x"]
+    dims = {one.labels(points)[name][0] for name in one.blocks(points)}
+    if any(one.symbol(name).step for name in one.blocks(points)):
+        return "by displacement"
+    if dims == {"constant"}:
+        return "numbers"
+    if dims == {"x", "ordered_pair", "cross_pair"}:
+        return "maps" if points > 1 else "local"
+    return "local" if dims == {"x"} else "sorted"
+
+
 def quadratic_names(fit: xr.DataTree) -> list[str]:
     """Names of the couplings of the quadratic part, which come first among the terms."""
     return list(action(fit).quadratic_blocks(group(fit, "constant_data").sizes["x"]))
@@ -165,9 +172,9 @@ def two_point(fit: xr.DataTree) -> Matrix:
     if "metric" in constants:  # files of fits before the two were told apart hold the metric alone
         return constants["two_point" if "two_point" in constants else "metric"].values
     one, row = action(fit), constants["two_point"].values
-    assert isinstance(one, LatticePhi4 | TranslationInvariant)
-    assert one.shape is not None
-    box = one.shape
+    box = one.lattice
+    if box is None:
+        raise ValueError(f"expected a fit with K, got one of {one.name} without; try fitting again")
     sites = np.stack(np.unravel_index(np.arange(len(row)), box), axis=1)
     steps = (sites[None] - sites[:, None]) % np.array(box)
     return row[np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), box)]
@@ -191,13 +198,15 @@ def couplings(fit: xr.DataTree, *, quadratic: bool = False) -> list[Coupling]:
         order = [*quadratic_names(fit), *interaction_names(fit)]
         sizes = [group(fit, "posterior").sizes[group(fit, "posterior")[name].dims[2]] for name in order]
         bias = dict(zip(order, np.split(physical, np.cumsum(sizes)[:-1]), strict=True))
-    step = isinstance(action(fit), TranslationInvariant)
-    return [c for name in names for c in _site(fit, name, step=step, bias=bias.get(name))]
+    one = action(fit)
+    return [c for name in names for c in _site(fit, name, one.symbol(name), bias.get(name))]
 
 
 def hyper_parameters(fit: xr.DataTree) -> list[Coupling]:
     """Amplitude, length and discrepancy of a smooth prior, one a block of couplings; empty for other actions."""
-    return [c for name in HYPER if name in group(fit, "posterior") for c in _site(fit, name, step=False, bias=None)]
+    return [
+        c for name in HYPER if name in group(fit, "posterior") for c in _site(fit, name, _HYPER_SYMBOLS[name], None)
+    ]
 
 
 def draws_of(fit: xr.DataTree, coupling: Coupling) -> np.ndarray:
@@ -207,7 +216,7 @@ def draws_of(fit: xr.DataTree, coupling: Coupling) -> np.ndarray:
     return values.values[..., labels.index(coupling.where) if coupling.where else 0]
 
 
-def _site(fit: xr.DataTree, site: str, *, step: bool, bias: np.ndarray | None) -> list[Coupling]:
+def _site(fit: xr.DataTree, site: str, symbol: Symbol, bias: np.ndarray | None) -> list[Coupling]:
     posterior, prior = group(fit, "posterior"), group(fit, "prior")
     if site not in posterior or not posterior[site].size:
         return []
@@ -217,7 +226,8 @@ def _site(fit: xr.DataTree, site: str, *, step: bool, bias: np.ndarray | None) -
     single = values.dims[2] == "constant"
     labels = [""] if single else values[values.dims[2]].values.astype(str)
     lost = np.full(values.shape[2], np.nan) if bias is None else bias
-    return [Coupling(site, str(w), *map(float, row), step=step) for w, *row in zip(labels, *columns, lost, strict=True)]
+    rows = zip(labels, *columns, lost, strict=True)
+    return [Coupling(site, str(w), *map(float, row), symbol=symbol) for w, *row in rows]
 
 
 class _Content:

@@ -20,7 +20,8 @@ from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
 from ...inference.planning.apart import apart, usable
 from ...inference.planning.few import Few, check_few, few_networks
-from ...models.actions.rungs import AbstractAction, Constant
+from ...models.actions.base import AbstractAction
+from ...models.actions.rungs import Constant
 from .. import pages
 from ..pages.report import FILES, check_folder, plain
 from ..reading.typesetting import count, typeset, with_error

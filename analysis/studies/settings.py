@@ -19,8 +19,8 @@ from ...inference.ensembles.samples import Samples
 from ...inference.posterior.fit import fit
 from ...inference.posterior.words import METHODS, SAMPLERS, method_of, prior_of, sampler_of
 from ...inference.priors.prior import AbstractPrior
+from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_named
-from ...models.actions.rungs import AbstractAction
 from ...models.correlators import Correlators
 from ...models.refusals import nearest
 from ...models.types import Points, Vector
@@ -110,7 +110,7 @@ class Fitting:
 
     def sites(self) -> Points | None:
         """The sites of the action's lattice in C order, (point, axis); None where it has no shape."""
-        shape = getattr(self.made_action(), "shape", None)
+        shape = self.made_action().lattice
         if shape is None:
             return None
         return np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1).astype(float)

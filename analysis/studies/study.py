@@ -20,9 +20,8 @@ from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples, load_array, load_points, printable
 from ...inference.equations.basis import make_basis
 from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measure
-from ...inference.methods.problem import is_lattice
 from ...inference.posterior.words import method_of
-from ...models.actions.rungs import Constant, Modes
+from ...models.actions.rungs import Constant
 from ...models.analytic.exact import exact
 from ...models.correlators import Correlators, check_points
 from ...models.networks.network import Network
@@ -191,7 +190,7 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
         _refuse_size(study.points, "space='field' with method='score'")
     kernel = exact(study.network(), study.points, orders=(2,)).tensor(2)
     made = study.made_action()
-    whole = few and made.degree == 4 and made.fixed(len(kernel)) is None and not isinstance(made, Modes)
+    whole = few and made.through_correlators(len(kernel)) and not made.of_modes
     try:
         make_basis(made if whole else Constant(), kernel, study.checked_weights(len(kernel)))
     except ValueError as error:
@@ -298,7 +297,7 @@ def _as_sites(
         array, inside = load_array(file, variable=variable)
         name = printable(Path(file).name)
     shape = tuple(getattr(array, "shape", ()))
-    if len(shape) > 2 and shape[1:] == getattr(fitting.made_action(), "shape", None):
+    if len(shape) > 2 and shape[1:] == fitting.made_action().lattice:
         array = np.asarray(array).reshape(shape[0], -1)
     return array, sites if points is None and inside is None else inside if points is None else points, name
 
@@ -318,7 +317,7 @@ def _refuse_size(points: Points, advice: str) -> NoReturn:
 
 def _no_fit(why: ValueError, correlators: Correlators | None, networks: Ensemble | Samples, fitting: Fitting) -> NoFit:
     """The refusal of a fit; a lattice averages over its sites, and is asked for fewer configurations."""
-    if networks.n < MIN_NETWORKS[6] and not is_lattice(fitting.made_action()):
+    if networks.n < MIN_NETWORKS[6] and not fitting.made_action().homogeneous:
         return TooFew(why, correlators, networks, fitting)
     return NoFit(why, correlators)
 

@@ -24,7 +24,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
-from ...models.networks.network import Network
+from ...models.networks.model import as_model
 from ...models.runtime import settled
 from ...models.types import Points
 from .drawn import DRAWN
@@ -133,8 +133,8 @@ class Ensemble:
 
     @property
     def even(self) -> bool:
-        """Whether phi -> -phi is known to be a symmetry: every readout law of `Network` is symmetric."""
-        return type(self.model) is Network and self.site == "phi"
+        """Whether phi -> -phi is known to be a symmetry: the readout laws of a network are symmetric."""
+        return as_model(self.model).even and self.site == "phi"
 
     @cached_property
     def weighted(self) -> bool:

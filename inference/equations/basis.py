@@ -8,8 +8,8 @@ few points, so that an action is fitted to correlators; the same terms at any si
 import equinox as eqx
 import numpy as np
 
+from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import dense
-from ...models.actions.rungs import AbstractAction
 from ...models.combinatorics import rank, sorted_tuples
 from ...models.types import Matrix, Tuples, Vector
 

@@ -10,28 +10,23 @@ Bonferroni. The second is Rao's score test with the covariance over configuratio
 chain are averaged in its blocks.
 """
 
-from collections.abc import Iterator
-from itertools import combinations, product
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from ...models.actions.lattice import LatticePhi4, TranslationInvariant
-from ...models.actions.rungs import AbstractAction
+from ...models.actions.base import AbstractAction, SiteTerm
 from ...models.distance import hotelling
 from ..ensembles.chains import worth
 from ..ensembles.ensemble import Source
 from ..ensembles.sums import group_length
 
-__all__ = ["SiteTests", "Term", "left_out", "monomial_sums", "judge_sites"]
+__all__ = ["SiteTests", "judge_sites", "monomial_sums"]
 
 _NUMBERS = 3e6  # of all gradients looked at: a tenth of a second
 _LEAST = 100
 _ROOM = 4  # independent configurations (or blocks) for each tested term, at least
-
-Steps = tuple[int, ...]
-Term = tuple[tuple[float, int, int, Steps], ...]  # sum of coefficient sum_x phi_x^p phi_{x+r}^q
 
 
 class SiteTests(NamedTuple):
@@ -51,101 +46,32 @@ def judge_sites(source: Source, action: AbstractAction) -> SiteTests:
 
     Args:
         source: configurations, (network, site) in C order.
-        action: `LatticePhi4`, or `TranslationInvariant` with a shape and periodic.
+        action: one whose sites are all alike; where it does not know its terms (`site_terms`), translations only.
 
     Raises:
-        ValueError: another action.
+        ValueError: an action of no lattice.
     """
-    held, others = _included(action), left_out(action)
-    shape: Steps = action.shape  # type: ignore[attr-defined]
+    if action.lattice is None or not action.homogeneous:
+        raise ValueError(f"expected an action of a periodic lattice, got {action!r}; try LatticePhi4(shape=(8, 8))")
+    shape = action.lattice
+    held, others, given = action.site_terms() or ([], {}, ())
     size = len(source.points) * (len(held) + len(others) + 3)
     count = int(min(source.n, max(_LEAST, _NUMBERS // size)))
     fields = source.read(0, count).astype(float).reshape(count, *shape)
     memory = 2.0 * worth(source).tau
     p, why = _translation(fields, memory)
     block = 1 if worth(source).block == 1 else group_length(source)
-    found = _rao(fields, action, held, list(others.values()), block)
+    nothing = float("nan"), 0, float("nan")
+    found = _rao(fields, given, held, list(others.values()), block) if others else nothing
     return SiteTests(p, why, *found, tuple(others), count)
 
 
-def left_out(action: AbstractAction) -> dict[str, Term]:
-    """Terms beyond a lattice action, by name.
-
-    Example:
-        >>> list(left_out(LatticePhi4((8, 8))))
-        ['diagonal neighbours', 'next neighbours', 'phi^3 phi of neighbours', 'phi^2 phi^2 of neighbours', 'phi^6']
-    """
-    shape: Steps = action.shape  # type: ignore[attr-defined]
-    origin, far = (0,) * len(shape), 2
-    if isinstance(action, TranslationInvariant):
-        far = max(shape) if action.reach is None else action.reach + 1
-    near = _along(shape, 1)
-    found: dict[str, Term] = {}
-    if isinstance(action, LatticePhi4):
-        found["diagonal neighbours"] = tuple((1.0, 1, 1, r) for r in _diagonals(shape))
-        found["next neighbours"] = tuple((1.0, 1, 1, r) for r in _along(shape, 2))
-        found["phi^3 phi of neighbours"] = tuple((1.0, p, 4 - p, r) for r in near for p in (1, 3))
-        found["phi^2 phi^2 of neighbours"] = tuple((1.0, 2, 2, r) for r in near)
-    else:
-        found[f"neighbours at {far}"] = tuple((1.0, 1, 1, r) for r in _along(shape, far))
-    found["phi^6"] = ((1.0, 6, 0, origin),)
-    return {name: term for name, term in found.items() if term}
-
-
-def _along(shape: Steps, far: int) -> list[Steps]:
-    """One step of this length along every axis long enough to tell it from shorter ones."""
-    steps = [tuple(far if k == axis else 0 for k in range(len(shape))) for axis in range(len(shape))]
-    return [r for r, length in zip(steps, shape) if length >= 2 * far or (far == 1 and length > 1)]
-
-
-def _diagonals(shape: Steps) -> list[Steps]:
-    """(1, 1) and (1, -1) of every pair of axes, each displacement once."""
-    found: dict[frozenset[Steps], Steps] = {}
-    for a, b in combinations(range(len(shape)), 2):
-        for sign in (1, -1):
-            step = [0] * len(shape)
-            step[a], step[b] = 1, sign
-            both = frozenset(tuple(int(x) for x in np.mod(np.multiply(s, step), shape)) for s in (1, -1))
-            if shape[a] > 1 and shape[b] > 1:
-                found.setdefault(both, tuple(step))
-    return list(found.values())
-
-
-def _included(action: AbstractAction) -> list[Term]:
-    """The fitted terms of a lattice action."""
-    if isinstance(action, LatticePhi4):
-        origin = (0,) * len(action.shape)
-        kinetic = _kinetic(action) if action.kappa is None else ()
-        return [term for term in (kinetic, ((1.0, 2, 0, origin),), ((1.0, 4, 0, origin),)) if term]
-    if not isinstance(action, TranslationInvariant) or action.shape is None or not action.periodic:
-        raise ValueError(f"expected an action of a periodic lattice, got {action!r}; try LatticePhi4(shape=(8, 8))")
-    count = int(np.prod(action.shape))
-    blocks, origin = action.blocks(count), (0,) * len(action.shape)
-
-    def steps(rows: Any) -> Iterator[Steps]:
-        return (tuple(int(x) for x in row) for row in rows)
-
-    found: list[Term] = [
-        ((1.0, 1, 1, r),) if any(r) else ((1.0, 2, 0, r),) for r in steps(action.quadratic_blocks(count)["q"])
-    ]
-    found.append(((1.0, 4, 0, origin),))
-    found += [((1.0, 1, 3, r),) for r in steps(blocks["u"])] + [((1.0, 2, 2, r),) for r in steps(blocks["v"])]
-    return found
-
-
-def _kinetic(action: LatticePhi4) -> Term:
-    """Sum over axes of (phi_{x+mu} - phi_x)^2, as phi^2 and hopping."""
-    origin = (0,) * len(action.shape)
-    steps = [tuple(int(k == axis) for k in range(len(action.shape))) for axis in range(len(action.shape))]
-    return ((2.0 * len(steps), 2, 0, origin), *((-2.0, 1, 1, r) for r in steps))
-
-
-def monomial_sums(fields: np.ndarray, term: Term) -> tuple[np.ndarray, np.ndarray]:
+def monomial_sums(fields: np.ndarray, term: SiteTerm) -> tuple[np.ndarray, np.ndarray]:
     """Gradient of a term at every site, and its Laplacian, of each configuration.
 
     Args:
         fields: (configuration, *shape).
-        term: from `left_out`.
+        term: one of `AbstractAction.site_terms`.
 
     Returns:
         (configuration, site) and (configuration,).
@@ -189,7 +115,7 @@ def _translation(fields: np.ndarray, memory: float) -> tuple[float, str]:
 
 
 def _rao(
-    fields: np.ndarray, action: AbstractAction, held: list[Term], others: list[Term], block: int
+    fields: np.ndarray, given: SiteTerm, held: list[SiteTerm], others: list[SiteTerm], block: int
 ) -> tuple[float, int, float]:
     """Statistic, degrees of freedom and p-value of the equations of the terms left out."""
     scaled = fields / np.sqrt(np.mean(fields**2))
@@ -197,9 +123,7 @@ def _rao(
     gradients, laplacians = np.stack([g for g, _ in made], axis=1), np.stack([lap for _, lap in made], axis=1)
     size, most = np.sqrt(np.mean(np.sum(gradients**2, axis=2), axis=0)), len(held)
     gradients, laplacians = gradients / size[:, None], laplacians / size
-    force = np.zeros_like(gradients[:, 0])
-    if isinstance(action, LatticePhi4) and action.kappa is not None:
-        force = action.kappa * np.mean(fields**2) * monomial_sums(scaled, _kinetic(action))[0]
+    force = np.mean(fields**2) * monomial_sums(scaled, given)[0]
     matrix = np.einsum("nka,nla->kl", gradients, gradients) / len(fields)
     vector = np.mean(laplacians - np.einsum("nka,na->nk", gradients, force), axis=0)
     theta = np.linalg.lstsq(matrix[:most, :most], vector[:most])[0]

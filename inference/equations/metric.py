@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...models.actions.rungs import AbstractAction, Modes
+from ...models.actions.base import AbstractAction
 from ...models.analytic.exact import exact_if_known
 from ...models.types import Matrix
 from ..ensembles.ensemble import Ensemble
@@ -52,7 +52,7 @@ def choose_metrics(data: Any, source: Any, metric: Matrix | None, action: Abstra
         return Metrics(kernel, kernel, where, rest, given, known)
     chosen, told, _ = choose_metric(data, source, metric)
     # The modes are those of the field, and held-out networks choose them whatever W is; else nothing is held out.
-    return Metrics(chosen, kernel, told, rest if isinstance(action, Modes) else None, given, known)
+    return Metrics(chosen, kernel, told, rest if action.of_modes else None, given, known)
 
 
 def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:
@@ -86,7 +86,7 @@ def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix
 
 def over_translations(source: Any, action: AbstractAction) -> Matrix:
     """<phi_x phi_{x+r}> averaged over sites too, from the first configurations, (point, point)."""
-    points, shape = len(source.points), tuple(getattr(action, "shape", ()))
+    points, shape = len(source.points), action.lattice or ()
     if prod(shape) != points:
         raise ValueError(f"expected {prod(shape)} points for a lattice {shape}, got {points}; try another shape")
     fields = source.read(0, min(source.n, _HELD_LATTICES)).astype(float).reshape(-1, *shape)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import Monomials, contraction
-from ...models.actions.rungs import AbstractAction
 from ...models.types import Matrix, Vector
 
 __all__ = ["Terms", "terms_of"]

@@ -11,14 +11,12 @@ allows is read from its structure (`programs/structure.py`).
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import jax
 import numpy as np
 from numpyro import handlers
 from scipy.sparse import csr_matrix
 
-from ...models.analytic.exact import known_orders
 from ...models.combinatorics import (
     connected_from_moments,
     cumulant_jacobian,
@@ -30,8 +28,10 @@ from ...models.combinatorics import (
     tuple_count,
 )
 from ...models.correlators import Correlators, cumulant_rows
+from ...models.networks.independent import Independent
+from ...models.networks.model import as_model
 from ...models.networks.network import Network
-from ...models.neurons.gauss import Gauss
+from ...models.neurons.base import AbstractNeuron
 from ..ensembles.ensemble import ByContent, Ensemble, Source, is_plain
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
 from ..programs.derived import HiddenCovariance, OneNeuron, as_tuples
@@ -63,7 +63,7 @@ def cheapest_space(source: Source, orders: tuple[int, ...] | None) -> str:
     if source.n < _LEAST:
         return "field"
     why = allowed_spaces(source)
-    even = type(getattr(source, "model", None)) is Network
+    even = as_model(getattr(source, "model", None)).as_sum is not None
     for space in ("neuron", "readout"):
         known = _ALL if space == "neuron" and not even else _EVEN
         if not why[space] and not set(orders or ()) - set(known):
@@ -88,18 +88,19 @@ def measure_neurons(
             measured; fewer than 1000 draws; `Sobol` points for a law without an inverse distribution function.
     """
     ensemble = _checked(source, "neuron", orders)
-    model: Any = ensemble.model
-    if type(model) is not Network:
+    model = as_model(ensemble.model).as_sum
+    if model is None:
         return _measure_any_neuron(ensemble, _structure(ensemble), orders, sampling, progress)
     points, singles, amplitudes = len(ensemble.points), [], []
     for k, kind in enumerate(model.kinds):
-        kind, amplitude = _without_amplitude(kind, model)
         # A readout of +-1 leaves every even product of one neuron s as it is.
         key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
         singles.append(
-            Ensemble(Network(kind, 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype)
+            Ensemble(
+                Network(kind.core(), 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype
+            )
         )
-        amplitudes.append(amplitude)
+        amplitudes.append(_amplitudes(kind, model))
     neurons = [Neuron(single.model, "phi", "neuron", 1, ("readout",)) for single in singles]
     dimensions = count_dimensions(sampling, neurons, ensemble)
     judged = [_converging(single, orders or _EVEN, lambda order: order) for single in singles]
@@ -125,19 +126,10 @@ def measure_neurons(
     return _made(ensemble, "neuron", *tables, chosen, parts[0][2], refused, flags, plan=plan)
 
 
-def _without_amplitude(neuron: Any, network: Network) -> tuple[Any, tuple[float, ...]]:
-    """A neuron without its independent amplitude, and E amplitude^k: the readout and, of Gauss, exp(b0 - sb^2).
-
-    The log-normal factor is what no sample of Gauss finds; to know its moments exp(k^2 sb^2/2 - k sb^2) is the
-    exponential tilt of b0 to N(k sb^2, sb^2) that leaves no variance in it.
-    """
-    law = network.readout_law
-    means = (1.0, *(law.moment(k) * network.output_scale**k if k % 2 == 0 else 0.0 for k in range(1, 7)))
-    if type(neuron) is not Gauss:
-        return neuron, means
-    square = neuron.bias_scale**2
-    means = tuple(mean * float(np.exp((k**2 / 2 - k) * square)) for k, mean in enumerate(means))
-    return Gauss(neuron.weight_scale, 0.0), means
+def _amplitudes(kind: AbstractNeuron, model: Independent) -> tuple[float, ...]:
+    """E (W a)^k of what multiplies the core of a neuron: the readout, and the amplitude that a neuron may have."""
+    means = (1.0, *(model.law.moment(k) * model.output_scale**k if k % 2 == 0 else 0.0 for k in range(1, 7)))
+    return tuple(mean * kind.amplitude_moment(k) for k, mean in enumerate(means))
 
 
 def _neuron_cumulants(
@@ -199,7 +191,7 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
     numbered = np.arange(float(len(pairs)))[:, None]
     sigma = HiddenCovariance(ensemble.model, as_tuples(ensemble.points), linear, ensemble.site)
     hidden = Ensemble(sigma, points=numbered, n=source.n, key=ensemble.key, dtype=ensemble.dtype)
-    exact = type(ensemble.model) is Network and bool(known_orders(ensemble.model))
+    exact = bool(as_model(ensemble.model).orders)
     chosen, *tails = _converging(hidden, orders or _EVEN, lambda order: order // 2, decisive=not exact)
     refused, flags = ({r: why.replace("|phi|", "|Sigma|") for r, why in tail.items()} for tail in tails)
     for order, why in _hidden_tails(ensemble, chosen).items():  # the sum over neurons hides the tail of one
@@ -219,12 +211,12 @@ def measure_hidden(source: Source, *, orders: tuple[int, ...] | None = None, pro
 @lru_cache(maxsize=8)
 def _structure(ensemble: Ensemble) -> Structure:
     """The structure of the model; of a `Network` that of each kind at a few neurons, at the same points."""
-    model, points = ensemble.model, ensemble.points
-    if type(model) is not Network or ensemble.site != "phi":
+    model, points, parts = ensemble.model, ensemble.points, as_model(ensemble.model).as_sum
+    if parts is None or ensemble.site != "phi":
         return read_structure(model, points, ensemble.site)
-    few = min(8, max(2, model.width))
-    latents = (model.shared_scale, model.shared_length)
-    small = [Network(kind, few, model.readout, 1.0, min(model.output_bias, 1.0), *latents) for kind in model.kinds]
+    few = min(8, max(2, parts.width))
+    latents = (parts.shared_scale, parts.shared_length)
+    small = [Network(kind, few, parts.readout, 1.0, min(parts.output_bias, 1.0), *latents) for kind in parts.kinds]
     reading = _read_once if is_plain(model) else _read_once.__wrapped__
     read = [reading(network, ByContent(points)) for network in small]
     refused = next((s for s in read if s.why), read[0])
@@ -250,7 +242,7 @@ def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ense
         )
     if source.n < _LEAST:
         raise ValueError(f"expected at least {_LEAST} draws for space={space!r}, got {source.n}; try n=100_000")
-    known = _EVEN if space == "readout" or type(source.model) is Network else _ALL
+    known = _EVEN if space == "readout" or as_model(source.model).as_sum else _ALL
     unknown = [r for r in orders or () if r not in known]
     if unknown:
         odd = "; odd ones vanish with the odd moments of the readout" if known == _EVEN else ""
@@ -260,9 +252,11 @@ def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ense
 
 def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]:
     """Orders whose one-neuron averages do not converge with all neurons of all hidden layers drawn, with the reason."""
-    model, out = ensemble.model, {}
-    for kind in model.kinds if type(model) is Network and known_orders(model) else ():
-        neurons = min(float(ensemble.n) * model.width, 4e9)
+    parts, out = as_model(ensemble.model).as_sum, {}
+    if parts is None or not parts.orders:
+        return out
+    for kind in parts.kinds:
+        neurons = min(float(ensemble.n) * parts.width, 4e9)
         single = Ensemble(
             Network(kind, 1, "rademacher"),
             points=ensemble.points,

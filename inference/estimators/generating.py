@@ -22,9 +22,12 @@ import numpy as np
 import numpyro
 from jaxtyping import Float
 
-from ...models.analytic.convergence import SCALES, SUITE, check_sources, finite_source
-from ...models.networks.network import Network, Neuron
+from ...models.analytic.convergence import check_sources, finite_source
+from ...models.networks.independent import Independent
+from ...models.networks.model import as_model
+from ...models.networks.network import Network
 from ...models.networks.readouts import AbstractReadout
+from ...models.neurons.base import AbstractNeuron
 from ...models.refusals import NotKnown, nearest
 from ...models.runtime import settled
 from ...models.types import Points
@@ -112,15 +115,15 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         raise ValueError(
             f"expected at least {_LEAST} draws for an average of exponentials, got {draws:.0f}; try n=100_000"
         )
-    network = _network(source)
+    neurons = _neurons(source)
     flags: dict[int, str] = {}
-    if network is not None:
-        flags = _convergent(network, source.points, j, space)
+    if neurons is not None and isinstance(source, Ensemble):
+        flags = _convergent(source.model, neurons, source.points, j, space)
     if space == "field":
         drawn, log_mean = source, _field
         arguments: tuple[Any, ...] = (j,)
     else:
-        drawn, log_mean, arguments = _integrated(source, network, j, space)
+        drawn, log_mean, arguments = _integrated(source, neurons, j, space)
     exponents = np.asarray(log_mean(np.asarray(drawn.read(0, min(drawn.n, _DRAWS)), dtype=float), *arguments))
     if not np.max(exponents) < _LARGEST:
         raise ValueError(
@@ -134,8 +137,8 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
     khat = np.array([pareto_khat(np.exp(column)) for column in exponents.T])
     for k in range(len(j)):
         _judge(k, float(khat[k]), float(relative[k]), len(exponents), space, j[k], flags)
-    factor = float(network.width) if space == "neuron" and network is not None else 1.0
-    bias = 0.0 if space == "field" or network is None else 0.5 * network.output_bias**2 * np.sum(j, axis=1) ** 2
+    factor = float(neurons.width) if space == "neuron" and neurons is not None else 1.0
+    bias = 0.0 if space == "field" or neurons is None else 0.5 * neurons.output_bias**2 * np.sum(j, axis=1) ** 2
     return Generating(
         sources=j,
         value=factor * np.log(mean) + bias,
@@ -148,39 +151,29 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
     )
 
 
-def _network(source: Source) -> Network | None:
-    """The model, where its structure is known."""
-    model = getattr(source, "model", None)
-    known = isinstance(source, Ensemble) and type(model) is Network and source.site == "phi"
-    return model if known else None
+def _neurons(source: Source) -> Independent | None:
+    """The sum of independent neurons that the field is, where that is known."""
+    return as_model(source.model).as_sum if isinstance(source, Ensemble) and source.site == "phi" else None
 
 
-def _convergent(network: Network, points: Points, j: Sources, space: str) -> dict[int, str]:
+def _convergent(model: Any, neurons: Independent, points: Points, j: Sources, space: str) -> dict[int, str]:
     """Refuse infinite Z[J]; warn where the variance of the average, Z at a larger source, is infinite.
 
     The square of exp(J.phi) is that of 2J, and that of E_W exp(a W) the one of a larger a (`ReadoutTail.of_square`).
     """
-    if any(type(kind) not in SUITE for kind in network.kinds):
-        return {}
-    if network.shared_scale is not None and type(network.shared_scale) not in SCALES:
-        why = f"of the shared scale {network.shared_scale} it is not known whether Z[J] is finite"
-        return dict.fromkeys(range(len(j)), why)
-    try:
-        tail = network.readout_law.tail()
-    except NotKnown as error:
-        why = f"it is not known whether Z[J] is finite: {error}"
-        return dict.fromkeys(range(len(j)), why)
-    larger = 2.0 if space == "field" else tail.of_square
-    what = "exp(J.phi)" if space == "field" else "its average over the readout"
-    flags = {}
+    what, flags = "exp(J.phi)" if space == "field" else "its average over the readout", {}
     for k, row in enumerate(j):
-        verdict = finite_source(network, points, row)
+        try:
+            verdict = finite_source(model, points, row)
+            larger = 2.0 if space == "field" else neurons.law.tail().of_square
+        except NotKnown as error:
+            return dict.fromkeys(range(len(j)), f"it is not known whether Z[J] is finite: {error}")
         if not verdict.finite:
             raise ValueError(
                 f"expected sources with a finite Z[J], got source {k}, J = {np.round(row, 6).tolist()}: {verdict.why}; "
                 "try smaller sources, or cumulant_series, which is formal there"
             )
-        beyond = finite_source(network, points, larger * row)
+        beyond = finite_source(model, points, larger * row)
         if not beyond.finite:
             flags[k] = (
                 f"the variance of {what} is Z[{larger:.3g}J], and there {beyond.why}: its error bar may be too small"
@@ -204,37 +197,37 @@ def _exponential_sums(log_mean: Callable[..., Any]) -> Statistic:
 
 
 def _integrated(
-    source: Source, network: Network | None, j: Sources, space: str
+    source: Source, neurons: Independent | None, j: Sources, space: str
 ) -> tuple[Source, Callable[..., Any], tuple[Any, ...]]:
     """What is drawn, and the log of its average over the readout as a function of it and further arguments."""
     model = getattr(source, "model", None)
-    if network is None or not isinstance(source, Ensemble):
+    if neurons is None or not isinstance(source, Ensemble):
         what = "samples of the field" if model is None else f"{getattr(model, '__name__', type(model).__name__)}"
-    elif isinstance(network.neuron, tuple):
-        what = f"{len(network.neuron)} kinds of neurons"
-    elif space == "neuron" and (network.shared_scale is not None or network.shared_length is not None):
+    elif len(neurons.kinds) > 1:
+        what = f"{len(neurons.kinds)} kinds of neurons"
+    elif space == "neuron" and (neurons.shared_scale is not None or neurons.shared_length is not None):
         raise ValueError(
             "expected independent neurons for space='neuron', where Z[J] is the N-th power of one neuron's average, "
-            f"got {network.shared_scale or network.shared_length}, which all of them share; try space='readout'"
+            f"got {neurons.shared_scale or neurons.shared_length}, which all of them share; try space='readout'"
         )
     else:
         what = ""
-    if what or network is None or not isinstance(source, Ensemble) or isinstance(network.neuron, tuple):
+    if what or neurons is None or not isinstance(source, Ensemble) or len(neurons.kinds) > 1:
         raise ValueError(
             f"expected an ensemble of `Network` with neurons of one kind for space={space!r}, got {what}; "
             "try space='field'"
         )
     if space == "neuron" and (why := allowed_spaces(source)["neuron"]):
         raise ValueError(f"expected independent neurons for space='neuron', got Network: {why}; try space='readout'")
-    scaled = j * (network.output_scale / np.sqrt(network.width))
+    scaled, kind = j * (neurons.output_scale / np.sqrt(neurons.width)), next(iter(neurons.kinds))
     if space == "neuron":
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
-        single = Network(network.neuron, 1, "rademacher")
+        single = Network(kind, 1, "rademacher")
         drawn = Ensemble(single, points=source.points, n=source.n, key=source.key, dtype=source.dtype)
-        return drawn, _law(network.readout_law), (scaled,)
+        return drawn, _law(neurons.law), (scaled,)
     numbered = np.arange(float(len(j)))[:, None]
     hidden = Ensemble(
-        _hidden(network, network.neuron, source.points, scaled),
+        _hidden(neurons, kind, source.points, scaled),
         points=numbered,
         n=source.n,
         key=source.key,
@@ -255,16 +248,16 @@ def _itself(exponents: Any) -> Any:
     return exponents
 
 
-def _hidden(network: Network, neuron: Neuron, points: Points, scaled: Sources) -> Callable[[Any], None]:
+def _hidden(neurons: Independent, neuron: AbstractNeuron, points: Points, scaled: Sources) -> Callable[[Any], None]:
     """NumPyro model of sum_i log E_W exp(sigma W J.s_i/sqrt N), site `phi`; its argument numbers the sources."""
     places, j = jnp.asarray(points), jnp.asarray(scaled)
 
     def model(_: Any) -> None:
-        seen = places if network.shared_length is None else places / network.shared_length()
-        size = j if network.shared_scale is None else j * jnp.sqrt(network.shared_scale())
-        with numpyro.plate("neuron", network.width):
+        seen = places if neurons.shared_length is None else places / neurons.shared_length()
+        size = j if neurons.shared_scale is None else j * jnp.sqrt(neurons.shared_scale())
+        with numpyro.plate("neuron", neurons.width):
             s = neuron(seen)
-        numpyro.deterministic("phi", jnp.sum(network.readout_law.log_mean(s @ size.T), axis=0))
+        numpyro.deterministic("phi", jnp.sum(neurons.law.log_mean(s @ size.T), axis=0))
 
     return model
 

@@ -18,7 +18,7 @@ import numpyro
 from jaxtyping import Float
 
 from ...models.combinatorics import pairings, rank, set_partitions, sorted_tuples, tuple_count
-from ...models.networks.network import Network
+from ...models.networks.model import as_model
 from ...models.runtime import settled
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
@@ -65,20 +65,20 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
 
     Example:
         >>> import jax, numpy as np
-        >>> from nnft.models import Cos
+        >>> from nnft.models import Cos, Network
         >>> ens = Ensemble(Network(Cos(), width=5), points=np.array([[0.0]]), n=2000, key=jax.random.key(0))
         >>> list(measure_patterns(ens).values)
         ['iiii', 'iiij', 'iijj', 'iijk', 'ijkl']
     """
-    network: Any = ensemble.model if isinstance(ensemble, Ensemble) else None
-    if type(network) is not Network or isinstance(network.neuron, tuple) or ensemble.site != "phi":
+    parts = as_model(ensemble.model).as_sum if isinstance(ensemble, Ensemble) else None
+    if parts is None or len(parts.kinds) > 1 or ensemble.site != "phi":
         raise ValueError(
-            f"expected an ensemble of a Network with one kind of neurons, got {type(network or ensemble).__name__}; "
-            "try Ensemble(Network(Cos(), width=20), ...)"
+            "expected an ensemble of a Network with one kind of neurons, got "
+            f"{type(getattr(ensemble, 'model', ensemble)).__name__}; try Ensemble(Network(Cos(), width=20), ...)"
         )
-    if network.width < 4 or ensemble.n < _LEAST:
+    if parts.width < 4 or ensemble.n < _LEAST:
         raise ValueError(
-            f"expected at least 4 neurons and {_LEAST} networks for the patterns of four legs, got {network.width} and "
+            f"expected at least 4 neurons and {_LEAST} networks for the patterns of four legs, got {parts.width} and "
             f"{ensemble.n}; try width=20, n=100_000"
         )
     quads = tuple_count(len(ensemble.points), 4)
@@ -93,7 +93,7 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
     points = tuple(map(tuple, ensemble.points.tolist()))
     size = tuple_count(len(points), 4) * len(PATTERNS) + 2 * tuple_count(len(points), 2)
     sums = Ensemble(
-        _SymmetricSums(network, points),
+        _SymmetricSums(ensemble.model, parts.width, points),
         points=np.arange(float(size))[:, None],
         n=ensemble.n,
         key=ensemble.key,
@@ -101,8 +101,8 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
     )
     means, rows, _ = group_moments(sums, (1,), progress=progress)
     with settled():
-        value = np.asarray(_contributions(jnp.asarray(means[1]), network.width, len(points)))
-        slope = np.asarray(jax.jacfwd(lambda m: _contributions(m, network.width, len(points)))(jnp.asarray(means[1])))
+        value = np.asarray(_contributions(jnp.asarray(means[1]), parts.width, len(points)))
+        slope = np.asarray(jax.jacfwd(lambda m: _contributions(m, parts.width, len(points)))(jnp.asarray(means[1])))
     spread = np.einsum("gm,pqm->gpq", rows[1], slope)
     error = np.sqrt(np.sum(spread**2, axis=0))
     return Patterns(
@@ -117,12 +117,13 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
 class _SymmetricSums(eqx.Module):
     """NumPyro model: averages of h h h h over distinct neurons of one network, one number a pattern and quad."""
 
-    network: Network
+    network: Any
+    width: int
     points: tuple[tuple[float, ...], ...]
 
     def __call__(self, _: Any) -> None:
         h = self._neurons()
-        count, width = len(self.points), self.network.width
+        count, width = len(self.points), self.width
         powers = {r: jnp.sum(jnp.prod(h[:, sorted_tuples(count, r)], axis=2), axis=0) for r in (1, 2, 3, 4)}
         quads, pairs = sorted_tuples(count, 4), sorted_tuples(count, 2)
         out = []
@@ -142,7 +143,7 @@ class _SymmetricSums(eqx.Module):
 
         drawn = run(self.network, places, jax.random.fold_in(key, 1))["readout"]["value"]
         slopes = jax.lax.optimization_barrier(jax.jacrev(field)(drawn))
-        h = (slopes * drawn).T * self.network.width**0.5
+        h = (slopes * drawn).T * self.width**0.5
         numpyro.deterministic("neurons", h)  # its size decides how many networks are drawn at a time
         return h
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from scipy import special
 
-from ...models.analytic.exact import known_orders, site_moments
+from ...models.networks.model import as_model
 from ...models.networks.network import Network
 from ..ensembles.chains import worth
 from ..ensembles.ensemble import Ensemble, Source
@@ -68,7 +68,7 @@ class Draws(NamedTuple):
 
 def tail_draws(source: Source) -> Draws | None:
     """What `judge_tail` looks at, read once for all orders; None where exact moments decide."""
-    if known_orders(getattr(source, "model", None)):
+    if as_model(getattr(source, "model", None)).knows_sites:
         return None
     weights = None
     if isinstance(source, Ensemble) and source.weighted:
@@ -115,11 +115,9 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
         order: n, the order of the moment.
         draws: `tail_draws(source)`, to save reading them again for every order.
     """
-    model = getattr(source, "model", None)
-    if isinstance(model, Network):
-        moments = site_moments(model, source.points, 2 * order)
-        if moments is not None:
-            return _by_exact(moments, order, source.n)
+    moments = as_model(getattr(source, "model", None)).site_moments(source.points, 2 * order)
+    if moments is not None:
+        return _by_exact(moments, order, source.n)
     seen = draws or tail_draws(source)
     assert seen is not None
     powers = np.abs(seen.fields) ** order
@@ -147,7 +145,7 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
 
 def watched(source: Source) -> int:
     """Networks whose psi is looked at one by one: none where exact moments decide, or where too few say nothing."""
-    if known_orders(getattr(source, "model", None)) or source.n < _LEAST_JUDGED:
+    if as_model(getattr(source, "model", None)).knows_sites or source.n < _LEAST_JUDGED:
         return 0
     return min(source.n, _DRAWS)
 
@@ -236,11 +234,11 @@ def _worst(powers: np.ndarray) -> tuple[float, int]:
 
 def _neurons(source: Source) -> np.ndarray | None:
     """Draws of one neuron h = W s, when the model shows its neuron: the same network at width 1 without output bias."""
-    if not isinstance(source, Ensemble) or type(source.model) is not Network:
+    if not isinstance(source, Ensemble) or (parts := as_model(source.model).as_sum) is None:
         return None
-    net, draws = source.model, []
-    for k, kind in enumerate(net.kinds):
-        single = Network(kind, 1, readout=net.readout, output_scale=net.output_scale)
+    draws = []
+    for k, kind in enumerate(parts.kinds):
+        single = Network(kind, 1, readout=parts.readout, output_scale=parts.output_scale)
         key = jax.random.fold_in(source.key, 2**32 - 1 - k)
         draws.append(Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float))
     return np.concatenate(draws)

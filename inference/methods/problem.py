@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...models.actions.lattice import LatticePhi4, TranslationInvariant
-from ...models.actions.rungs import AbstractAction, FullQuartic, FullSextic, Modes
+from ...models.actions.base import AbstractAction
+from ...models.actions.ladder import action_words
+from ...models.actions.rungs import FullQuartic
 from ...models.correlators import Correlators, check_scrambles
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.chains import check_worth, worth
@@ -33,7 +34,7 @@ from ..estimators.tails import Tail, gravest, judge_tail
 from ..priors.unit import Prior, default_prior, relaxed
 from ..programs.density import check_density
 
-__all__ = ["LEAST_FEW", "Problem", "is_lattice", "prepare"]
+__all__ = ["LEAST_FEW", "Problem", "prepare"]
 
 LEAST_FEW = 20  # networks for the first answer of any kind, `inf.few_networks`
 
@@ -133,7 +134,7 @@ def prepare(
             "expected the number of networks behind a covariance, got infinitely many; try "
             "Correlators.from_arrays(..., networks=100_000)"
         )
-    lattice = is_lattice(action)
+    lattice = action.homogeneous
     if lattice:  # one field averages over its sites: the prior is worth one of them
         prior_scale = prior_scale * float(np.sqrt(len(data.points)))
     least = _LEAST_LATTICES if lattice else MIN_NETWORKS[6]
@@ -154,16 +155,16 @@ def prepare(
     found = choose_metrics(data, source, metric, action, lattice)
     rest = data if found.rest is None else found.rest
     modes = None
-    if isinstance(action, Modes):
+    if action.of_modes is not None:
         if weights is not None:
             raise ValueError("expected no quadrature weights for an action of modes, got some; try leaving them out")
-        modes, share = leading_modes(found.two_point, action.count)
+        modes, share = leading_modes(found.two_point, action.of_modes)
         exact_modes, networks_in_modes = in_modes(rest, modes)
         rest = exact_modes if exact_modes is not None else networks_in_modes
         source = networks_in_modes
-        unit = np.eye(action.count)
+        unit = np.eye(action.of_modes)
         inside = modes @ found.metric @ modes.T if found.given else unit
-        where = f"{action.count} modes ({share:.1%} of the variance), {found.where}"
+        where = f"{action.of_modes} modes ({share:.1%} of the variance), {found.where}"
         found = found._replace(metric=inside, two_point=unit, where=where)
     assert rest is not None
     points = np.asarray(rest.points)
@@ -212,28 +213,22 @@ def prepare(
 
 
 def check_action(action: Any) -> None:
-    """Refuse what is no action."""
+    """Refuse what is no action, and one whose words no fit could remember."""
     if not isinstance(action, AbstractAction):
         raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
-
-
-def is_lattice(action: AbstractAction) -> bool:
-    """Whether all sites are alike, so that one field already averages over them."""
-    return isinstance(action, LatticePhi4) or (
-        isinstance(action, TranslationInvariant) and action.periodic and action.shape is not None
-    )
+    action_words(action)
 
 
 def _through_correlators(action: AbstractAction, points: int) -> bool:
     """Small quartic actions are fitted to correlators of any maker, all others to the fields themselves."""
     few = comb(points + 5, 6) <= MAX_COMPONENTS
-    return few and action.degree == 4 and action.fixed(points) is None
+    return few and action.through_correlators(points)
 
 
 def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any], progress: bool) -> Problem:
     """The problem of an action that is fitted to fields."""
     points, w, action = common["points"], common["weights"], common["action"]
-    lattice = is_lattice(action)
+    lattice = action.homogeneous
     source = rest.source if isinstance(rest, Correlators) else rest
     if source is None:
         if isinstance(rest, Correlators) and np.isinf(rest.networks):
@@ -300,14 +295,14 @@ def _units(two_point: Matrix, given: bool) -> Vector | None:
 
 
 def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) -> Problem:
-    """The full sextic action from exact moments up to order ten."""
+    """An action of every monomial from exact moments, the full sextic one up to order ten."""
     action, metric = common["action"], found.metric
-    if not isinstance(action, FullSextic):
+    if not action.complete:
         raise ValueError(
             f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
             "inf.fit(ensemble, ...)"
         )
-    matrix, vector = polynomial_equations(data, 6, metric=metric)
+    matrix, vector = polynomial_equations(data, action.degree, metric=metric)
     terms = terms_of(action, metric, common["weights"])
     prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
     zero = np.zeros_like(matrix)

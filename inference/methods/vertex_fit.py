@@ -11,7 +11,6 @@ far as the columns of the design can be told apart: where they cannot, only the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,10 +20,6 @@ from ...models.combinatorics import moment_jacobian, moments_from_connected, pai
 from ...models.correlators import Correlators, check_points, check_scrambles
 from ...models.distance import Chi2, distance, leading
 from ...models.networks.network import Network
-from ...models.neurons.cos import Cos
-from ...models.neurons.gauss import Gauss
-from ...models.neurons.relu import ReLU
-from ...models.neurons.smooth import Erf
 from ...models.refusals import nearest
 from ...models.types import Points, Tuples, Vector
 
@@ -168,12 +163,13 @@ def neuron_kernel(
 ) -> Float[np.ndarray, "here there"]:
     """K(x, y) = sigma^2 <s(x) s(y)>, the kernel without output bias, in closed form, (here, there).
 
-    Cos and Gauss: exp(-sW^2 |x-y|^2/2d) times 1/2 and 1; Erf: Williams' arcsine; ReLU: the first arc-cosine kernel.
+    Cos, Gauss, Erf and ReLU have one; of several kinds of neurons it is the mean.
 
     Raises:
-        ValueError: a neuron without a closed kernel, a shared length.
+        ValueError: a neuron that brings no `kernel`, a shared length.
 
     Example:
+        >>> from nnft.models import ReLU
         >>> neuron_kernel(Network(ReLU(), 1), np.array([[1.0]]), np.array([[2.0], [-2.0]])).round(12).tolist()
         [[1.0, 0.0]]
     """
@@ -182,26 +178,7 @@ def neuron_kernel(
             f"expected neurons with one closed kernel, got the shared length {network.shared_length}, which averages "
             "over many; try m.exact for its correlators"
         )
-    neuron: Any = network.neuron
-    d = x.shape[1]
-    variance = network.output_scale**2
-    if type(neuron) in (Cos, Gauss):
-        square = np.sum((x[:, None] - y[None]) ** 2, axis=-1)
-        height = 0.5 if type(neuron) is Cos else 1.0
-        return variance * height * np.exp(-(neuron.weight_scale**2) * square / (2 * d))
-    if type(neuron) not in (Erf, ReLU):
-        raise ValueError(
-            f"expected a neuron with a closed kernel, Cos, Gauss, Erf or ReLU, got {type(neuron).__name__}; try Erf"
-        )
-    bias, slope = neuron.bias_scale**2, neuron.weight_scale**2 / d
-    across = bias + slope * x @ y.T
-    own = np.outer(bias + slope * np.sum(x**2, axis=1), np.ones(len(y)))
-    other = np.outer(np.ones(len(x)), bias + slope * np.sum(y**2, axis=1))
-    if type(neuron) is Erf:
-        return variance * (2 / np.pi) * np.arcsin(2 * across / np.sqrt((1 + 2 * own) * (1 + 2 * other)))
-    size = np.sqrt(own * other)
-    angle = np.arccos(np.clip(np.divide(across, size, out=np.ones_like(size), where=size > 0), -1.0, 1.0))
-    return variance * size * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
+    return network.output_scale**2 * np.mean([kind.kernel(x, y) for kind in network.kinds], axis=0)
 
 
 def vertex_sums(
@@ -240,6 +217,7 @@ def vertex_design(network: Network, points: Points, *, cutoff: float) -> Float[n
 
     Example, d = 1 ReLU without bias at x = 1: 24 int_0^1 (y/2)^4 dy = 24/80.
 
+        >>> from nnft.models import ReLU
         >>> vertex_design(Network(ReLU(), 1), np.ones((1, 1)), cutoff=1.0)[:, 0].round(12).tolist()
         [-0.3]
     """
@@ -288,7 +266,7 @@ def fit_correlators(
 
     Example, d = 1 ReLU at x > 0, local, Lambda = 1: l0 = -12.5/N:
 
-        >>> from nnft.models import exact
+        >>> from nnft.models import ReLU, exact
         >>> net, x = Network(ReLU(), 10), np.array([[0.2], [1.0]])
         >>> fit = fit_correlators(exact(net, x), vertex_design(net, x, cutoff=1.0))
         >>> round(fit.coupling("local")[0], 9)

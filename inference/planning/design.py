@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...models.actions.rungs import AbstractAction, Bilocal
+from ...models.actions.base import AbstractAction
+from ...models.actions.rungs import Bilocal
 from ...models.analytic.exact import exact, known_orders
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points
 from ...models.diagrams.from_couplings import non_gaussianity
-from ...models.networks.network import Network
+from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.moments import MAX_COMPONENTS
@@ -160,7 +161,7 @@ class Design:
 
 @settled(None)
 def design(
-    network: Network | Matrix,
+    network: AbstractModel | Matrix,
     points: Points,
     n: float,
     *,
@@ -204,7 +205,7 @@ def design(
     if isinstance(n, bool) or not 1.0 <= float(n) < np.inf:
         raise ValueError(f"expected a number of networks n >= 1, got {n!r}; try n=1e5")
     w = _positive(np.ones(count) if weights is None else weights, count, "quadrature weights")
-    if not isinstance(action, AbstractAction) or getattr(action, "degree", 4) != 4 or hasattr(action, "count"):
+    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes:
         raise ValueError(
             f"expected a quartic action of the field at the points, got {action!r}; try m.Bilocal(), "
             "or for an action of modes the kernel np.eye(count) of their amplitudes"
@@ -269,9 +270,9 @@ def design(
     )
 
 
-def _kernel(network: Network | Matrix, points: Points) -> tuple[Matrix, Correlators | None]:
+def _kernel(network: AbstractModel | Matrix, points: Points) -> tuple[Matrix, Correlators | None]:
     """K and, of a network of the suite, its exact correlators, up to order six where the points are few."""
-    if isinstance(network, Network):
+    if isinstance(network, AbstractModel):
         orders = known_orders(network)
         if 2 not in orders:
             raise ValueError(

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from ...models.actions.rungs import AbstractAction, Constant
+from ...models.actions.base import AbstractAction
+from ...models.actions.rungs import Constant
 from ...models.combinatorics import multiplicities, rank, sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
@@ -202,7 +203,7 @@ def check_few(action: AbstractAction, points: int, n: int) -> None:
     Raises:
         ValueError: no quartic action of the field at the points, or more couplings than n/100 (two at least).
     """
-    if not isinstance(action, AbstractAction) or getattr(action, "degree", 4) != 4 or hasattr(action, "count"):
+    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes:
         raise ValueError(f"expected a quartic action of the field at the points, got {action!r}; try m.Constant()")
     most = max(2, n // 100)
     if action.size(points) > most:

@@ -8,8 +8,8 @@ Information Geometry (2000), ch. 2.
 import numpy as np
 from scipy import linalg
 
+from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import dense
-from ...models.actions.rungs import AbstractAction
 from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import wick_contraction
 from ...models.types import Matrix, Vector

@@ -11,13 +11,12 @@ so that leading order is off by about 1 + 7.3 eps4 where all that is not Gaussia
 
 import numpy as np
 
-from ...models.actions.rungs import AbstractAction
+from ...models.actions.base import AbstractAction
 from ...models.combinatorics import sorted_tuples
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Vector
 from ..equations.basis import make_basis
 from ..equations.schwinger_dyson import gram_matrix, laplacian_vector
-from ..methods.problem import is_lattice
 
 __all__ = ["LEADING", "projection"]
 
@@ -43,7 +42,7 @@ def projection(data: Correlators, action: AbstractAction, weights: Vector, kerne
     """
     if any(order not in data.moments for order in (2, 4, 6)):
         return None
-    if is_lattice(action) or action.fixed(len(kernel)) is not None:
+    if action.homogeneous or action.fixed(len(kernel)) is not None:
         return None
     basis = make_basis(action, kernel, weights)
     moments = {}

@@ -34,9 +34,9 @@ import numpy as np
 import numpyro.distributions as dist
 import xarray as xr
 
+from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_words
 from ...models.actions.monomials import dense
-from ...models.actions.rungs import AbstractAction
 from ...models.combinatorics import sorted_tuples
 from ...models.correlators import Correlators
 from ...models.runtime import settled

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...models.actions.lattice import TranslationInvariant
 from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import non_gaussianity
@@ -24,10 +23,10 @@ from ..equations.basis import embed
 from ..equations.from_moments import Equations, gains
 from ..equations.lattices import judge_sites
 from ..estimators.measure import check_even
-from ..methods.problem import Problem, is_lattice
+from ..methods.problem import Problem
 from ..priors.likelihood import gauge_map
 
-__all__ = ["coupling_dims", "draws_group", "label_point", "label_tree"]
+__all__ = ["draws_group", "label_point", "label_tree"]
 
 _EPS_POINTS = 16  # whitening G4c takes M^4 numbers
 _TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gigabytes
@@ -44,19 +43,6 @@ _DIMS = {
     "quartic": ["term"],
 }
 _WHITE = ("quadratic_white", "quartic_white", "quadratic", "quartic")  # sites of the sampler, in scaled fields
-_PLAIN = {"q": "pair", "g": "x", "u": "ordered_pair", "v": "cross_pair", "g4": "quad", "g6": "sextuple"}
-
-
-def coupling_dims(problem: Problem) -> dict[str, tuple[str, Tuples]]:
-    """Names of all couplings -> the dim they live on and its labels; single numbers on `constant`."""
-    count, found = len(problem.points), {}
-    for name, labels in {**problem.action.quadratic_blocks(count), **problem.action.blocks(count)}.items():
-        if labels.shape[1] == 0:
-            found[name] = ("constant", labels)
-        else:
-            by_step = isinstance(problem.action, TranslationInvariant)
-            found[name] = (f"{name}_step" if by_step else _PLAIN[name], labels)
-    return found
 
 
 def label_tree(
@@ -193,7 +179,7 @@ def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
 
 def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Coordinates by name, those off their own dim as (dim, values), and the dims of every variable."""
-    points, couplings = problem.points, coupling_dims(problem)
+    points, couplings = problem.points, problem.action.labels(len(problem.points))
     count = len(points)
     coords: dict[str, Any] = {
         "x": np.arange(count),
@@ -205,13 +191,13 @@ def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
     if problem.data is not None or "pair" in {dim for dim, _ in couplings.values()}:
         pairs = sorted_tuples(count, 2)
         coords |= {"pair": _names(pairs), "pair_x1": ("pair", pairs[:, 0]), "pair_x2": ("pair", pairs[:, 1])}
-    if (problem.data is not None and 4 in problem.data.cumulants) or "g4" in couplings:
+    if (problem.data is not None and 4 in problem.data.cumulants) or "quad" in {dim for dim, _ in couplings.values()}:
         quads = sorted_tuples(count, 4)
         coords |= {"quad": _names(quads), **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)}}
-    for dim, labels in couplings.values():
+    for name, (dim, labels) in couplings.items():
         if dim not in coords and dim != "constant":
             coords[dim] = _names(labels)
-            if dim in ("ordered_pair", "cross_pair"):
+            if labels.shape[1] == 2 and not problem.action.symbol(name).step:
                 coords[f"{dim}_x"], coords[f"{dim}_y"] = (dim, labels[:, 0]), (dim, labels[:, 1])
     return coords, {**_DIMS, **{name: [dim] for name, (dim, _) in couplings.items()}}
 
@@ -252,7 +238,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
         tables = {"matrix": eq.matrix, "noise": eq.noise, "sandwich": sandwich, "prior_factor": problem.prior.factor}
         values |= {name: (("term", "term_too"), table) for name, table in tables.items()}
     count = len(problem.points)
-    if is_lattice(problem.action):
+    if problem.action.homogeneous:
         values["two_point"] = ("x", problem.two_point[0])
     else:
         values |= {"metric": (("x", "y"), problem.metric), "two_point": (("x", "y"), problem.two_point)}
@@ -282,7 +268,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
         attrs["odd_p"] = problem.observed.odd_p
     elif data is not None and any(order in data.moments for order in (1, 3)):
         attrs["odd_p"] = check_even(data)
-    if is_lattice(problem.action) and problem.source is not None:
+    if problem.action.homogeneous and problem.source is not None:
         seen = judge_sites(problem.source, problem.action)
         attrs |= {"translation_p": seen.translation_p, "translation_why": seen.translation_why}
         if np.isfinite(seen.p):

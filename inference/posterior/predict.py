@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ...models.actions.rungs import AbstractAction
+from ...models.actions.base import AbstractAction
 from ...models.combinatorics import connected_from_moments, sorted_tuples
 from ...models.correlators import Correlators
 from ...models.diagrams.from_couplings import four_point, predicted, vertex

@@ -15,7 +15,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ...models.actions.rungs import AbstractAction, Bilocal, bilocal_blocks, gauge
+from ...models.actions.base import AbstractAction
+from ...models.actions.rungs import Bilocal, bilocal_blocks, gauge
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
 from .unit import Prior

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...models.networks.network import Network
+from ...models.networks.model import as_model
 from ...models.types import Points
 from .structure import run
 
@@ -24,7 +24,8 @@ def check_density(model: Any, points: Points) -> None:
     Raises:
         ValueError: fewer continuous parameters than points, or one or two neurons of a law with edges.
     """
-    if type(model) is not Network:
+    parts = as_model(model).as_sum
+    if parts is None:
         return
     continuous: list[str] = []
 
@@ -41,11 +42,11 @@ def check_density(model: Any, points: Points) -> None:
             f"expected networks with at least as many continuous parameters as points, got {free} parameters for "
             f"{len(points)} points, where the field has no density and no action; try more neurons or fewer points"
         )
-    few = 2 if _discrete(model.readout_law.draw()) else 1
-    if model.width <= few and model.output_bias == 0.0:
+    few = 2 if _discrete(parts.law.draw()) else 1
+    if parts.width <= few and parts.output_bias == 0.0:
         raise ValueError(
-            f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {model.readout} for a smooth density, "
-            f"got width {model.width}, whose density diverges or ends in a step; try width={few + 1} or an output_bias"
+            f"expected more than {few} neuron{'s' if few > 1 else ''} of readout {parts.readout} for a smooth density, "
+            f"got width {parts.width}, whose density diverges or ends in a step; try width={few + 1} or an output_bias"
         )
 
 

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...models.combinatorics import rank
-from ...models.networks.network import Network
-from ...models.neurons.gauss import Gauss
+from ...models.networks.model import as_model
 from ...models.types import Matrix
 from ..ensembles.ensemble import Ensemble, is_plain
 
@@ -157,13 +156,10 @@ def from_neurons(singles: list[Ensemble], ensemble: Ensemble, width: int, bias: 
 
 
 def _amplitude(model: Any, kind: int, count: int) -> np.ndarray:
-    """What `Network` integrates out of its neurons: the readout weight, and of Gauss the factor of its bias; else 1."""
-    if type(model) is not Network:
+    """What a sum integrates out of its neurons: the readout weight and an amplitude; else 1."""
+    parts = as_model(model).as_sum
+    if parts is None:
         return np.ones((count, 1))
     key = jax.random.fold_in(jax.random.key(_SIDE), 1 + kind)
-    weight = np.asarray(model.readout_law.draw().sample(key, (count, 1)), dtype=float) * model.output_scale
-    neuron = model.kinds[kind]
-    if type(neuron) is Gauss:
-        z = np.asarray(jax.random.normal(jax.random.fold_in(key, 1), (count, 1)), dtype=float)
-        weight = weight * np.exp(neuron.bias_scale * z - neuron.bias_scale**2)
-    return weight
+    weight = np.asarray(parts.law.draw().sample(key, (count, 1)), dtype=float) * parts.output_scale
+    return weight * parts.kinds[kind].draw_amplitudes(jax.random.fold_in(key, 1), count)

@@ -1,14 +1,14 @@
 """The rungs of the ladder by name, and an action back from the words a fit remembers of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from ..refusals import nearest
+from .base import AbstractAction
 from .lattice import LatticePhi4, TranslationInvariant
 from .rungs import (
-    AbstractAction,
     Bilocal,
     Constant,
     FullQuartic,
@@ -19,7 +19,7 @@ from .rungs import (
     SmoothBilocal,
 )
 
-__all__ = ["ACTIONS", "action_named", "action_of", "action_words"]
+__all__ = ["ACTIONS", "action_named", "action_of", "action_words", "word_of"]
 
 ACTIONS: dict[str, type[AbstractAction]] = {
     "constant": Constant,
@@ -61,8 +61,20 @@ def action_named(name: str, **options: Any) -> AbstractAction:
         raise ValueError(f"expected {name} with its {', '.join(known)}, got {given}; try {example}") from error
 
 
+def word_of(action: AbstractAction) -> str | None:
+    """The name of a rung of the ladder; None of an action of one's own.
+
+    >>> word_of(Bilocal())
+    'bilocal'
+    """
+    return next((word for word, kind in ACTIONS.items() if kind is type(action)), None)
+
+
 def action_words(action: AbstractAction) -> dict[str, str]:
-    """What a fit remembers of its action: the class, and its options as JSON.
+    """What a fit remembers of its action: the class, its options as JSON, and of one's own where the class is.
+
+    Raises:
+        ValueError: an option that JSON does not hold.
 
     >>> action_words(Bilocal())
     {'action': 'Bilocal', 'action_options': '{}'}
@@ -70,23 +82,53 @@ def action_words(action: AbstractAction) -> dict[str, str]:
 
     def options(one: AbstractAction) -> dict[str, Any]:
         values = {f.name: getattr(one, f.name) for f in fields(one)}
-        return {k: v if not isinstance(v, AbstractAction) else [_name(v), options(v)] for k, v in values.items()}
+        return {
+            k: [word_of(v) or _home(v), options(v)] if isinstance(v, AbstractAction) else v for k, v in values.items()
+        }
 
-    return {"action": type(action).__name__, "action_options": json.dumps(options(action))}
+    try:
+        words = {"action": type(action).__name__, "action_options": json.dumps(options(action))}
+    except TypeError as error:
+        raise ValueError(
+            f"expected options of {type(action).__name__} that a file can hold, got {error}; try numbers or words"
+        ) from error
+    return words if word_of(action) else words | {"action_home": _home(action)}
 
 
 def action_of(words: Mapping[str, Any]) -> AbstractAction:
-    """The action a fit was made with, from the attributes of its tree."""
+    """The action a fit was made with, from the attributes of its tree.
+
+    Raises:
+        ValueError: an action of one's own whose class this session has not seen.
+    """
 
     def made(name: str, options: Mapping[str, Any]) -> AbstractAction:
         given: dict[str, Any] = dict(options)
         if isinstance(given.get("action"), list):
             given["action"] = made(given["action"][0], given["action"][1])
-        return action_named(name, **given)
+        if name in ACTIONS:
+            return action_named(name, **given)
+        kind = next((kind for kind in _kinds(AbstractAction) if f"{kind.__module__}:{kind.__qualname__}" == name), None)
+        if kind is None:
+            module, _, of = name.rpartition(":")
+            raise ValueError(
+                f"expected the class of the action that was fitted, {of} of {module or 'this package'}, got none of "
+                f"that name; try importing it before the fit is read"
+            )
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
-    found = next(name for name, kind in ACTIONS.items() if kind.__name__ == words["action"])
-    return made(found, json.loads(words.get("action_options", "{}")))
+    by_class = {kind.__name__: word for word, kind in ACTIONS.items()}
+    name = words.get("action_home") or by_class.get(str(words["action"]), f":{words['action']}")
+    return made(str(name), json.loads(words.get("action_options", "{}")))
 
 
-def _name(action: AbstractAction) -> str:
-    return next(name for name, kind in ACTIONS.items() if kind is type(action))
+def _home(action: AbstractAction) -> str:
+    """Where the class of an action of one's own is."""
+    return f"{type(action).__module__}:{type(action).__qualname__}"
+
+
+def _kinds(kind: type[AbstractAction]) -> Iterator[type[AbstractAction]]:
+    """Every class of actions that this session has seen, the last made first."""
+    for below in reversed(kind.__subclasses__()):
+        yield from _kinds(below)
+        yield below

@@ -9,17 +9,26 @@ of lattice phi^4 in the literature differ by factors of two and 4!: `convert_lat
 """
 
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, product
 from math import prod
 
 import equinox as eqx
 import numpy as np
 
 from ..types import Matrix, Tuples, Vector
+from .base import AbstractAction, SiteTerm, Steps, Symbol
 from .monomials import Monomials, monomials
-from .rungs import AbstractAction
 
 __all__ = ["LatticePhi4", "TranslationInvariant", "displacements"]
+
+_THIS_LATTICE = "The couplings belong to this lattice: another spacing, or a coarser one, has other couplings."
+_BY_STEP = {
+    "q": Symbol("q", step=True),
+    "coupling": Symbol("g", plain="g", step=True),
+    "u": Symbol("u", step=True),
+    "v": Symbol("v", step=True),
+}
+_PHI4 = {"coupling": Symbol(r"\lambda", plain="lambda"), "kappa": Symbol(r"\kappa"), "m2": Symbol("m^2")}
 
 
 class TranslationInvariant(AbstractAction):
@@ -36,6 +45,12 @@ class TranslationInvariant(AbstractAction):
         9
     """
 
+    symbols = _BY_STEP
+    name = "translation-invariant quartic action"
+    formula = (
+        r"S = \sum_x [\,\sum_r q(r)\,\varphi_x\varphi_{x+r} + g\,\varphi_x^4 + "
+        r"\sum_{r\ne 0} u(r)\,\varphi_x\varphi_{x+r}^3 + \sum_{r\ne 0} v(r)\,\varphi_x^2\varphi_{x+r}^2\,]"
+    )
     shape: tuple[int, ...] | None = eqx.field(default=None, static=True)
     reach: int | None = eqx.field(default=None, static=True)
     periodic: bool = eqx.field(default=True, static=True)
@@ -77,6 +92,43 @@ class TranslationInvariant(AbstractAction):
                 int(first[-1]),
             ),
         )
+
+    @property
+    def meaning(self) -> str:
+        reach = "" if self.reach is None else f" Displacements reach {self.reach} along every axis."
+        return (
+            "The couplings are the same at every x. Of a displacement and its opposite q and v have one, so that the "
+            "sum over x meets each pair once (twice where r is its own opposite), without a factor 1/2; u(r) and "
+            f"u(−r) are two couplings. On an open line or lattice x + r stays inside.{reach}"
+        )
+
+    @property
+    def belongs(self) -> str:
+        return super().belongs if self.shape is None else _THIS_LATTICE
+
+    def place(self, points: int) -> str:
+        return super().place(points) if self.shape is None else _place(self.shape, periodic=self.periodic)
+
+    @property
+    def lattice(self) -> Steps | None:
+        return self.shape
+
+    @property
+    def homogeneous(self) -> bool:
+        return self.periodic and self.shape is not None
+
+    def site_terms(self) -> tuple[list[SiteTerm], dict[str, SiteTerm], SiteTerm] | None:
+        if not self.homogeneous or self.shape is None:
+            return None
+        count, origin = prod(self.shape), (0,) * len(self.shape)
+        blocks, pairs = self.blocks(count), self.quadratic_blocks(count)["q"].tolist()
+        held: list[SiteTerm] = [((1.0, 1, 1, tuple(r)),) if any(r) else ((1.0, 2, 0, origin),) for r in pairs]
+        held.append(((1.0, 4, 0, origin),))
+        held += [((1.0, 1, 3, tuple(r)),) for r in blocks["u"].tolist()]
+        held += [((1.0, 2, 2, tuple(r)),) for r in blocks["v"].tolist()]
+        far = max(self.shape) if self.reach is None else self.reach + 1
+        beyond = {f"neighbours at {far}": tuple((1.0, 1, 1, r) for r in _along(self.shape, far))}
+        return held, _with_sextic(beyond, origin), ()
 
     def _box(self, points: int) -> tuple[int, ...]:
         box = (points,) if self.shape is None else self.shape
@@ -120,6 +172,11 @@ class LatticePhi4(AbstractAction):
         2
     """
 
+    symbols = _PHI4
+    name = "lattice phi^4 action"
+    formula = r"S = \kappa\sum_{x,\mu}(\varphi_{x+\mu} - \varphi_x)^2 + m^2\sum_x\varphi_x^2 + \lambda\sum_x\varphi_x^4"
+    belongs = _THIS_LATTICE
+    homogeneous = True
     shape: tuple[int, ...] = eqx.field(static=True)
     kappa: float | None = eqx.field(default=None, static=True)
 
@@ -156,6 +213,43 @@ class LatticePhi4(AbstractAction):
             np.add.at(out, (pairs[:, one], pairs[:, other]), self.kappa * coefficient)
         return out
 
+    @property
+    def meaning(self) -> str:
+        kinetic = "" if self.kappa is None else rf" $\kappa = {self.kappa:g}$ is given, and not fitted."
+        return (
+            "Each of the d links of a site counts once, and there is no factor 1/2 or 1/4! anywhere. Where the "
+            r"literature has them, or writes hopping terms $-2\kappa\,\varphi_x\varphi_{x+\mu}$, the same action has "
+            f"other numbers: `m.convert_lattice` turns one convention into another, with the errors.{kinetic}"
+        )
+
+    def place(self, points: int) -> str:
+        return _place(self.shape, periodic=True)
+
+    @property
+    def lattice(self) -> Steps:
+        return self.shape
+
+    def site_terms(self) -> tuple[list[SiteTerm], dict[str, SiteTerm], SiteTerm]:
+        """Its terms, those next to them by name, and the fixed part.
+
+        >>> list(LatticePhi4((8, 8)).site_terms()[1])
+        ['diagonal neighbours', 'next neighbours', 'phi^3 phi of neighbours', 'phi^2 phi^2 of neighbours', 'phi^6']
+        """
+        origin, near = (0,) * len(self.shape), _along(self.shape, 1)
+        steps = [tuple(int(k == axis) for k in range(len(self.shape))) for axis in range(len(self.shape))]
+        kinetic = ((2.0 * len(steps), 2, 0, origin), *((-2.0, 1, 1, r) for r in steps))
+        held: list[SiteTerm] = [((1.0, 2, 0, origin),), ((1.0, 4, 0, origin),)]
+        beyond = {
+            "diagonal neighbours": tuple((1.0, 1, 1, r) for r in _diagonals(self.shape)),
+            "next neighbours": tuple((1.0, 1, 1, r) for r in _along(self.shape, 2)),
+            "phi^3 phi of neighbours": tuple((1.0, p, 4 - p, r) for r in near for p in (1, 3)),
+            "phi^2 phi^2 of neighbours": tuple((1.0, 2, 2, r) for r in near),
+        }
+        left_out = _with_sextic(beyond, origin)
+        if self.kappa is None:
+            return [kinetic, *held], left_out, ()
+        return held, left_out, tuple((self.kappa * c, p, q, r) for c, p, q, r in kinetic)
+
     def _kinetic(self, points: int) -> tuple[Tuples, Vector]:
         """Monomials of sum (phi_{x+mu} - phi_x)^2 and their coefficients, with repetitions."""
         if prod(self.shape) != points:
@@ -191,6 +285,37 @@ def _half(steps: list[tuple[int, ...]], ring: tuple[int, ...] | None) -> list[tu
         names = [r, opposite] if ring is None else [tuple(np.mod(s, ring)) for s in (r, opposite)]
         kept.setdefault(min(names), r)
     return list(kept.values())
+
+
+def _place(shape: Steps, *, periodic: bool) -> str:
+    """On a periodic 8 × 8 lattice."""
+    sites = " × ".join(map(str, shape))
+    kind = f"lattice of {sites} sites" if len(shape) == 1 else f"{sites} lattice"
+    return f"on {'a periodic' if periodic else 'an open'} {kind}"
+
+
+def _with_sextic(terms: dict[str, SiteTerm], origin: Steps) -> dict[str, SiteTerm]:
+    """Those terms that the lattice is large enough for, and phi^6."""
+    return {name: term for name, term in {**terms, "phi^6": ((1.0, 6, 0, origin),)}.items() if term}
+
+
+def _along(shape: Steps, far: int) -> list[Steps]:
+    """One step of this length along every axis long enough to tell it from shorter ones."""
+    steps = [tuple(far if k == axis else 0 for k in range(len(shape))) for axis in range(len(shape))]
+    return [r for r, length in zip(steps, shape) if length >= 2 * far or (far == 1 and length > 1)]
+
+
+def _diagonals(shape: Steps) -> list[Steps]:
+    """(1, 1) and (1, -1) of every pair of axes, each displacement once."""
+    found: dict[frozenset[Steps], Steps] = {}
+    for a, b in combinations(range(len(shape)), 2):
+        for sign in (1, -1):
+            step = [0] * len(shape)
+            step[a], step[b] = 1, sign
+            both = frozenset(tuple(int(x) for x in np.mod(np.multiply(s, step), shape)) for s in (1, -1))
+            if shape[a] > 1 and shape[b] > 1:
+                found.setdefault(both, tuple(step))
+    return list(found.values())
 
 
 def _check_shape(shape: tuple[int, ...] | None) -> None:

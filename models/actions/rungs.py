@@ -17,7 +17,6 @@ in the stated gauge (lambda_0 diagonal, lambda_1 = lambda_3^T, lambda_2 symmetri
 `identifiable` maps couplings in any gauge back. Talk "Neural Network Field Theories", eq. for S; 2307.03223 sec. 4.
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +24,11 @@ import equinox as eqx
 import numpy as np
 
 from ..combinatorics import sorted_tuples, tuple_count
-from ..types import Matrix, Tuples, Vector
-from .monomials import Monomials, dense
+from ..types import Tuples, Vector
+from .base import AbstractAction, Symbol
+from .monomials import Monomials
 
 __all__ = [
-    "AbstractAction",
     "Bilocal",
     "Constant",
     "FullQuartic",
@@ -44,51 +43,31 @@ __all__ = [
 ]
 
 
-class AbstractAction(eqx.Module):
-    """A family of actions with phi -> -phi, linear in its couplings."""
-
-    @abstractmethod
-    def blocks(self, points: int) -> dict[str, Tuples]:
-        """Names of the interaction's couplings -> their labels, (coupling, label): point indices that name each."""
-
-    @abstractmethod
-    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        """The terms T_k in the order of `blocks`: the quartic ones, then, where there are some, the sextic ones."""
-
-    def quadratic_blocks(self, points: int) -> dict[str, Tuples]:
-        """Names of the couplings of the quadratic part -> their labels; here q_ab of every pair a <= b."""
-        return {"q": sorted_tuples(points, 2)}
-
-    def quadratic(self, points: int) -> Monomials:
-        """The terms of the quadratic part in the order of `quadratic_blocks`."""
-        pairs = sorted_tuples(points, 2)
-        return Monomials(np.arange(len(pairs)), pairs, np.ones(len(pairs)), len(pairs))
-
-    def fixed(self, points: int) -> Matrix | None:
-        """P of a quadratic part 1/2 phi P phi without free couplings, (point, point); None where there is none."""
-        return None
-
-    def monomials(self, points: int, weights: Vector) -> Matrix:
-        """(coupling, quad): coefficient of each sorted quartic monomial in T_k, quartic couplings only."""
-        return dense(self.interaction(points, weights)[0], points)
-
-    def size(self, points: int) -> int:
-        """Number of couplings of the interaction at M points."""
-        return sum(len(labels) for labels in self.blocks(points).values())
-
-    @property
-    def degree(self) -> int:
-        """Highest power of the field."""
-        return 4
-
-    @property
-    def believed(self) -> tuple[str, dict[str, Any]]:
-        """Word and options of the prior its couplings come with, where none is given."""
-        return "unit_information", {}
+_QUADRATIC = r"S = \sum_{a\le b} q_{ab}\,\varphi_a\varphi_b + "
+_BILOCAL = rf"{_QUADRATIC}\sum_{{x,y}} w_x w_y \sum_{{i=0}}^{{3}} \lambda_i(x,y)\,\varphi(x)^i\varphi(y)^{{4-i}}"
+_GAUGE = (
+    r"Different $\lambda_i$ can give the same S. What can be told apart are the coefficients $g_a$ of $\varphi_a^4$, "
+    r"$u_{ab}$ of $\varphi_a\varphi_b^3$ (a ≠ b) and $v_{ab}$ of $\varphi_a^2\varphi_b^2$ (a < b), and these are "
+    r"fitted. The $\lambda_i$ are shown in one gauge: $\lambda_0$ diagonal, $\lambda_1$ the transpose of $\lambda_3$, "
+    r"$\lambda_2$ symmetric, and no diagonal in the last three. That is, $\lambda_0(a,a) = g_a/w_a^2$, "
+    r"$\lambda_1(a,b) = \lambda_3(b,a) = u_{ab}/(2w_aw_b)$, $\lambda_2(a,b) = \lambda_2(b,a) = v_{ab}/(2w_aw_b)$."
+)
+_QUARTIC = r"\sum_{a\le b\le c\le d} g_{abcd}\,\varphi_a\varphi_b\varphi_c\varphi_d"
+_SEXTIC = r"\sum_{a\le\cdots\le f} g_{abcdef}\,\varphi_a\cdots\varphi_f"
+_PAIR = AbstractAction.symbols
+_LAMBDA = {**_PAIR, "coupling": Symbol(r"\lambda", plain="lambda")}
+_G = {**_PAIR, "g": Symbol("g", "x")}
+_GUV = {**_G, "u": Symbol("u", "ordered_pair"), "v": Symbol("v", "cross_pair")}
+_FULL = {**_PAIR, "g4": Symbol("g", "quad"), "g6": Symbol("g", "sextuple")}
 
 
 class Constant(AbstractAction):
     """One coupling: S4 = lambda sum_x w_x phi_x^4."""
+
+    symbols = _LAMBDA
+    name = "constant quartic action"
+    formula = rf"{_QUADRATIC}\lambda\sum_x w_x\,\varphi(x)^4"
+    meaning = "One coupling, the same at every point."
 
     def blocks(self, points: int) -> dict[str, Tuples]:
         return {"coupling": np.zeros((1, 0), dtype=np.int64)}
@@ -100,6 +79,11 @@ class Constant(AbstractAction):
 class Local(AbstractAction):
     """One coupling a point: S4 = sum_x w_x lambda(x) phi_x^4, stored as g_x = w_x lambda(x)."""
 
+    symbols = _G
+    name = "local quartic action"
+    formula = rf"{_QUADRATIC}\sum_x w_x\,\lambda(x)\,\varphi(x)^4"
+    meaning = r"The table gives $g_a = w_a\,\lambda(x_a)$."
+
     def blocks(self, points: int) -> dict[str, Tuples]:
         return {"g": np.arange(points)[:, None]}
 
@@ -110,6 +94,11 @@ class Local(AbstractAction):
 class Bilocal(AbstractAction):
     """The bilocal action lambda_i(x,y), i = 0..3, by its identifiable content g_a, u_ab (a != b), v_ab (a < b)."""
 
+    symbols = _GUV
+    name = "bilocal quartic action"
+    formula = _BILOCAL
+    meaning = _GAUGE
+
     def blocks(self, points: int) -> dict[str, Tuples]:
         return bilocal_blocks(points)
 
@@ -117,7 +106,7 @@ class Bilocal(AbstractAction):
         return (_bilocal(points),)
 
 
-class SmoothBilocal(AbstractAction):
+class SmoothBilocal(Bilocal):
     """The bilocal action under a smooth prior: each lambda_i(x,y) a Gaussian process over (x,y), and a discrepancy.
 
     In scaled fields g(x) = f_g(x) + d_g e, u(x,y), v(x,y) alike, f ~ GP(0, a^2 exp(-(|x-x'|^2 + |y-y'|^2)/2 l^2)), e
@@ -131,18 +120,23 @@ class SmoothBilocal(AbstractAction):
 
     discrepancy: bool = eqx.field(default=True, static=True)
 
+    name = "smooth bilocal quartic action"
+    meaning = (
+        f"{_GAUGE} The prior holds the couplings of a block together: in scaled fields each of g(x), u(x,y), v(x,y) is "
+        r"a Gaussian process over (x,y), of covariance $a^2\exp(-(|x-x'|^2 + |y-y'|^2)/2\ell^2)$, plus an independent "
+        "discrepancy of standard deviation d."
+    )
+    belongs = (
+        "The couplings belong to this set of points: another set has other couplings. The smooth prior can be read at "
+        "other points, but an action on more points is another marginal, and its couplings are not those values."
+    )
+
     @property
     def believed(self) -> tuple[str, dict[str, Any]]:
         return "smooth", {"discrepancy": self.discrepancy}
 
-    def blocks(self, points: int) -> dict[str, Tuples]:
-        return bilocal_blocks(points)
 
-    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_bilocal(points),)
-
-
-class LowRankBilocal(AbstractAction):
+class LowRankBilocal(Bilocal):
     """The bilocal action with v and u of low rank: v_ab = sum_r d_r f_ra f_rb, u_ab = sum_r c_ra e_rb, g_a free.
 
     Attributes:
@@ -159,15 +153,26 @@ class LowRankBilocal(AbstractAction):
         if not isinstance(self.rank, int) or self.rank < 1:
             raise ValueError(f"expected a rank >= 1, got {self.rank!r}; try LowRankBilocal(rank=1)")
 
-    def blocks(self, points: int) -> dict[str, Tuples]:
-        return bilocal_blocks(points)
+    @property
+    def name(self) -> str:
+        return f"bilocal quartic action of rank {self.rank}"
 
-    def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_bilocal(points),)
+    @property
+    def meaning(self) -> str:
+        products = r"$v_{ab} = \sum_r d_r f_{ra}f_{rb}$ and $u_{ab} = \sum_r c_{ra}e_{rb}$; $g_a$ is free."
+        return f"{_GAUGE} Of low rank: {products}"
 
 
 class FullQuartic(AbstractAction):
     """Every quartic monomial: S4 = sum over a<=b<=c<=d of g4_abcd phi_a phi_b phi_c phi_d."""
+
+    symbols = _FULL
+    name = "full quartic action"
+    formula = _QUADRATIC + _QUARTIC
+    meaning = (
+        "One coupling for each sorted quadruple of points: every quartic monomial. Quadrature weights are absorbed."
+    )
+    complete = True
 
     def blocks(self, points: int) -> dict[str, Tuples]:
         return {"g4": sorted_tuples(points, 4)}
@@ -183,6 +188,15 @@ class FullQuartic(AbstractAction):
 class FullSextic(AbstractAction):
     """Every quartic and every sextic monomial: what a fit must hold before it is compared with NLO diagrams."""
 
+    symbols = _FULL
+    name = "full sextic action"
+    formula = rf"{_QUADRATIC}{_QUARTIC} + {_SEXTIC}"
+    meaning = (
+        "One coupling for each sorted quadruple and each sorted sextuple of points. Quadrature weights are absorbed."
+    )
+    complete = True
+    degree = 6
+
     def blocks(self, points: int) -> dict[str, Tuples]:
         return {"g4": sorted_tuples(points, 4), "g6": sorted_tuples(points, 6)}
 
@@ -192,10 +206,6 @@ class FullSextic(AbstractAction):
     def size(self, points: int) -> int:
         """Number of couplings, counted and not listed."""
         return tuple_count(points, 4) + tuple_count(points, 6)
-
-    @property
-    def degree(self) -> int:
-        return 6
 
 
 class Modes(AbstractAction):
@@ -222,8 +232,42 @@ class Modes(AbstractAction):
         return self.action.interaction(points, weights)
 
     @property
+    def symbols(self) -> Mapping[str, Symbol]:
+        return self.action.symbols
+
+    @property
+    def name(self) -> str:
+        return f"{self.action.name} of {self.count} mode{'s' if self.count > 1 else ''}"
+
+    @property
+    def formula(self) -> str:
+        return _in_modes(self.action.formula)
+
+    @property
+    def meaning(self) -> str:
+        kept = "of the mode" if self.count == 1 else f"of the {self.count} leading modes"
+        inner = _in_modes(self.action.meaning).replace("of points", "of modes")
+        return (
+            r"$c_k = v_k\cdot\varphi/\kappa_k^{1/2}$ with $K v_k = \kappa_k v_k$, of unit variance: S is that "
+            f"{kept}, the rest of the field integrated out. {inner}"
+        )
+
+    @property
+    def belongs(self) -> str:
+        return "The couplings belong to these modes: another number of modes, or another set of points, has other ones."
+
+    @property
     def degree(self) -> int:
         return self.action.degree
+
+    @property
+    def of_modes(self) -> int:
+        return self.count
+
+
+def _in_modes(tex: str) -> str:
+    """A formula of the field as one of its modes."""
+    return tex.replace(r"\varphi(x)", "c_x").replace(r"\varphi", "c")
 
 
 def gauge(blocks: Mapping[str, np.ndarray], weights: Vector) -> np.ndarray:

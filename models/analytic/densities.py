@@ -13,20 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ..correlators import check_points
-from ..networks.network import Network
-from ..neurons.cos import Cos
-from ..neurons.smooth import Erf, Tanh
+from ..networks.independent import Independent
+from ..networks.model import AbstractModel
+from ..neurons.hidden import MOST_NODES, Hidden
 from ..types import Points
 from .convergence import check_independent
-from .generating import (
-    MOST_NODES,
-    Rule,
-    characteristic,
-    coarsest,
-    hidden_axes,
-    neuron_rule,
-    refined,
-)
+from .generating import check_axes, refined
 
 __all__ = ["exact_density"]
 
@@ -47,7 +39,7 @@ class _Edge(NamedTuple):
 
 
 def exact_density(
-    network: Network, points: Points, fields: Float[np.ndarray, "field point"], *, accuracy: float = 1e-8
+    network: AbstractModel, points: Points, fields: Float[np.ndarray, "field point"], *, accuracy: float = 1e-8
 ) -> tuple[Float[np.ndarray, " field"], float]:
     """P[phi] of a network at one or two points by Fourier inversion, (field,), and its estimated absolute error.
 
@@ -57,14 +49,15 @@ def exact_density(
     for +-1 ones: widths near the number of points are refused.
 
     Args:
-        network: a `Network` of Cos, Erf or Tanh; any readout.
+        network: a `Network` of bounded neurons of one kind, as Cos, Erf and Tanh; any readout that brings its
+            `characteristic`.
         points: one or two, (point, axis).
         fields: (field, point).
         accuracy: error allowed, as a share of the peak of the Gaussian of the same G2.
 
     Raises:
-        ValueError: another neuron, more points, a two-point function that cannot be inverted, a characteristic
-            function that does not fall fast enough (the number is in the message).
+        ValueError: a neuron that is not bounded, more points, a two-point function that cannot be inverted, a
+            characteristic function that does not fall fast enough (the number is in the message).
 
     Example:
         >>> from nnft.models import Cos, Network
@@ -73,17 +66,18 @@ def exact_density(
         1.0002
     """
     x, phi = check_points(points), np.asarray(fields, dtype=float)
-    check_independent(network)
-    if type(network.neuron) not in (Cos, Erf, Tanh):
+    neurons = check_independent(network)
+    hidden, *others = (kind.hidden(x) for kind in neurons.kinds)
+    if others:
+        raise ValueError(f"expected one kind of neuron, got {len(neurons.kinds)}; try Edgeworth")
+    if not hidden.bounded:
         raise ValueError(
-            f"expected a neuron among Cos, Erf and Tanh, got {type(network.neuron).__name__}: ReLU fields have an atom "
-            "at zero, Gauss ones too heavy a tail; try Edgeworth"
+            f"expected a neuron that is bounded, got {hidden.name}: fields of others have heavy tails, and those of "
+            "ReLU an atom at zero; try Edgeworth"
         )
     if len(x) > 2 or phi.ndim != 2 or phi.shape[1] != len(x):
         raise ValueError(f"expected one or two points and fields (field, point), got {len(x)} and {phi.shape}")
-    axes = hidden_axes(network.neuron, x)
-    start = coarsest(network.neuron, x)
-    kernel, _ = refined(lambda n: _two_point(network, *neuron_rule(network.neuron, x, n)), axes, 1e-14, start=start)
+    kernel, _ = refined(lambda n: _two_point(neurons, hidden, n), check_axes(hidden), 1e-14, start=hidden.coarsest())
     condition = float(np.linalg.cond(kernel))
     if not condition < 1e8:
         raise ValueError(
@@ -93,13 +87,13 @@ def exact_density(
     factor = np.linalg.cholesky(kernel)
     y = np.linalg.solve(factor, phi.T).T
     allowed = accuracy * (2.0 * np.pi) ** (-len(x) / 2)
-    step = 2.0 * np.pi / (float(np.max(np.abs(y), initial=0.0)) + _tail(network, factor, accuracy / 100))
-    edge = _edge(network, x, factor, step, allowed)
+    step = 2.0 * np.pi / (float(np.max(np.abs(y), initial=0.0)) + _tail(neurons, hidden, factor, accuracy / 100))
+    edge = _edge(neurons, hidden, factor, step, allowed)
     count = int(np.ceil(edge.size / step))
     # Symmetric under k -> -k, so the first axis is half, its zero counted once.
     k = [step * np.arange(count + 1), step * np.arange(-count, count + 1)][: len(x)]
     waves = np.stack(np.meshgrid(*k, indexing="ij"), axis=-1).reshape(-1, len(x))
-    wave = _characteristic(network, neuron_rule(network.neuron, x, edge.nodes), factor, waves)
+    wave = _characteristic(neurons, hidden, edge.nodes, factor, waves)
     rim = np.max(np.abs(wave[np.linalg.norm(waves, axis=1) > _SHELL * edge.size]), initial=0.0)
     error = edge.error * max(1.0, rim / edge.rim)  # larger in a direction between those that were looked at
     if error > 2.0 * allowed:
@@ -121,33 +115,34 @@ def _inverted(wave: np.ndarray, k: list[np.ndarray], y: np.ndarray) -> np.ndarra
     return np.sum((np.cos(first) @ wave) * np.cos(second) - (np.sin(first) @ wave) * np.sin(second), axis=1)
 
 
-def _two_point(network: Network, weight: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """G2 = sigma^2 <s s> + b^2; the average over the phase of a cosine is a half."""
-    phase = 0.5 if type(network.neuron) is Cos else 1.0
-    return phase * network.output_scale**2 * np.real((s.T * weight) @ np.conj(s)) + network.output_bias**2
+def _two_point(neurons: Independent, hidden: Hidden, nodes: int) -> np.ndarray:
+    """G2 = sigma^2 <s s> + b^2."""
+    return neurons.output_scale**2 * hidden.two_point(nodes) + neurons.output_bias**2
 
 
-def _characteristic(network: Network, rule: Rule, factor: np.ndarray, waves: np.ndarray) -> np.ndarray:
+def _characteristic(
+    neurons: Independent, hidden: Hidden, nodes: int, factor: np.ndarray, waves: np.ndarray
+) -> np.ndarray:
     """<exp(i k.y)> of the whitened field y = L^-1 phi, (wave,)."""
-    weight, s = rule
-    scaled = np.linalg.solve(factor, s.T) * (network.output_scale / np.sqrt(network.width))
-    bias = waves @ np.linalg.solve(factor, np.full(len(factor), network.output_bias))
+    weight, s = hidden.lattice(nodes)
+    scaled = np.linalg.solve(factor, s.T) * (neurons.output_scale / np.sqrt(neurons.width))
+    bias = waves @ np.linalg.solve(factor, np.full(len(factor), neurons.output_bias))
     rows = max(1, _CHUNK // len(weight))
     one = [
-        characteristic(network, np.abs(waves[start : start + rows] @ scaled)) @ weight
+        hidden.characteristic(neurons.law, np.abs(waves[start : start + rows] @ scaled)) @ weight
         for start in range(0, len(waves), rows)
     ]
-    return np.concatenate(one) ** network.width * np.exp(-0.5 * bias**2)
+    return np.concatenate(one) ** neurons.width * np.exp(-0.5 * bias**2)
 
 
-def _tail(network: Network, factor: np.ndarray, lost: float) -> float:
+def _tail(neurons: Independent, hidden: Hidden, factor: np.ndarray, lost: float) -> float:
     """Beyond this |y_a| lies less than `lost`: min over J of (N log E exp(J sigma W/sqrt N) - log lost)/J."""
-    inverse, law = np.linalg.inv(factor), network.readout_law
-    largest = float(np.max(np.sum(np.abs(inverse), axis=1)))  # |y_a| <= sum_b |L^-1_ab| |s_b|, |s| <= 1
-    bias = float(np.max(np.abs(np.sum(inverse, axis=1)))) * network.output_bias
+    inverse, law = np.linalg.inv(factor), neurons.law
+    largest = hidden.height * float(np.max(np.sum(np.abs(inverse), axis=1)))  # |y_a| <= sum_b |L^-1_ab| |s_b|
+    bias = float(np.max(np.abs(np.sum(inverse, axis=1)))) * neurons.output_bias
     amplitude = np.geomspace(1e-3, min(1.4, 0.99 * law.tail().radius), 200)  # J sigma/sqrt N, where E exp(tW) is finite
-    j = amplitude * np.sqrt(network.width) / (network.output_scale * largest)
-    bound = -np.log(lost) + network.width * law.log_mean(amplitude) + 0.5 * (bias * j) ** 2
+    j = amplitude * np.sqrt(neurons.width) / (neurons.output_scale * largest)
+    bound = -np.log(lost) + neurons.width * law.log_mean(amplitude) + 0.5 * (bias * j) ** 2
     return float(np.min(bound / j))
 
 
@@ -157,16 +152,15 @@ def _rays(points: int, radii: np.ndarray) -> np.ndarray:
     return (radii[:, None, None] * direction).reshape(-1, points)
 
 
-def _edge(network: Network, x: Points, factor: np.ndarray, step: float, allowed: float) -> _Edge:
+def _edge(neurons: Independent, hidden: Hidden, factor: np.ndarray, step: float, allowed: float) -> _Edge:
     """The |k| beyond which the characteristic function, continued by its own power law, leaves less than `allowed`."""
-    points, size, nodes, left, power = len(x), 6.0, coarsest(network.neuron, x), np.inf, 0.0
-    hidden, sphere = hidden_axes(network.neuron, x), 2.0 if points == 1 else 2.0 * np.pi
+    points, size, nodes, left, power = len(factor), 6.0, hidden.coarsest(), np.inf, 0.0
+    sphere = 2.0 if points == 1 else 2.0 * np.pi
     radii = np.linspace(_SHELL, 1.0, 9)
-    while points * (size / step + 1.0) ** points * nodes**hidden < _MOST_WORK and size < _FARTHEST:
-        nodes, noise = _enough_nodes(network, x, factor, size, nodes, 0.1 * allowed)
-        rule = neuron_rule(network.neuron, x, nodes)
+    while points * (size / step + 1.0) ** points * nodes**hidden.axes < _MOST_WORK and size < _FARTHEST:
+        nodes, noise = _enough_nodes(neurons, hidden, factor, size, nodes, 0.1 * allowed)
         outer, inner = (
-            np.max(np.abs(_characteristic(network, rule, factor, _rays(points, share * size * radii))))
+            np.max(np.abs(_characteristic(neurons, hidden, nodes, factor, _rays(points, share * size * radii))))
             for share in (1.0, 0.5)
         )
         power = np.log2(inner / outer) if outer > 0.0 else np.inf
@@ -188,15 +182,15 @@ def _slow(points: int, edge: float, left: float, allowed: float, power: float = 
 
 
 def _enough_nodes(
-    network: Network, x: Points, factor: np.ndarray, edge: float, nodes: int, allowed: float
+    neurons: Independent, hidden: Hidden, factor: np.ndarray, edge: float, nodes: int, allowed: float
 ) -> tuple[int, float]:
     """Nodes per axis at which the characteristic function up to `edge` is known, and what its error may do."""
-    waves = _rays(len(x), edge * np.array([0.1, 0.25, 0.5, 0.75, 1.0]))
-    volume = (edge / np.pi) ** len(x)  # if the error were as large everywhere
-    axes, change = hidden_axes(network.neuron, x), np.inf
-    before = _characteristic(network, neuron_rule(network.neuron, x, nodes // 2), factor, waves)
-    while nodes <= MOST_NODES[axes]:
-        current = _characteristic(network, neuron_rule(network.neuron, x, nodes), factor, waves)
+    waves = _rays(len(factor), edge * np.array([0.1, 0.25, 0.5, 0.75, 1.0]))
+    volume = (edge / np.pi) ** len(factor)  # if the error were as large everywhere
+    change = np.inf
+    before = _characteristic(neurons, hidden, nodes // 2, factor, waves)
+    while nodes <= MOST_NODES[hidden.axes]:
+        current = _characteristic(neurons, hidden, nodes, factor, waves)
         change = float(np.max(np.abs(current - before))) * volume
         if change < max(allowed, 1e-14 * volume):
             return nodes, change

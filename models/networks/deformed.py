@@ -13,13 +13,15 @@ import numpyro
 from jaxtyping import Array, Float
 from numpyro import handlers
 
+from ..refusals import is_traced, number
 from ..types import Inputs
+from .model import AbstractModel
 from .network import Network
 
 __all__ = ["Deformed", "input_weight_energy"]
 
 
-class Deformed(eqx.Module):
+class Deformed(AbstractModel):
     """A network whose parameters have the density P_0 exp(-strength * operator), drawn as P_0 with that weight.
 
     Attributes:
@@ -39,8 +41,8 @@ class Deformed(eqx.Module):
     """
 
     network: Network
-    strength: float
-    operator: Callable[[Mapping[str, Array]], Array]
+    strength: float = eqx.field(converter=number)
+    operator: Callable[[Mapping[str, Array]], Array] = eqx.field(static=True)
 
     def __check_init__(self) -> None:
         if not isinstance(self.network, Network) or not callable(self.operator):
@@ -48,7 +50,7 @@ class Deformed(eqx.Module):
                 f"expected a Network and a function of its sites, got {self.network!r} and {self.operator!r}; "
                 "try Deformed(net, 0.1, input_weight_energy)"
             )
-        if not abs(float(self.strength)) < float("inf"):
+        if not is_traced(self.strength) and not abs(float(self.strength)) < float("inf"):
             raise ValueError(f"expected a finite strength, got {self.strength!r}; try 0.1")
 
     def __call__(self, points: Inputs) -> Float[Array, " point"]:

@@ -9,7 +9,7 @@ shares, and may share a random scale or length, which correlates them (`latents.
 
 import re
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -18,8 +18,12 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from ..neurons.base import AbstractNeuron, as_neuron, forget
+from ..refusals import check_deviation, is_traced, number
 from ..types import Inputs
+from .independent import Independent
 from .latents import AbstractScale, LogNormalLength
+from .model import AbstractModel
 from .readouts import AbstractReadout, Readout, readout_law
 
 __all__ = ["Network", "Neuron"]
@@ -32,7 +36,7 @@ Neuron = Callable[[Inputs], Float[Array, "*plate point"]]
 _SHAPES = re.compile(r"shape|broadcast|dimension|contract|axis|axes", re.I)
 
 
-class Network(eqx.Module):
+class Network(AbstractModel):
     """phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1 with N = width neurons, independent unless they share a latent.
 
     Attributes:
@@ -45,6 +49,9 @@ class Network(eqx.Module):
         output_bias: standard deviation of the Gaussian output bias.
         shared_scale: tau, drawn once per network, E tau = 1: every readout weight is multiplied by sqrt(tau).
         shared_length: l, drawn once per network: every neuron sees the points x/l.
+
+    Scales may be traced: a scale drawn in a NumPyro model, a gradient in a scale, a network as argument of a compiled
+    function. Then no range is checked, and a bias has its site whatever its scale is.
 
     Raises:
         ValueError: width below 1 or no multiple of the kinds of neurons, an unknown readout law or one without unit
@@ -59,26 +66,30 @@ class Network(eqx.Module):
     """
 
     neuron: Neuron | tuple[Neuron, ...]
-    width: int
-    readout: Readout = "gaussian"
-    output_scale: float = 1.0
-    output_bias: float = 0.0
+    width: int = eqx.field(static=True)
+    readout: Readout = eqx.field(static=True, default="gaussian")
+    output_scale: float = eqx.field(converter=number, default=1.0)
+    output_bias: float = eqx.field(converter=number, default=0.0)
     shared_scale: AbstractScale | None = None
     shared_length: LogNormalLength | None = None
 
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        forget(cls, AbstractModel, "kinds", "readout_law", "_neurons", "_sum")
+
     def __check_init__(self) -> None:
-        if not self.kinds or not all(callable(neuron) for neuron in self.kinds):
+        if not self._neurons or not all(callable(neuron) for neuron in self._neurons):
             raise ValueError(f"expected a neuron (a callable of the points), got {self.neuron!r}; try Cos()")
         if isinstance(self.width, bool) or int(self.width) != self.width or self.width < 1:
             raise ValueError(
                 f"expected width, the number of neurons, to be an integer >= 1, got {self.width!r}; try 100"
             )
-        if self.width % len(self.kinds):
+        if self.width % len(self._neurons):
             raise ValueError(
-                f"expected width to be a multiple of the {len(self.kinds)} kinds of neurons, got {self.width}; "
-                f"try {len(self.kinds) * max(1, self.width // len(self.kinds))}"
+                f"expected width to be a multiple of the {len(self._neurons)} kinds of neurons, got {self.width}; "
+                f"try {len(self._neurons) * max(1, self.width // len(self._neurons))}"
             )
-        made = next((neuron for neuron in self.kinds if isinstance(neuron, type)), None)
+        made = next((neuron for neuron in self._neurons if isinstance(neuron, type)), None)
         if made is not None:
             raise ValueError(
                 f"expected a neuron, got the class {made.__name__} itself; try {made.__name__}(), with its scales"
@@ -88,11 +99,8 @@ class Network(eqx.Module):
                 known = "GammaScale(0.1)" if kind is AbstractScale else "LogNormalLength(0.3)"
                 raise ValueError(f"expected {name} to be a shared latent, got {getattr(self, name)!r}; try {known}")
         readout_law(self.readout).check()
-        for name in ("output_scale", "output_bias"):
-            value = getattr(self, name)
-            least = "> 0" if name == "output_scale" else ">= 0"
-            if not 0.0 <= float(value) < float("inf") or (name == "output_scale" and float(value) == 0.0):
-                raise ValueError(f"expected {name} to be a finite standard deviation {least}, got {value!r}; try 1.0")
+        check_deviation("output_scale", self.output_scale, allow_zero=False)
+        check_deviation("output_bias", self.output_bias, allow_zero=True)
 
     @classmethod
     def tied(cls, neuron: type, width: int, *, weight_scale: float = 1.0, bias_scale: float = 1.0) -> Self:
@@ -125,15 +133,33 @@ class Network(eqx.Module):
                     parts.append(self._sum(neuron, self.width // len(self.neuron), seen))
             phi = sum(parts[1:], parts[0])
         phi = phi * scale
-        if self.output_bias > 0.0:
+        if is_traced(self.output_bias) or self.output_bias > 0.0:
             bias = jnp.asarray(numpyro.sample("output_bias", dist.Normal(0.0, self.output_bias)))
             phi = phi + bias[..., None]
         numpyro.deterministic("phi", phi)
         return phi
 
     @property
-    def kinds(self) -> tuple[Neuron, ...]:
+    def kinds(self) -> tuple[AbstractNeuron, ...]:
         """The kinds of neurons, in equal shares; one for most networks."""
+        return tuple(map(as_neuron, self._neurons))
+
+    @property
+    def name(self) -> str:
+        return " and ".join(kind.name for kind in self.kinds)
+
+    @property
+    def as_sum(self) -> Independent:
+        """Its neurons, with their readout law and what they share."""
+        if any(map(is_traced, jax.tree.leaves(self))):
+            raise ValueError(
+                f"expected numbers for exact results, got traced ones in {self}; try them outside jit, grad and vmap"
+            )
+        shared = (self.shared_scale, self.shared_length)
+        return Independent(self.kinds, self.width, self.readout, self.output_scale, self.output_bias, *shared)
+
+    @property
+    def _neurons(self) -> tuple[Neuron, ...]:
         return self.neuron if isinstance(self.neuron, tuple) else (self.neuron,)
 
     @property

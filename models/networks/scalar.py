@@ -6,7 +6,7 @@ One neuron is s(x) = A(p) cos(p.x + c), c uniform, with momenta and amplitude
 
 R the regulator, so that for every alpha <s(x) s(y)> = G2(x-y) = int d^dp/(2 pi)^d R(p) cos(p.(x-y)) / (p^2 + m^2).
 The alphas differ at finite width: G4c = (1/N)[(mu4/2) B - sum_P G2 G2], B = (Z_alpha/(2 pi)^d) sum_P I_(alpha-1)(q_P),
-with q_P = x_a + x_b - x_c - x_d over the three pairings P and I_b as in `neurons/momenta.py`. alpha = -1 draws uniform
+with q_P = x_a + x_b - x_c - x_d over the three pairings P and I_b as in `momenta.py`. alpha = -1 draws uniform
 momenta, the published net (arXiv:2112.04527, 2307.03223): its kurtosis grows with the cutoff. alpha = 0 draws momenta
 from the propagator, with a constant amplitude: N * kurtosis = (3/2) mu4 - 3 at every cutoff.
 """
@@ -20,10 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy import special
 
-from ..neurons.momenta import (
+from ..neurons.base import EVERY_EVEN, AbstractNeuron, Drawn
+from ..refusals import nearest
+from ..types import Inputs, Points, Tuples, Vector
+from .momenta import (
     Modes,
     Quantile,
     box_integral,
@@ -32,17 +35,15 @@ from ..neurons.momenta import (
     momentum_radius,
     radial_integral,
 )
-from ..refusals import nearest
-from ..types import Inputs, Points, Tuples, Vector
 from .readouts import Readout, readout_law
 
-__all__ = ["ScalarMode", "scalar_moments", "scalar_orders", "scalar_site_moment", "ultraviolet"]
+__all__ = ["ScalarMode", "ultraviolet"]
 
 _REGULATORS = ["hard", "gaussian", "box"]
 _WIDEST = 30.0  # decades between the powers (p^2 + m^2)^alpha of the first and last momentum: single precision
 
 
-class ScalarMode(eqx.Module):
+class ScalarMode(AbstractNeuron):
     """One mode of the free scalar field, s(x) = A(p) cos(p.x + c); the dimension is that of the points.
 
     Sites: `momentum_quantile` (the share of momenta nearer the end where A is large) and, in d > 1,
@@ -119,7 +120,7 @@ class ScalarMode(eqx.Module):
                 f"{alpha}; try alpha=0.0"
             )
 
-    def __call__(self, points: Inputs) -> Float[Array, "*plate point"]:
+    def __call__(self, points: Inputs) -> Drawn:
         """Draw one mode and return s(x) at every point."""
         d = points.shape[-1]
         momentum = numpyro.deterministic("momentum", self._momentum(d))
@@ -151,61 +152,51 @@ class ScalarMode(eqx.Module):
         direction: Any = numpyro.sample("momentum_direction", dist.Normal(0.0, 1.0).expand([d]).to_event(1))
         return radius[..., None] * direction / jnp.linalg.norm(direction, axis=-1, keepdims=True)
 
+    def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
+        """2^-r sum over neutral signs e of E[A^r cos(p.q_e)], q_e = sum_k e_k x_k.
 
-def scalar_orders(neuron: Any) -> tuple[int, ...]:
-    """Orders of <s..s> known exactly: 2, 4 and 6 for a `ScalarMode`, none for anything else."""
-    return (2, 4, 6) if type(neuron) is ScalarMode else ()
+        With w = Z_alpha/(2 pi)^d, E[A^r cos(p.q)] = 2^(r/2) w^(r/2-1) I_b(q), b = r alpha/2 - 1 - alpha. Odd orders
+        vanish with the phase.
 
+        Raises:
+            ValueError: a dimension without a formula; points too far apart for the cutoff.
 
-def scalar_moments(neuron: ScalarMode, points: Points, tuples: Tuples) -> tuple[Vector, float]:
-    """<s(x_a1)..s(x_ar)> over one mode's momentum and phase, (component,), and the estimated absolute error.
+        Example, the Ornstein-Uhlenbeck kernel exp(-m|x-y|)/2m:
 
-    2^-r sum over neutral signs e of E[A^r cos(p.q_e)], q_e = sum_k e_k x_k, and with w = Z_alpha/(2 pi)^d
-    E[A^r cos(p.q)] = 2^(r/2) w^(r/2-1) I_b(q), b = r alpha/2 - 1 - alpha. Odd orders vanish with the phase.
+            >>> free = ScalarMode(mass=2.0, cutoff=float("inf"))
+            >>> value, error = free.moments(np.array([[0.0], [1.0]]), np.array([[0, 0], [0, 1]]))
+            >>> bool(np.allclose(value, [0.25, np.exp(-2.0) / 4], rtol=1e-14))
+            True
+        """
+        count, order = tuples.shape
+        if order % 2:
+            return np.zeros(count), 0.0
+        # Opposite signs give the same cosine: the first point's sign is +, and every term counts twice.
+        signs = np.array([(1, *e) for e in product((1, -1), repeat=order - 1) if sum(e) == -1])
+        separations = np.einsum("so,coa->csa", signs, points[tuples]).reshape(-1, points.shape[1])
+        integral, error = _integral(self, separations, order * self.alpha / 2.0 - 1.0 - self.alpha)
+        strength, slack = _integral(self, np.zeros((1, points.shape[1])), -1.0 - self.alpha)
+        factor = 2.0 ** (1.0 - order / 2.0) * strength[0] ** (order / 2.0 - 1.0)
+        value = factor * np.sum(integral.reshape(count, -1), axis=1)
+        relative = (order / 2.0 - 1.0) * slack / strength[0]
+        return value, factor * len(signs) * error + relative * float(np.max(np.abs(value), initial=0.0))
 
-    Args:
-        neuron: a `ScalarMode`.
-        points: (point, axis).
-        tuples: indices of points, (component, order), of any order.
+    @property
+    def orders(self) -> range:
+        return EVERY_EVEN
 
-    Raises:
-        ValueError: a dimension without a formula; points too far apart for the cutoff.
+    def site_moment(self, points: Points, order: int) -> Vector:
+        """<s(x)^r> = E[A^r] C(r, r/2)/2^r at each point, (point,), for any even order r: the same everywhere.
 
-    Example, the Ornstein-Uhlenbeck kernel exp(-m|x-y|)/2m:
-
-        >>> free = ScalarMode(mass=2.0, cutoff=float("inf"))
-        >>> value, error = scalar_moments(free, np.array([[0.0], [1.0]]), np.array([[0, 0], [0, 1]]))
-        >>> bool(np.allclose(value, [0.25, np.exp(-2.0) / 4], rtol=1e-14))
-        True
-    """
-    count, order = tuples.shape
-    if order % 2:
-        return np.zeros(count), 0.0
-    # Opposite signs give the same cosine: the first point's sign is +, and every term counts twice.
-    signs = np.array([(1, *e) for e in product((1, -1), repeat=order - 1) if sum(e) == -1])
-    separations = np.einsum("so,coa->csa", signs, points[tuples]).reshape(-1, points.shape[1])
-    power = order * neuron.alpha / 2.0 - 1.0 - neuron.alpha
-    integral, error = _integral(neuron, separations, power)
-    strength, slack = _integral(neuron, np.zeros((1, points.shape[1])), -1.0 - neuron.alpha)
-    factor = 2.0 ** (1.0 - order / 2.0) * strength[0] ** (order / 2.0 - 1.0)
-    value = factor * np.sum(integral.reshape(count, -1), axis=1)
-    relative = (order / 2.0 - 1.0) * slack / strength[0]
-    return value, factor * len(signs) * error + relative * float(np.max(np.abs(value), initial=0.0))
-
-
-def scalar_site_moment(neuron: ScalarMode, points: Points, order: int) -> Vector:
-    """<s(x)^r> = E[A^r] C(r, r/2)/2^r at each point, (point,), for any even order r: the same everywhere.
-
-    Example:
-        >>> free = ScalarMode(cutoff=float("inf"))            # A = 1, <cos^4> = 3/8
-        >>> scalar_site_moment(free, np.zeros((2, 1)), 4).tolist()
-        [0.375, 0.375]
-    """
-    d = points.shape[1]
-    power = order * neuron.alpha / 2.0 - 1.0 - neuron.alpha
-    amplitude = 2.0 ** (order / 2.0) * _total(neuron, d) ** (order / 2.0 - 1.0)
-    integral = _integral(neuron, np.zeros((1, d)), power)[0][0]
-    return np.full(len(points), special.comb(order, order // 2, exact=True) / 2.0**order * amplitude * integral)
+        Example:
+            >>> free = ScalarMode(cutoff=float("inf"))            # A = 1, <cos^4> = 3/8
+            >>> free.site_moment(np.zeros((2, 1)), 4).tolist()
+            [0.375, 0.375]
+        """
+        d = points.shape[1]
+        amplitude = 2.0 ** (order / 2.0) * _total(self, d) ** (order / 2.0 - 1.0)
+        integral = _integral(self, np.zeros((1, d)), order * self.alpha / 2.0 - 1.0 - self.alpha)[0][0]
+        return np.full(len(points), special.comb(order, order // 2, exact=True) / 2.0**order * amplitude * integral)
 
 
 def ultraviolet(
@@ -236,7 +227,7 @@ def ultraviolet(
     out, site = [], np.zeros((1, d))
     for cutoff in np.asarray(cutoffs, dtype=float):
         mode = ScalarMode(neuron.mass, float(cutoff), neuron.alpha, regulator=neuron.regulator)
-        second, fourth = (float(scalar_site_moment(mode, site, r)[0]) for r in (2, 4))
+        second, fourth = (float(mode.site_moment(site, r)[0]) for r in (2, 4))
         out.append(law.moment(4) * fourth / second**2 - 3.0)
     return np.array(out)
 

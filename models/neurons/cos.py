@@ -1,15 +1,20 @@
 """The plane wave of random momentum and phase: the free scalar field seen through a window of momenta."""
 
+from itertools import product
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jaxtyping import Float
+from scipy import special
 
-from ..types import Inputs
-from .base import AbstractNeuron, Activation, weighted
+from ..types import Inputs, Points, Tuples, Vector
+from .base import EVERY_EVEN, AbstractNeuron, Drawn, scale, weighted
+from .hidden import Hidden, Wave, principal
 
-__all__ = ["Cos"]
+__all__ = ["Cos", "squares"]
 
 
 class Cos(AbstractNeuron):
@@ -18,9 +23,39 @@ class Cos(AbstractNeuron):
     K(x, y) = (1/2) exp(-weight_scale^2 |x-y|^2 / 2d): translation and rotation invariant at every width.
     """
 
-    weight_scale: float = 1.0
+    weight_scale: float = scale(1.0)
 
-    def __call__(self, points: Inputs) -> Activation:
+    def __call__(self, points: Inputs) -> Drawn:
         z = weighted(points, self.weight_scale)
         phase: Any = numpyro.sample("phase", dist.Uniform(-jnp.pi, jnp.pi))
         return jnp.cos(z + phase[..., None])
+
+    def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
+        """2^-r sum over neutral sign choices e of exp(-(sW^2/2d)|sum_k e_k x_k|^2)."""
+        d, order = points.shape[1], tuples.shape[1]
+        signs = np.array([e for e in product((1, -1), repeat=order) if sum(e) == 0]).reshape(-1, order)
+        momentum = np.einsum("so,coa->csa", signs, points[tuples])
+        exponent = -(self.weight_scale**2) / (2 * d) * np.sum(momentum**2, axis=-1)
+        return np.sum(np.exp(exponent), axis=1) / 2.0**order, 0.0
+
+    @property
+    def orders(self) -> range:
+        return EVERY_EVEN
+
+    def hidden(self, points: Points) -> Hidden:
+        """exp(i w.x), the phase left out: it is uniform and takes up any shift of the points, which are centred."""
+        centred = self.weight_scale * (points - points.mean(axis=0)) / np.sqrt(points.shape[1])
+        return Wave(self.name, principal(centred), lambda z: np.exp(1j * z), height=1.0, mirrored=True)
+
+    def site_moment(self, points: Points, order: int) -> Vector:
+        """<cos^r> = C(r, r/2)/2^r at every point."""
+        return np.full(len(points), special.comb(order, order // 2, exact=True) / 2.0**order)
+
+    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+        """(1/2) exp(-sW^2 |x-y|^2/2d)."""
+        return 0.5 * np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
+
+
+def squares(x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    """|x - y|^2 between two sets of points."""
+    return np.sum((x[:, None] - y[None]) ** 2, axis=-1)

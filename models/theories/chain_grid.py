@@ -50,7 +50,8 @@ def least_nodes(m2: float, lam: float, sites: int) -> int:
     x = np.linspace(0.0, 1.0, 1001) * (edge + 2.0 * y[:, None])  # exp(6 lam x^2 y^2) reaches beyond the edge
     potential = m2 * x**2 / 2.0 + lam * x**4
     potential -= potential.min(axis=1, keepdims=True)
-    raised = logsumexp(-potential + 6.0 * lam * (x * y[:, None]) ** 2, axis=1) - logsumexp(-potential, axis=1)
+    above = np.asarray(logsumexp(-potential + 6.0 * lam * (x * y[:, None]) ** 2, axis=1))
+    raised = above - np.asarray(logsumexp(-potential, axis=1))
     growth = y**2 * (m2 / 2.0 + (0.0 if sites == 1 else 1.0)) - lam * y**4 + raised
     step = float(np.max(2.0 * pi * y / (_DIGITS * log(10.0) + np.maximum(growth, 0.0))))
     return ceil(2.0 * edge / step) + 1

@@ -23,7 +23,7 @@ from nnft.analysis.checks.boundedness import boundedness_checks
 from nnft.analysis.checks.diagnose import LIMITS
 from nnft.analysis.cli import main
 from nnft.analysis.figures import posterior as plots
-from nnft.analysis.pages.formulas import written
+from nnft.analysis.pages.formulas import mathml, prose
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.couplings import HYPER, action, couplings, field_scale, hyper_parameters, two_point
@@ -127,7 +127,7 @@ def pages(rungs):
     """Checks and page of each, their figures counted and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         pages = import_module("nnft.analysis.pages.page")
-        patch.setattr(pages, "_figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>")
+        patch.setattr(pages, "_figure", lambda figure, alt, caption: f"<figure>{alt}{prose(caption)}</figure>")
         patch.setattr(pages, "plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__}))
         return {name: (checks := diagnose(fit), page(fit, checks)) for name, fit in rungs.items()}
 
@@ -142,7 +142,7 @@ def test_every_rung_has_checks_and_a_page(rungs, pages, name):
     assert tags.open == []
     assert not re.search(r"\b(nan|None|inf)\b|\$", re.sub(r"<pre>.*?</pre>|<[^>]+>", "", made, flags=re.S))
     for coupling in (*couplings(fit, quadratic=True), *hyper_parameters(fit)):
-        assert f">{coupling.html}</th>" in made
+        assert f">{mathml(coupling.tex)}</th>" in made
     measured = "G4" in fit["observed_data"]
     assert {"eps4", "sign of the kurtosis"} <= {c.name for c in checks} or not measured
     assert ("it has too many components" in made) == (not measured)
@@ -287,7 +287,7 @@ def test_the_two_point_function_of_a_lattice_is_homogeneous(rungs):
 def test_couplings_of_a_lattice_are_named_by_displacement(rungs):
     assert [c.text for c in couplings(rungs["ring"], quadratic=True)] == ["g", "u(1)", "u(-1)", "v(1)", "q(0)", "q(1)"]
     assert [c.text for c in couplings(rungs["phi4"], quadratic=True)] == ["lambda", "kappa", "m2"]
-    assert {c.html for c in couplings(rungs["square"])} >= {"g", "u(1,−1)", "v(1,0)"}
+    assert {c.tex for c in couplings(rungs["square"])} >= {"g", "u(1,-1)", "v(1,0)"}
     axis = plots.plot_couplings(rungs["ring"]).axes[0]
     (u,) = [c for c in axis.containers if c.get_label() == "$u(r)$"]
     mean = rungs["ring"]["posterior"]["u"].mean(("chain", "draw"))
@@ -300,14 +300,11 @@ def test_couplings_of_a_lattice_are_named_by_displacement(rungs):
     [
         ("phi4", ["no factor 1/2 or 1/4!", "convert_lattice", "on a periodic 5 × 5 lattice", "belong to this lattice"]),
         ("square", ["meets each pair once", "Displacements reach 1"]),
-        ("smooth", ["Gaussian process", "another marginal", "ℓ<sub>u</sub>", "hyper-parameters"]),
-        ("sextic", ["g<sub>abcdef</sub>", "φ<sup>−6</sup>"]),
-        ("modes", ["c<sub>k</sub> = v<sub>k</sub>", "list of modes", "of the two-point function (the first"]),
+        ("smooth", ["Gaussian process", "another marginal", mathml(r"\ell_{u}"), "hyper-parameters"]),
+        ("sextic", [mathml("g_{abcdef}"), mathml(r"\varphi^{-6}")]),
+        ("modes", [mathml(r"K v_k = \kappa_k v_k"), "list of modes", "of the two-point function (the first"]),
         ("gold", ["reference fields drawn from the action"]),
-        (
-            "tree",
-            ["Inverting the connected four-point function at tree level", "Fitted by score matching"],
-        ),
+        ("tree", ["Inverting the connected four-point function at tree level", "Fitted by score matching"]),
         ("pseudo", ["pseudo-likelihood (every point given the others)"]),
     ],
 )
@@ -388,7 +385,7 @@ def test_what_cannot_be_asked_is_refused(settings, message):
 
 
 def test_a_kinetic_term_that_is_given_is_said():
-    assert "κ = 0.5 is given, and not fitted" in written(m.LatticePhi4(shape=(4, 4), kappa=0.5))[1]
+    assert r"$\kappa = 0.5$ is given, and not fitted" in m.LatticePhi4(shape=(4, 4), kappa=0.5).meaning
 
 
 def test_a_fit_that_a_method_refuses_says_why(fields, tmp_path):

@@ -16,6 +16,7 @@ from nnft.analysis import diagnose
 from nnft.analysis.checks.diagnose import Check
 from nnft.analysis.cli import main
 from nnft.analysis.pages.captions import four_point_caption
+from nnft.analysis.pages.formulas import mathml, prose
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.couplings import couplings
@@ -86,7 +87,7 @@ def test_the_page_says_what_was_checked_and_found(html, small_fit, checks):
             in text
         )
     for coupling in couplings(small_fit, quadratic=True):
-        assert f">{coupling.html}</th>" in html
+        assert f">{mathml(coupling.tex)}</th>" in html
     for text_of in ("belong to this set of points", "λ0 diagonal", "units", "Network(neuron=Cos(), width=20)"):
         assert text_of in text
     assert "$" not in text  # every place of the frame is filled
@@ -95,7 +96,7 @@ def test_the_page_says_what_was_checked_and_found(html, small_fit, checks):
 
 def test_the_table_holds_the_posterior(html, small_fit):
     draws = small_fit["posterior"]["u"].values[:, :, 3]
-    row = re.search(r"<th scope='row'>u<sub>12</sub></th>(.*?)</tr>", html)[1]
+    row = re.search(rf"<th scope='row'>{re.escape(mathml('u_{12}'))}</th>(.*?)</tr>", html)[1]
     cells = [unescape(cell).replace("−", "-") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
     assert small_fit["posterior"]["ordered_pair"].values[3] == "1,2"
     assert float(cells[0]) == pytest.approx(draws.mean(), abs=0.06 * draws.std())
@@ -127,7 +128,7 @@ def test_long_tables_are_folded(small_fit, monkeypatch):
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_action_has_a_page(fits, action, monkeypatch):
     monkeypatch.setattr(
-        "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{caption}</figure>"
+        "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{prose(caption)}</figure>"
     )
     monkeypatch.setattr(
         "nnft.analysis.pages.page.plots", SimpleNamespace(**{f"plot_{n}": lambda fit: None for n in PLOTS})
@@ -177,7 +178,7 @@ def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path)
         "nnft.analysis.studies.study.fit_samples",
         lambda file, points, out, **more: seen.update(file=file, points=points, **more),
     )
-    monkeypatch.setattr("nnft.analysis.cli._finish", lambda options, work: work() or 0)
+    monkeypatch.setattr("nnft.analysis.cli._finish", lambda work, *_, **__: work() or 0)
     assert main(shlex.split(command(fit))[1:]) == 0
     fitting = seen["fitting"]
     assert seen["file"] == "my file.npy"

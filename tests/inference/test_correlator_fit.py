@@ -181,7 +181,10 @@ def test_the_six_point_prediction_is_the_sum_over_pairings():
 BAD = {
     "dimension": (lambda: vertex_design(tied(ReLU), np.ones((1, 2)), cutoff=1.0), "expected points in one dimension"),
     "cutoff": (lambda: vertex_design(tied(ReLU), RIGHT, cutoff=np.inf), "expected a finite cutoff > 0, got inf; try"),
-    "kernel": (lambda: vertex_design(Network(Tanh(), 1), RIGHT, cutoff=1.0), "closed kernel.*got Tanh"),
+    "kernel": (
+        lambda: vertex_design(Network(Tanh(), 1), RIGHT, cutoff=1.0),
+        "brings `kernel`.*got Tanh, which has none",
+    ),
     "coupling": (lambda: fitted(couplings=("locl",)), "expected couplings among.*got 'locl'; try 'local'"),
     "weights": (lambda: fitted(weights="none"), "expected weights.*got 'none'"),
     "design": (lambda: fitted(design=np.ones((3, 3))), r"expected a design of shape \(126, 3\)"),

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import erf
 
 from nnft.models import Cos, Erf, GammaScale, Gauss, LogNormalLength, Network, ReLU, ScalarMode, Tanh, exact
-from nnft.models.analytic.accuracy import cumulant_errors, judged, moment_errors
 from nnft.models.analytic.exact import exact_if_known
+from nnft.models.networks.accuracy import cumulant_errors, judged, moment_errors
 from nnft.models.neurons import quadrature
 from nnft.models.recursion import even_cumulants, even_moments
 
@@ -87,7 +87,7 @@ def test_a_connected_function_that_vanishes_is_known():
 
 
 def test_an_order_that_quadrature_does_not_know_is_refused_with_the_number(monkeypatch):
-    monkeypatch.setitem(exact.__globals__, "gaussian_moments", lambda *_: (np.full(1, 0.5), 0.1))
+    monkeypatch.setattr(Tanh, "moments", lambda *_: (np.full(1, 0.5), 0.1))
     data = exact(Network(Tanh(), 10), np.array([[1.0]]), orders=(2,))
     with pytest.raises(ValueError, match=r"quadrature leaves 0.5 \+- 0.1 of it, more than 1%; try"):
         data.connected(2)
@@ -103,8 +103,8 @@ def a_function(points):
     ("model", "message"),
     [
         (a_function, r"got a_function of type function; try measuring it: inf.measure\(inf.Ensemble"),
-        (Network(a_function, 3), r"got a_function of type function; try measuring it"),
-        (Network((Cos(), a_function), 4), r"got a_function of type function; try measuring it"),
+        (Network(a_function, 3), r"got a_function, which knows no `moments`; try writing them, or measuring"),
+        (Network((Cos(), a_function), 4), r"got a_function, which knows no `moments`; try writing them, or measuring"),
         (Cos(), r"got the neuron Cos\(\); try m.Network\(m.Cos\(\), width=20\)"),
         (Cos, r"got the class Cos for a neuron; try m.Network\(m.Cos\(\), width=20\)"),
         (np.zeros((5, 3)), "of type ndarray; try measuring it"),

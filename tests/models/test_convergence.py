@@ -17,7 +17,7 @@ from nnft.models import (
     exact_generating,
     finite_source,
 )
-from nnft.models.analytic.convergence import largest_growth, preactivation
+from nnft.models.neurons.hidden import Homogeneous
 
 ONE, TWO = np.array([[0.3]]), np.array([[0.0], [1.0]])
 
@@ -28,9 +28,12 @@ def test_the_growth_of_a_relu_network_by_brute_force():
         factor, j = draw.normal(size=(points, hidden)), draw.normal(size=points)
         xi = draw.normal(size=(200_000, hidden))
         xi /= np.linalg.norm(xi, axis=1, keepdims=True)
-        largest = np.max(np.abs(np.maximum(xi @ factor.T, 0) @ j))
-        assert largest <= largest_growth(factor, j) * (1 + 1e-12)
-        assert largest > 0.999 * largest_growth(factor, j)
+        for left in (0.0, 0.3):
+            bent = lambda z, left=left: np.maximum(z, 0) + left * np.maximum(-z, 0)  # noqa: E731
+            largest = np.max(np.abs(bent(xi @ factor.T) @ j))
+            growth = Homogeneous("bent", factor, bent, height=0.0, right=1.0, left=left).growth(j)
+            assert largest <= growth * (1 + 1e-12)
+            assert largest > 0.999 * growth
 
 
 @pytest.mark.parametrize("radius", [0.99, 1.01])
@@ -38,7 +41,7 @@ def test_the_radii(radius):
     """ReLU: (sigma^2/N) max (J.s)^2 = 1, Laplace: |J.s| = sqrt(2N)/sigma; inside finite, outside not."""
     relu, x = Network(ReLU(1.2, 0.4), 5, output_scale=1.5), np.array([[-0.5], [0.7], [1.0]])
     j = np.array([0.3, 1.0, -0.4])
-    edge = np.sqrt(5) / 1.5 / largest_growth(preactivation(relu.neuron, x), j)
+    edge = np.sqrt(5) / 1.5 / relu.neuron.hidden(x).growth(j)
     assert finite_source(relu, x, radius * edge * j).finite == (radius < 1)
     for neuron in (Cos(), Erf(), Tanh()):
         laplace = Network(neuron, 8, "laplace", output_scale=2.0)

@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from nnft.models import Cos, Erf, Gauss, LogNormalLength, Network, ReLU, StudentScale, Tanh, exact
-from nnft.models.analytic.exact import activation_moments, known_orders, site_moments
+from nnft.models.analytic.exact import known_orders
 from nnft.models.combinatorics import moments_from_connected, sorted_tuples
 from nnft.models.networks.readouts import READOUTS
 from tests.statistics import agree, disagree
@@ -46,7 +46,7 @@ def test_gauss_moments_are_log_normal():
     """At bias_scale = 1, x = 0: <s^n> = exp(n^2/2 - n), that is 1, e^4, e^12, e^24."""
     origin = np.zeros((1, 1))
     for order, power in ((2, 0), (4, 4), (6, 12), (8, 24)):
-        value, error = activation_moments(Gauss(), origin, np.zeros((1, order), dtype=int))
+        value, error = Gauss().moments(origin, np.zeros((1, order), dtype=int))
         assert value[0] == pytest.approx(np.exp(power), rel=1e-13)
         assert error == 0.0
 
@@ -55,7 +55,7 @@ def test_gauss_moments_are_log_normal():
 def test_gauss_quartic_moment(d):
     """exp[4 sb^2 + (sW^2/2d)(|sum x|^2 - 2 sum x^2)] on four different points."""
     x = np.random.default_rng(d).normal(size=(4, d))
-    value, _ = activation_moments(Gauss(0.7, 0.4), x, np.array([[0, 1, 2, 3]]))
+    value, _ = Gauss(0.7, 0.4).moments(x, np.array([[0, 1, 2, 3]]))
     exponent = 4 * 0.4**2 + 0.7**2 / (2 * d) * (np.sum(np.sum(x, axis=0) ** 2) - 2 * np.sum(x**2))
     assert value[0] == pytest.approx(np.exp(exponent), rel=1e-13)
 
@@ -63,7 +63,7 @@ def test_gauss_quartic_moment(d):
 @pytest.mark.parametrize("d", [1, 3])
 def test_cosine_quartic_moment(d):
     x = np.random.default_rng(d).normal(size=(4, d))
-    value, _ = activation_moments(Cos(1.3), x, np.array([[0, 1, 2, 3]]))
+    value, _ = Cos(1.3).moments(x, np.array([[0, 1, 2, 3]]))
     pairings = [x[0] + x[1] - x[2] - x[3], x[0] + x[2] - x[1] - x[3], x[0] + x[3] - x[1] - x[2]]
     truth = sum(np.exp(-(1.3**2) / (2 * d) * np.sum(q**2)) for q in pairings) / 8
     assert value[0] == pytest.approx(truth, rel=1e-13)
@@ -228,7 +228,7 @@ def test_a_gaussian_readout_makes_coincident_kurtosis_positive():
 @pytest.mark.parametrize("readout", READOUTS)
 def test_site_moments_are_the_coincident_moments(neuron, readout):
     network = Network(neuron, 6, readout=readout, output_scale=1.3, output_bias=0.4)
-    found, data = site_moments(network, LINE, 6), exact(network, LINE)
+    found, data = network.site_moments(LINE, 6), exact(network, LINE)
     for order in data.orders:
         truth = [data.tensor(order, "moment")[(a,) * order] for a in range(3)]
         assert np.allclose(found[order // 2 - 1], truth, rtol=1e-7)
@@ -244,7 +244,7 @@ def test_site_moments_are_the_coincident_moments(neuron, readout):
     ],
 )
 def test_one_neuron_at_one_point_is_readout_times_activation(readout, law):
-    found = site_moments(Network(Cos(), 1, readout=readout), np.zeros((1, 1)), 12)[:, 0]
+    found = Network(Cos(), 1, readout=readout).site_moments(np.zeros((1, 1)), 12)[:, 0]
     for order in range(2, 13, 2):
         weight = law.expect(lambda w, r=order: w**r) * (2.0**order if readout == "rademacher" else 1.0)
         assert found[order // 2 - 1] == pytest.approx(weight * special.comb(order, order // 2) / 2**order, rel=1e-6)
@@ -270,23 +270,23 @@ def site_draws(readout):
 @pytest.mark.parametrize(("readout", "order"), [("uniform", 12), ("rademacher", 12), ("gaussian", 8), ("laplace", 4)])
 def test_site_moments_of_high_order_by_simulation(readout, order):
     power = site_draws(readout) ** order
-    truth = site_moments(Network(Cos(), 2, readout=readout), np.zeros((1, 1)), order)[-1, 0]
+    truth = Network(Cos(), 2, readout=readout).site_moments(np.zeros((1, 1)), order)[-1, 0]
     se = power.std() / np.sqrt(SITE_DRAWS)
     assert se < 0.05 * truth  # the average has converged: it can judge
     agree(power.mean(), truth, se)
-    wrong = site_moments(Network(Cos(), 3, readout=readout), np.zeros((1, 1)), order)[-1, 0]
+    wrong = Network(Cos(), 3, readout=readout).site_moments(np.zeros((1, 1)), order)[-1, 0]
     disagree(power.mean(), wrong, se)
 
 
 def test_a_wide_network_is_gaussian_at_every_order():
-    found = site_moments(Network(Tanh(), 10**9), LINE, 12)
+    found = Network(Tanh(), 10**9).site_moments(LINE, 12)
     ratios = found[1:] / found[0] ** np.arange(2, 7)[:, None]
     assert np.allclose(ratios, special.factorial2([3, 5, 7, 9, 11])[:, None], rtol=1e-6)
 
 
 def test_moments_beyond_floating_point_are_infinite_not_silent():
     far = np.array([[6.0]])
-    found = site_moments(Network(Gauss(), 5), far, 12)
+    found = Network(Gauss(), 5).site_moments(far, 12)
     assert np.isfinite(found[0, 0])
     assert not np.isfinite(found[-1, 0])
     with pytest.raises(ValueError, match=r"expected moments of Gauss .* order 6; try"):
@@ -314,8 +314,8 @@ def cubic_neuron(points):
         (Network(Cos(), 3, shared_scale=StudentScale(5.0)), (6,), r"Cos \[2, 4\], got 6"),
         (Network(Gauss(), 3, shared_length=LogNormalLength(0.1)), (4,), r"Gauss \[2\], got 4"),
         (Network(Cos(), 3), (1, 2), r"Cos \[2, 4, 6\], got 1"),
-        (Network(cubic_neuron, 3), (2,), "function none, got 2"),
-        (foreign, (2,), "function none, got 2"),
+        (Network(cubic_neuron, 3), (2,), "cubic_neuron none, got 2"),
+        (foreign, (2,), "foreign none, got 2"),
     ],
 )
 def test_unknown_orders_are_refused_with_the_known_ones(network, orders, known):
@@ -325,9 +325,9 @@ def test_unknown_orders_are_refused_with_the_known_ones(network, orders, known):
 
 def test_foreign_models_are_known_to_be_unknown():
     assert known_orders(foreign) == known_orders(Network(cubic_neuron, 3)) == ()
-    assert site_moments(Network(cubic_neuron, 3), LINE, 4) is None
-    with pytest.raises(ValueError, match="expected a neuron of the suite, got function"):
-        activation_moments(cubic_neuron, LINE, np.array([[0, 0]]))
+    assert Network(cubic_neuron, 3).site_moments(LINE, 4) is None
+    with pytest.raises(ValueError, match=r"expected a neuron that brings `moments`.*got cubic_neuron, which has none"):
+        Network(cubic_neuron, 3).kinds[0].moments(LINE, np.array([[0, 0]]))
 
 
 def test_a_subclass_of_a_known_neuron_is_not_taken_for_it():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from nnft.models.neurons.momenta import Modes, Quantile, box_integral, box_momenta, momentum_radius, radial_integral
+from nnft.models.networks.momenta import Modes, Quantile, box_integral, box_momenta, momentum_radius, radial_integral
 from tests.statistics import agree, disagree
 
 SEPARATIONS = np.array([0.0, 0.3, 1.0, 2.7])

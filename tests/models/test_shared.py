@@ -21,7 +21,7 @@ from nnft.models import (
     exact,
     mixture_coupling,
 )
-from nnft.models.analytic.exact import known_orders, site_moments
+from nnft.models.analytic.exact import known_orders
 from nnft.models.combinatorics import connected_from_moments, moments_from_connected, pairings, sorted_tuples
 from nnft.models.networks.readouts import READOUTS
 
@@ -116,7 +116,7 @@ def test_site_moments_of_correlated_networks(neuron):
     network = Network(
         (neuron, Cos(0.5)), 4, "laplace", 1.1, 0.3, shared_scale=GammaScale(0.2), shared_length=LogNormalLength(0.2)
     )
-    data, found = exact(network, LINE), site_moments(network, LINE, 6)
+    data, found = exact(network, LINE), network.site_moments(LINE, 6)
     for order in (2, 4, 6):
         truth = [data.tensor(order, "moment")[(a,) * order] for a in range(3)]
         assert np.allclose(found[order // 2 - 1], truth, rtol=1e-8)
@@ -137,7 +137,7 @@ def test_what_a_tail_forbids():
         assert known_orders(Network(Cos(), 5, shared_scale=StudentScale(nu))) == orders
     with pytest.raises(ValueError, match=r"expected a scale with E tau\^3"):
         mixture_coupling(StudentScale(6.0), 2)
-    found = site_moments(Network(Cos(), 5, shared_scale=StudentScale(6.0)), LINE, 8)
+    found = Network(Cos(), 5, shared_scale=StudentScale(6.0)).site_moments(LINE, 8)
     assert np.all(np.isfinite(found[:2]))
     assert not np.any(np.isfinite(found[2:]))
 

@@ -7,7 +7,6 @@ import pytest
 from scipy.special import erf
 
 from nnft.models import Erf, Network, Tanh, exact, exact_generating
-from nnft.models.analytic.exact import site_moments
 from nnft.models.neurons import quadrature
 from nnft.models.neurons.quadrature import gaussian_moments
 from nnft.models.neurons.signs import sign_moments
@@ -146,7 +145,7 @@ def test_the_sum_of_the_weights_is_part_of_the_stated_error():
 
 @pytest.mark.parametrize("neuron", [Erf(1e4), Tanh(1e4), Erf(20.0), Tanh(20.0)])
 def test_moments_at_one_site_see_the_kink(neuron):
-    found = site_moments(Network(neuron, 1, readout="rademacher"), np.array([[1.0]]), 6)[:, 0]
+    found = Network(neuron, 1, readout="rademacher").site_moments(np.array([[1.0]]), 6)[:, 0]
     activation = erf if isinstance(neuron, Erf) else np.tanh
     truth = [site(activation, 1 + neuron.weight_scale**2, r) for r in (2, 4, 6)]
     assert np.allclose(found, truth, rtol=1e-13)

@@ -1,0 +1,111 @@
+"""A program that draws a field, and answers for what is known of the field without a draw."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from ..neurons.base import brings, forget
+from ..refusals import NotKnown
+from ..types import Inputs, Points
+from .independent import HIGHEST, Cumulants, Independent
+
+__all__ = ["AbstractModel", "as_model"]
+
+
+class AbstractModel(eqx.Module):
+    """A NumPyro program that registers a field at the points, and what is known of it.
+
+    `__call__` is enough to draw and to measure. A model that brings `cumulants` is known to `m.exact`; one that is a
+    sum of independent neurons says so in `as_sum`, and the rest follows. What is known belongs to the program it was
+    written for: a class that writes `__call__` anew takes over none of the answers of the class it derives from, and
+    brings its own.
+
+    Example, a field that is the same at all points and is a Gaussian of variance two:
+
+        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+        >>> from nnft.models import exact
+        >>> class Constant(AbstractModel):
+        ...     def __call__(self, points):
+        ...         phi = numpyro.sample("phi0", dist.Normal(0.0, 2.0**0.5)) * jnp.ones(len(points))
+        ...         return numpyro.deterministic("phi", phi)
+        ...     def cumulants(self, points, top):
+        ...         return Cumulants({2: np.full(len(points) * (len(points) + 1) // 2, 2.0)})
+        ...     orders = (2,)
+        >>> exact(Constant(), np.zeros((1, 1))).connected(2).tolist()
+        [2.0]
+    """
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        forget(cls, AbstractModel, "__call__")
+
+    @abstractmethod
+    def __call__(self, points: Inputs) -> Any:
+        """Draw one network and register its field, (point,), at the site `phi`."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
+    def as_sum(self) -> Independent | None:
+        """The sum of independent neurons that the field is, or None where that is not known."""
+        return None
+
+    @property
+    def orders(self) -> Sequence[int]:
+        """Even orders at which `cumulants` answers; 2, 4 and 6 for a model of one's own that brings them."""
+        if brings(self, AbstractModel, "cumulants"):
+            return (2, 4, 6)
+        return () if self.as_sum is None else self.as_sum.orders
+
+    def cumulants(self, points: Points, top: int) -> Cumulants:
+        """Connected functions of order 2, 4, .., top with their errors and the rule behind them.
+
+        points: (point, axis); the functions on sorted tuples of points, (component,).
+        """
+        if self.as_sum is None:
+            raise NotKnown(
+                f"expected a model that brings `cumulants`, its connected functions, got {self.name}, which has none; "
+                f"try writing {self.name}.cumulants, or measuring it: inf.measure(inf.Ensemble(...))"
+            )
+        return self.as_sum.cumulants(points, top)
+
+    def site_moments(self, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
+        """Exact <phi(x)^2r> at each single point, 2r = 2, 4, .., order, (order/2, point); None where not known."""
+        if self.as_sum is None or order not in self.as_sum.site_orders:
+            return None
+        return self.as_sum.site_moments(points, order)
+
+    @property
+    def knows_sites(self) -> bool:
+        """Whether `site_moments` answers at every order that is ever asked for."""
+        return self.as_sum is not None and HIGHEST in self.as_sum.site_orders
+
+    @property
+    def even(self) -> bool:
+        """Whether phi -> -phi is known to be a symmetry, as it is where even orders are all there is."""
+        return self.as_sum is not None or bool(self.orders)
+
+
+class Program(AbstractModel):
+    """A function that draws a field, about which nothing else is known."""
+
+    program: Callable[[Inputs], Any]
+
+    def __call__(self, points: Inputs) -> Any:
+        return self.program(points)
+
+    @property
+    def name(self) -> str:
+        return getattr(self.program, "__name__", type(self.program).__name__)
+
+
+def as_model(model: Any) -> AbstractModel:
+    """A model that can be asked: one that answers for itself, or any other program, which knows nothing."""
+    return model if isinstance(model, AbstractModel) else Program(model)
