@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpyro.distributions as dist
 
-from ...models.actions.rungs import AbstractAction
+from ...models.actions.base import AbstractAction
 from ...models.refusals import nearest
 from ..methods.gold import Gold
 from ..methods.method import AbstractMethod, Score
