@@ -130,13 +130,16 @@ def _options(fit: xr.DataTree) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = group(fit, "constant_data")["weights"].values
     method, given = str(fit.attrs.get("method", "score")), fit.attrs.get("metric_from") == "given"
-    changed = dict(option.split("=") for option in _changed(fit))
-    scale = changed.pop("prior_scale", None)
     text = f', method="{method}"' if method != "score" else ", method=inf.Score(metric=...)" if given else ""
-    sizes = ", ".join(f"{name}={value}" for name, value in changed.items())
-    name = {"closed": "Closed", "svi": "Variational"}.get(str(fit.attrs.get("sampler")), "Nuts")
-    text += f", sampler=inf.{name}({sizes})" if changed or not markov(fit) else ""
-    text += f", prior=inf.UnitInformation({scale})" if scale else ""
+    changed = [option for option in _changed(fit) if not option.startswith("prior_scale")]
+    sizes = ", ".join(option for option in changed if markov(fit) or not option.startswith("warmup"))
+    name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(fit.attrs.get("sampler", "nuts")))
+    if sizes or not markov(fit):
+        text += f", sampler=inf.{name}({sizes})" if name else ", sampler=..."
+    scale, prior = float(fit.attrs.get("prior_scale", 1.0)), str(fit.attrs.get("prior", "unit_information"))
+    own = prior == action(fit).believed[0]  # the prior its action comes with
+    if not own or scale != 1.0:
+        text += f", prior=inf.UnitInformation({scale:.17g})" if prior == "unit_information" else ", prior=..."
     if "as_if_n" in fit.attrs:
         text += f", as_if_n={int(fit.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
