@@ -12,11 +12,16 @@ import xarray as xr
 from nnft import inference as inf
 
 
-def fit(data, action, *, key, chains=4, draws=1000, prior_scale=1.0, warmup=500, **settings):
-    """As `inf.fit` with the options of its sampler and prior, in seconds; the warm-up is only said."""
-    sampler, prior = inf.Closed(chains, draws), inf.UnitInformation(prior_scale)
-    tree = as_nuts(inf.fit(data, action, key=key, sampler=sampler, prior=prior, **settings), key)
-    tree.attrs["warmup"] = warmup
+def fit(data, action, *, key, sampler=None, prior=None, prior_scale=1.0, **settings):
+    """As `inf.fit` with the options of its sampler and prior, in seconds; a sampler that is asked for is kept."""
+    sizes = {name: settings.pop(name) for name in ("chains", "warmup", "draws") if name in settings}
+    prior = inf.UnitInformation(prior_scale) if prior is None else prior
+    chosen = inf.Automatic(**sizes) if sampler is None else sampler
+    if chosen.word != "Automatic":
+        return inf.fit(data, action, key=key, sampler=chosen, prior=prior, **settings)
+    exact = inf.Closed(chosen.chains, chosen.draws)
+    tree = as_nuts(inf.fit(data, action, key=key, sampler=exact, prior=prior, **settings), key)
+    tree.attrs["warmup"] = chosen.warmup
     return tree
 
 
