@@ -1,3 +1,4 @@
+from .checks.check import Check as Check
 from .checks.diagnose import diagnose as diagnose
 from .comparisons.compare import compare as compare
 from .comparisons.methods import compare_methods as compare_methods
@@ -16,6 +17,7 @@ from .figures.prediction import plot_predictive_draws as plot_predictive_draws
 from .pages.report import load as load
 from .pages.report import report as report
 from .pages.report import summary as summary
+from .reading.fit import Reading as Reading
 from .studies.calibration import calibration_table as calibration_table
 from .studies.calibration import plot_calibration as plot_calibration
 from .studies.published_page import run_experiment as run_experiment

@@ -36,7 +36,7 @@ def table() -> str:
             f"eps4 = {theory['eps4']:.2f})",
             "source": f"arXiv:{theory['source']}" if theory["source"][0].isdigit() else theory["source"],
         }
-        lines += ["", f"{name:<7}{theory['activation']}"]
+        lines += ["", f"{name + ' ':<7}{theory['activation']}"]
         for label, text in entries.items():
             lines += wrap(text, 100, initial_indent=f"       {label:<10}", subsequent_indent=" " * 17)
     return "\n".join(

@@ -49,8 +49,15 @@ from .networks.scalar import ultraviolet as ultraviolet
 from .neurons.base import AbstractNeuron as AbstractNeuron
 from .neurons.cos import Cos as Cos
 from .neurons.gauss import Gauss as Gauss
+from .neurons.hidden import Hidden as Hidden
 from .neurons.relu import ReLU as ReLU
+from .neurons.smooth import GELU as GELU
+from .neurons.smooth import AbstractSmooth as AbstractSmooth
+from .neurons.smooth import Activation as Activation
 from .neurons.smooth import Erf as Erf
+from .neurons.smooth import SiLU as SiLU
+from .neurons.smooth import Sin as Sin
+from .neurons.smooth import Softplus as Softplus
 from .neurons.smooth import Tanh as Tanh
 from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain

@@ -7,12 +7,11 @@ around the Gaussian, and there is no sampling, no reweighting and no likelihood 
 from collections.abc import Iterator
 
 import numpy as np
-import xarray as xr
 
 from ...models.actions.boundedness import FORBIDDEN, boundedness, minimum_on_sphere
 from ...models.actions.monomials import Monomials
 from ...models.types import Matrix, Tuples, Vector
-from ..reading.couplings import action, field_scale, group, interaction_names, quadratic_names
+from ..reading.fit import Reading, reads
 from .check import Check
 
 __all__ = ["boundedness_checks"]
@@ -21,11 +20,12 @@ _DRAWS, _LEAST = 200, 10  # draws looked at; where a form is large, fewer, but t
 _WORK = 8_000_000  # monomials times directions to start from, all draws together
 
 
-def boundedness_checks(fit: xr.DataTree) -> Iterator[Check]:
+@reads
+def boundedness_checks(seen: Reading) -> Iterator[Check]:
     """The share of draws that are unbounded below, and what may be done with the posterior mean."""
-    highest, scale = _highest(fit), field_scale(fit)
+    highest, scale = _highest(seen), seen.field_scale
     tuples, table = _forms(highest)
-    draws = _theta(fit, interaction_names(fit))[:, -highest.count :]
+    draws = seen.theta(seen.interaction_names)[:, -highest.count :]
     step = max(1, len(draws) // _looked_at(tuples, len(scale)))
     lowest = _lowest(draws[::step] @ table, tuples, scale, highest.degree)
     fraction = float(np.mean(lowest < 0))
@@ -38,15 +38,15 @@ def boundedness_checks(fit: xr.DataTree) -> Iterator[Check]:
     )
     verdict = "pass" if fraction == 0 else "warn"
     yield Check("draws unbounded below", f"{fraction:.1%} of {len(lowest)}", "0%", verdict, why)
-    yield _mean(fit, scale)
+    yield _mean(seen, scale)
 
 
-def _mean(fit: xr.DataTree, scale: Vector) -> Check:
+def _mean(seen: Reading, scale: Vector) -> Check:
     """The whole action at the posterior mean: a density, or a formal expansion."""
-    one, count = action(fit), group(fit, "constant_data").sizes["x"]
-    weights = group(fit, "constant_data")["weights"].values
-    parts = [(_theta(fit, quadratic_names(fit)).mean(axis=0), one.quadratic(count))]
-    theta, first = _theta(fit, interaction_names(fit)).mean(axis=0), 0
+    one, count = seen.action, seen.constants.sizes["x"]
+    weights = seen.constants["weights"].values
+    parts = [(seen.theta(seen.quadratic_names).mean(axis=0), one.quadratic(count))]
+    theta, first = seen.theta(seen.interaction_names).mean(axis=0), 0
     for monomials in one.interaction(count, weights):
         parts.append((theta[first : first + monomials.count], monomials))
         first += monomials.count
@@ -68,16 +68,9 @@ def _mean(fit: xr.DataTree, scale: Vector) -> Check:
     return Check("exp(-S) at the posterior mean", value, "none", "note", why)
 
 
-def _highest(fit: xr.DataTree) -> Monomials:
-    constants = group(fit, "constant_data")
-    return action(fit).interaction(constants.sizes["x"], constants["weights"].values)[-1]
-
-
-def _theta(fit: xr.DataTree, names: list[str]) -> Matrix:
-    """Physical couplings of all chains in the order of the terms, (draw, term)."""
-    posterior = group(fit, "posterior")
-    values = [posterior[name].transpose("chain", "draw", ...).values for name in names if name in posterior]
-    return np.concatenate([v.reshape(v.shape[0] * v.shape[1], -1) for v in values], axis=1)
+def _highest(seen: Reading) -> Monomials:
+    constants = seen.constants
+    return seen.action.interaction(constants.sizes["x"], constants["weights"].values)[-1]
 
 
 def _forms(monomials: Monomials) -> tuple[Tuples, Matrix]:

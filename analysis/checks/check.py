@@ -4,10 +4,12 @@ Verdicts: "pass"; "warn", the number stands but read it with the reason; "fail",
 sound; "note", no limit applies.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-__all__ = ["LIMITS", "Check", "Diagnosis"]
+__all__ = ["LIMITS", "Check", "Diagnosis", "answers"]
 
+VERDICTS = ("note", "pass", "warn", "fail")  # the gravest last
 LIMITS = {
     "rhat": 1.01,
     "ess": 400.0,
@@ -33,13 +35,42 @@ LIMITS = {
 
 
 class Check(NamedTuple):
-    """One question about a fit."""
+    """One question about a fit with its answer.
+
+    name: a few words; value: the number, as text; limit: "< 0.3", or "none"; verdict: "note", "pass", "warn" or "fail";
+    why: one sentence.
+    """
 
     name: str
     value: str
     limit: str
     verdict: str
     why: str
+
+
+def answers(check: Callable[[Any], Check | Iterable[Check]], seen: Any) -> Iterator[Check]:
+    """What a check of one's own says of a fit, if it is one `Check` or several with a verdict there is.
+
+    Args:
+        check: a function of the fit that was read, `an.Reading`.
+        seen: that fit.
+
+    Raises:
+        ValueError: by the name of the check, an answer that is none.
+    """
+    name, found = getattr(check, "__name__", type(check).__name__), check(seen)
+    for one in [found] if isinstance(found, Check) else found if isinstance(found, Iterable) else [found]:
+        if not isinstance(one, Check):
+            raise ValueError(
+                f"expected the check {name} to answer with an.Check(name, value, limit, verdict, why), got {one!r}; "
+                "try returning one, or several in a list"
+            )
+        if one.verdict not in VERDICTS:
+            raise ValueError(
+                f"expected the check {name} to give a verdict among {', '.join(VERDICTS)}, got {one.verdict!r}; try "
+                "'note', where no limit applies"
+            )
+        yield one
 
 
 class Diagnosis(tuple[Check, ...]):
@@ -53,8 +84,7 @@ class Diagnosis(tuple[Check, ...]):
     @property
     def worst(self) -> str:
         """The gravest verdict."""
-        order = ["note", "pass", "warn", "fail"]
-        return max((check.verdict for check in self), key=order.index, default="note")
+        return max((check.verdict for check in self), key=VERDICTS.index, default="note")
 
     def __str__(self) -> str:
         width = max((len(check.name) for check in self), default=0)

@@ -6,66 +6,70 @@ the four-point function back? What a fit does not
 hold (a lattice has no four-point function of all its sites) is not asked. Limits and verdicts are in `check.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import xarray as xr
 
 from ...inference.ensembles.chains import LEAST_WORTH
 from ...inference.posterior.predict import quartic_coefficients
 from ...models.diagrams.from_couplings import four_point, whitened
 from ...models.distance import hotelling
-from ..reading.couplings import action, check_fit, couplings, errors, field_scale, group, interaction_names, two_point
+from ..reading.fit import Reading, reads
 from .boundedness import boundedness_checks
-from .check import LIMITS, Check, Diagnosis
+from .check import LIMITS, Check, Diagnosis, answers
 from .influence import influence_checks
 from .sampling import sampling_checks
 
 __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
 
 
-def diagnose(fit: xr.DataTree) -> Diagnosis:
-    """All checks of a fit made by `inference.fit`, or of one reloaded from its file.
+@reads
+def diagnose(seen: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) -> Diagnosis:
+    """All checks of a fit made by `inference.fit`, or of one reloaded from its file, and then checks of one's own.
+
+    Args:
+        seen: the fit.
+        more: functions of the fit that was read, an `an.Reading`: each answers with an `an.Check` or several.
 
     Raises:
-        ValueError: the tree is not such a fit.
+        ValueError: the tree is not such a fit; a check of one's own that does not answer.
     """
-    check_fit(fit)
-    if "point" in fit.children:
+    if "point" in seen.children:
         raise ValueError(
             "expected a fit with draws, got the point result of exact correlators, which has nothing to diagnose; "
             "try inf.fit(..., as_if_n=100_000), the posterior as many networks would give"
         )
     needed = ("posterior", "prior", "sample_stats", "observed_data", "constant_data")
-    missing = [name for name in needed if name not in fit.children]
+    missing = [name for name in needed if name not in seen.children]
     if missing:
         raise ValueError(f"expected a fit of inf.fit, got a tree without {', '.join(missing)}; try load('out/fit.nc')")
     return Diagnosis(
         [
-            *sampling_checks(fit),
-            *_independence(fit),
-            *_expansion(fit),
-            *boundedness_checks(fit),
-            *_adequacy(fit),
-            *_prediction(fit),
+            *sampling_checks(seen),
+            *_independence(seen),
+            *_expansion(seen),
+            *boundedness_checks(seen),
+            *_adequacy(seen),
+            *_prediction(seen),
+            *(one for check in more for one in answers(check, seen)),
         ]
     )
 
 
-def _independence(fit: xr.DataTree) -> Iterator[Check]:
+def _independence(seen: Reading) -> Iterator[Check]:
     """Are n networks n independent draws?"""
-    if "chain" in fit.attrs:
-        why = f"The order of the file remembers: {fit.attrs['chain']}. Errors come from blocks of it."
-        value, limit = f"n_eff = {float(fit.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
+    if "chain" in seen.attrs:
+        why = f"The order of the file remembers: {seen.attrs['chain']}. Errors come from blocks of it."
+        value, limit = f"n_eff = {float(seen.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
         yield Check("effective networks", value, limit, "pass", why)
-    if "copied" in fit.attrs:
+    if "copied" in seen.attrs:
         why = "Rows that equal an earlier one up to sign were left out: copies and mirror images are no new networks."
-        yield Check("copies left out", str(fit.attrs["copied"]), "none", "note", why)
+        yield Check("copies left out", str(seen.attrs["copied"]), "none", "note", why)
 
 
-def _expansion(fit: xr.DataTree) -> Iterator[Check]:
+def _expansion(seen: Reading) -> Iterator[Check]:
     """Is there an effective action to speak of?"""
-    attrs = group(fit, "constant_data").attrs
+    attrs = seen.constants.attrs
     if "exact_p" in attrs:
         p = attrs["exact_p"]
         verdict = "note" if np.isnan(p) else "pass" if p > LIMITS["exact_p"] else "warn"
@@ -94,14 +98,14 @@ def _expansion(fit: xr.DataTree) -> Iterator[Check]:
             else "The field is too far from Gaussian at these points: stay with cumulants, or use fewer points."
         )
         yield Check("eps4", f"{eps4:.3g} +- {error:.1g}", f"< {LIMITS['eps4']}", verdict, why)
-    if "predictions" in fit.children:
-        tree, loop = _mean_diagrams(fit)
+    if "predictions" in seen.children:
+        tree, loop = _mean_diagrams(seen)
         ratio = float(np.linalg.norm(loop) / max(np.linalg.norm(tree), 1e-300))
         verdict = "pass" if ratio < LIMITS["loop"] else "warn"
         why = "One loop over tree level, whitened norm: beyond the limit tree-level numbers are qualitative."
         yield Check("loop over tree", f"{ratio:.2g}", f"< {LIMITS['loop']}", verdict, why)
-    if "G4" in group(fit, "observed_data"):
-        yield _sign(fit)
+    if "G4" in seen.group("observed_data"):
+        yield _sign(seen)
 
 
 def _tails(verdict: str, why: str) -> Check:
@@ -113,9 +117,9 @@ def _tails(verdict: str, why: str) -> Check:
     return Check("tails", "heavy", "as a Gaussian's", "warn" if verdict == "flagged" else "fail", heavy + sentence)
 
 
-def _sign(fit: xr.DataTree) -> Check:
+def _sign(seen: Reading) -> Check:
     """Heavier or lighter than Gaussian at single points."""
-    kurtosis, sigma = _kurtosis(fit)
+    kurtosis, sigma = _kurtosis(seen)
     worst = kurtosis[np.argmax(np.abs(kurtosis) / np.maximum(sigma, 1e-300))]  # exact ones have no error
     sign = (
         "not resolved"
@@ -131,9 +135,9 @@ def _sign(fit: xr.DataTree) -> Check:
     return Check("sign of the kurtosis", f"{sign} ({worst:+.3g})", "none", "note", why)
 
 
-def _lattice(fit: xr.DataTree) -> Iterator[Check]:
+def _lattice(seen: Reading) -> Iterator[Check]:
     """Do the sites lie as the action says, and what does it leave out?"""
-    attrs = group(fit, "constant_data").attrs
+    attrs = seen.constants.attrs
     if "translation_p" in attrs:
         p, limit = attrs["translation_p"], LIMITS["translation_p"]
         why = (
@@ -148,13 +152,13 @@ def _lattice(fit: xr.DataTree) -> Iterator[Check]:
         yield Check("left-out terms", value, f"p > {limit}", "pass" if p > limit else "warn", why)
 
 
-def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
+def _adequacy(seen: Reading) -> Iterator[Check]:
     """How much does the action explain, and how well is it determined?"""
-    yield from _lattice(fit)
-    constants = group(fit, "constant_data")
-    method = str(fit.attrs.get("method", "score"))
+    yield from _lattice(seen)
+    constants = seen.constants
+    method = seen.method
     if (
-        method in ("score", "pseudo") and fit.attrs.get("space", "field") == "field"
+        method in ("score", "pseudo") and seen.space == "field"
     ):  # n draws of a neuron are no networks: A^-1/n means nothing there
         ratio = constants["naive_error"].values / constants["sandwich_error"].values
         value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
@@ -178,29 +182,29 @@ def _adequacy(fit: xr.DataTree) -> Iterator[Check]:
                 why,
             )
     if "rich_matrix" in constants:
-        chi2, dof, p = _excluded(fit)
+        chi2, dof, p = _excluded(seen)
         if dof:
             verdict = "pass" if p > LIMITS["excluded_p"] else "warn"
             why = "Schwinger-Dyson equations of the quartic terms left out; with many networks every truncation shows."
             value = f"chi2/dof = {chi2:.0f}/{dof}, p {_below(p)}"
             yield Check("excluded terms", value, f"p > {LIMITS['excluded_p']}", verdict, why)
     if "truncation_bias" in constants:
-        yield _truncation(fit)
-    yield from influence_checks(fit)
-    z, total = _resolved(fit)
+        yield _truncation(seen)
+    yield from influence_checks(seen)
+    z, total = _resolved(seen)
     count = int(np.sum(np.abs(z) > LIMITS["resolved"]))
     why = "Independent coupling combinations more than 3 sd from zero, in directions of decreasing information."
     yield Check("resolved combinations", f"{count} of {total}", "none", "note", why)
 
 
-def _prediction(fit: xr.DataTree) -> Iterator[Check]:
+def _prediction(seen: Reading) -> Iterator[Check]:
     """Does the fitted action give back the four-point function, at the order it is computed?"""
-    if "predictions" not in fit.children:
+    if "predictions" not in seen.children:
         return
-    predicted = group(fit, "predictions")
+    predicted = seen.group("predictions")
     tree = predicted["G4"].mean(("chain", "draw")).values
     loop = predicted["G4_loop"].mean(("chain", "draw")).values - tree
-    observed, error = group(fit, "observed_data")["G4"].values, errors(fit, "G4")
+    observed, error = seen.group("observed_data")["G4"].values, seen.errors("G4")
     spread = predicted["G4"].std(("chain", "draw")).values
     slack = np.abs(loop) + 3.0 * np.hypot(error, spread)
     inside = float(np.mean(np.abs(observed - tree) <= slack))
@@ -216,33 +220,27 @@ def _below(p: float) -> str:
     return f"= {p:.2g}" if p >= 1e-99 else "< 1e-99"
 
 
-def _flat(fit: xr.DataTree, name: str) -> np.ndarray:
-    """The draws of all chains, (draw, coupling); at one point there are no u and v."""
-    values = group(fit, "posterior")[name].values
-    return values.reshape(values.shape[0] * values.shape[1], values.shape[2])
-
-
-def _mean_diagrams(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+def _mean_diagrams(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Tree and one-loop term of the posterior mean couplings, whitened components."""
-    names, weights = interaction_names(fit), group(fit, "constant_data")["weights"].values
-    mean = {n: group(fit, "posterior")[n].mean(("chain", "draw")).values for n in names}
-    kernel = two_point(fit)
-    tree, loop = four_point(quartic_coefficients(mean, action(fit), len(weights), weights), kernel)
+    names, weights = seen.interaction_names, seen.constants["weights"].values
+    mean = {n: seen.posterior[n].mean(("chain", "draw")).values for n in names}
+    kernel = seen.two_point
+    tree, loop = four_point(quartic_coefficients(mean, seen.action, len(weights), weights), kernel)
     return whitened(tree, kernel), whitened(loop, kernel)
 
 
-def _kurtosis(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+def _kurtosis(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Excess kurtosis G4c(aaaa)/G2(aa)^2 at each point and its error."""
-    observed = group(fit, "observed_data")
+    observed = seen.group("observed_data")
     quads = np.stack([observed[f"x{k}"].values for k in (1, 2, 3, 4)], axis=1)
     same = np.all(quads == quads[:, :1], axis=1)
-    variance = field_scale(fit) ** 2
-    return observed["G4"].values[same] / variance**2, errors(fit, "G4")[same] / variance**2
+    variance = seen.field_scale**2
+    return observed["G4"].values[same] / variance**2, seen.errors("G4")[same] / variance**2
 
 
-def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:
+def _excluded(seen: Reading) -> tuple[float, int, float]:
     """Rao's test of the quartic terms outside the action: their equations at the estimate, sandwich covariance."""
-    constants = group(fit, "constant_data")
+    constants = seen.constants
     matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
     q = int(constants.attrs["quadratic_terms"])
     estimate = constants["score_estimate"].values
@@ -254,14 +252,14 @@ def _excluded(fit: xr.DataTree) -> tuple[float, int, float]:
     if len(outside) == 0:
         return 0.0, 0, 1.0
     r = outside @ project @ vector
-    covariance = outside @ project @ noise @ project.T @ outside.T / fit.attrs["networks"]
+    covariance = outside @ project @ noise @ project.T @ outside.T / seen.attrs["networks"]
     chi2 = float(r @ np.linalg.solve(covariance, r))
     return chi2, len(r), hotelling(chi2, len(r), float(constants.attrs["dof"]))
 
 
-def _truncation(fit: xr.DataTree) -> Check:
+def _truncation(seen: Reading) -> Check:
     """What tree level leaves out of each coupling, against its error."""
-    sizes = np.array([c.bias / c.sd if c.sd > 0 else np.inf for c in couplings(fit)])
+    sizes = np.array([c.bias / c.sd if c.sd > 0 else np.inf for c in seen.couplings])
     largest, rms = float(np.max(np.abs(sizes))), float(np.sqrt(np.mean(sizes**2)))
     verdict = "pass" if largest <= LIMITS["truncation"] else "warn"
     why = (
@@ -272,10 +270,10 @@ def _truncation(fit: xr.DataTree) -> Check:
     return Check("truncation bias of tree level", value, limit, verdict, why)
 
 
-def _resolved(fit: xr.DataTree) -> tuple[np.ndarray, int]:
+def _resolved(seen: Reading) -> tuple[np.ndarray, int]:
     """Quartic couplings in units of sd along the principal axes of their posterior covariance, prior metric."""
-    draws = np.concatenate([_flat(fit, n) for n in interaction_names(fit) if n in group(fit, "posterior")], axis=1)
-    q, constants = int(group(fit, "constant_data").attrs["quadratic_terms"]), group(fit, "constant_data")
+    draws = seen.theta(seen.interaction_names)
+    q, constants = int(seen.constants.attrs["quadratic_terms"]), seen.constants
     scaled = draws * constants["factors"].values[q:]
     white = scaled @ np.linalg.inv(constants["prior_factor"].values[q:, q:]).T
     eigenvalues, axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))

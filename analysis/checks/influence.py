@@ -8,30 +8,29 @@ closed form. A shift of d standard deviations leaves a 95 % interval a coverage 
 from collections.abc import Iterator
 
 import numpy as np
-import xarray as xr
 
-from ..reading.couplings import action, couplings, group, interaction_names, quadratic_names
+from ..reading.fit import Reading
 from .check import LIMITS, Check
 
 __all__ = ["influence_checks"]
 
 
-def influence_checks(fit: xr.DataTree) -> Iterator[Check]:
+def influence_checks(seen: Reading) -> Iterator[Check]:
     """What the prior moves, how many couplings the data determine, and by how much they narrowed them."""
-    yield _pulled(fit)
-    if not action(fit).homogeneous:  # of which each site is a field of its own to its few couplings
-        yield _networks_each(fit)
-    if "prior_factor" in group(fit, "constant_data"):  # not kept of thousands of terms
-        yield _determined(fit)
-    yield _narrowed(fit)
+    yield _pulled(seen)
+    if not seen.action.homogeneous:  # of which each site is a field of its own to its few couplings
+        yield _networks_each(seen)
+    if "prior_factor" in seen.constants:  # not kept of thousands of terms
+        yield _determined(seen)
+    yield _narrowed(seen)
 
 
-def _pulled(fit: xr.DataTree) -> Check:
+def _pulled(seen: Reading) -> Check:
     """Posterior mean less the estimate without prior, in posterior sd: closed where the prior is the default one."""
-    constants = group(fit, "constant_data")
+    constants = seen.constants
     estimate = constants["estimate"].values / constants["factors"].values
-    draws = group(fit, "posterior")
-    names = [name for name in (*quadratic_names(fit), *interaction_names(fit)) if draws[name].size]
+    draws = seen.posterior
+    names = [name for name in (*seen.quadratic_names, *seen.interaction_names) if draws[name].size]
     if "closed_mean" in constants:
         mean, sd = constants["closed_mean"].values, constants["closed_sd"].values
     else:
@@ -42,7 +41,7 @@ def _pulled(fit: xr.DataTree) -> Check:
     worst = int(np.argmax(shift))
     labels = [f"{name}[{k}]" for name in names for k in draws[name][draws[name].dims[-1]].values]
     value = f"{shift[worst]:.2g} sd ({labels[worst]})"
-    if "log_prior" not in fit.children:  # the prior has parameters of its own
+    if "log_prior" not in seen.children:  # the prior has parameters of its own
         why = "Largest shift of a coupling by the prior, in its posterior sd: a smooth or low-rank prior is meant to."
         return Check("prior against data", value, "none", "note", why)
     decided = shift[worst] > LIMITS["decided"]
@@ -56,9 +55,9 @@ def _pulled(fit: xr.DataTree) -> Check:
     return Check("prior against data", value, f"<= {LIMITS['pulled']} sd", verdict, why)
 
 
-def _networks_each(fit: xr.DataTree) -> Check:
+def _networks_each(seen: Reading) -> Check:
     """Networks over couplings, the quadratic ones included."""
-    constants, n = group(fit, "constant_data"), float(fit.attrs["networks"])
+    constants, n = seen.constants, seen.networks
     each = n / constants.sizes["term"]
     few = each < LIMITS["networks_each"]
     why = (
@@ -71,11 +70,11 @@ def _networks_each(fit: xr.DataTree) -> Check:
     return Check("networks per coupling", value, limit, "warn" if few else "pass", why)
 
 
-def _determined(fit: xr.DataTree) -> Check:
+def _determined(seen: Reading) -> Check:
     """p_eff = p - tr(prior^-1 posterior covariance) of the interaction, both in closed form."""
-    constants = group(fit, "constant_data")
+    constants = seen.constants
     q, factor = int(constants.attrs["quadratic_terms"]), constants["prior_factor"].values
-    noise = constants["noise"].values / float(fit.attrs["networks"])
+    noise = constants["noise"].values / seen.networks
     matrix, dof = constants["matrix"].values, float(constants.attrs["dof"])
     weight = 1.0 if np.isinf(dof) else (dof - len(noise) - 1.0) / dof  # Hartlap
     design = matrix @ factor
@@ -91,9 +90,9 @@ def _determined(fit: xr.DataTree) -> Check:
     return Check("p_eff", f"{effective:.1f} of {count}", f">= {LIMITS['determined']:.0%}", verdict, why)
 
 
-def _narrowed(fit: xr.DataTree) -> Check:
+def _narrowed(seen: Reading) -> Check:
     """Prior beside posterior: where the ratio is near one, the prior speaks."""
-    found = couplings(fit)
+    found = seen.couplings
     with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no sd
         ratio = np.array([c.prior_sd for c in found]) / np.array([c.sd for c in found])
     name = found[int(np.nanargmin(ratio))].text if np.any(np.isfinite(ratio)) else "none"

@@ -13,7 +13,7 @@ import xarray as xr
 
 from ...inference.equations.from_moments import Equations
 from ...inference.methods.hausman import Hausman, hausman
-from ..reading.couplings import group
+from ..reading.fit import Reading
 
 __all__ = ["MethodRow", "Methods", "compare_methods"]
 
@@ -65,53 +65,52 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
     """
     if len(fits) < 2:
         raise ValueError(f"expected at least two fits to compare, got {len(fits)}; try score and gold")
-    first = fits[0]
-    for fit in fits:
-        if "matrix" not in group(fit, "constant_data"):
+    readings = [Reading(fit) for fit in fits]
+    first = readings[0]
+    for fit in readings:
+        if "matrix" not in fit.constants:
             raise ValueError("expected fits that hold their equations, got one with too many terms; try fewer points")
         same = all(fit.attrs[name] == first.attrs[name] for name in ("action", "action_options"))
-        if not same or group(fit, "constant_data").sizes["term"] != group(first, "constant_data").sizes["term"]:
+        if not same or fit.constants.sizes["term"] != first.constants.sizes["term"]:
             raise ValueError(
                 f"expected fits of the same action at the same points, got {first.attrs['action']} and "
                 f"{fit.attrs['action']}; try one action and several methods"
             )
-    q = int(group(first, "constant_data").attrs["quadratic_terms"])
-    equations = [_equations(fit) for fit in fits]
+    q = int(first.constants.attrs["quadratic_terms"])
+    equations = [_equations(fit) for fit in readings]
     errors = [np.sqrt(np.diag(eq.sandwich))[q:] for eq in equations]
-    gold = [k for k, fit in enumerate(fits) if fit.attrs["method"] == "gold"]
+    gold = [k for k, fit in enumerate(readings) if fit.attrs["method"] == "gold"]
     best = gold[0] if gold else int(np.argmin([np.mean(e / errors[0]) for e in errors]))
-    physical = [(eq.estimate / group(fit, "constant_data")["factors"].values)[q:] for eq, fit in zip(equations, fits)]
-    scale = [e / group(fit, "constant_data")["factors"].values[q:] for e, fit in zip(errors, fits)]
+    physical = [(eq.estimate / fit.constants["factors"].values)[q:] for eq, fit in zip(equations, readings)]
+    scale = [e / fit.constants["factors"].values[q:] for e, fit in zip(errors, readings)]
     rows = []
-    for k, fit in enumerate(fits):
+    for k, fit in enumerate(readings):
         width = float(np.mean(scale[k] / scale[best]))
         distance = float(np.sqrt(np.mean(((physical[k] - physical[best]) / scale[best]) ** 2)))
         test, why, predicted = None, "", float("nan")
         if k == best:
             why = "the reference"
         elif fit.attrs["method"] == "tree":
-            bias = group(fit, "constant_data")["truncation_bias"].values[q:] / errors[k]
+            bias = fit.constants["truncation_bias"].values[q:] / errors[k]
             why = f"not the same couplings: truncation bias {np.sqrt(np.mean(bias**2)):.1f} of its own sd"
         elif not gold:
             why = "needs an efficient estimate, method='gold'"
         else:
-            test = hausman(*_same_units(equations[k], fit, equations[best], fits[best]))
+            test = hausman(*_same_units(equations[k], fit, equations[best], readings[best]))
             predicted = test.predicted
         rows.append(MethodRow(fit.attrs["method"], fit.attrs["sampler"], width, distance, predicted, test, why))
-    return Methods(tuple(rows), fits[best].attrs["method"])
+    return Methods(tuple(rows), readings[best].attrs["method"])
 
 
-def _equations(fit: xr.DataTree) -> Equations:
-    constants = group(fit, "constant_data")
+def _equations(fit: Reading) -> Equations:
+    constants = fit.constants
     matrix, vector, noise, pilot = (constants[name].values for name in ("matrix", "vector", "noise", "estimate"))
     return Equations(matrix, vector, noise, pilot, float(fit.attrs["networks"]), np.inf, np.zeros((3, 3)))
 
 
-def _same_units(
-    first: Equations, fit: xr.DataTree, second: Equations, other: xr.DataTree
-) -> tuple[Equations, Equations]:
+def _same_units(first: Equations, fit: Reading, second: Equations, other: Reading) -> tuple[Equations, Equations]:
     """The first equations in the scaled couplings of the second: held-out metrics give each fit its own scale."""
-    ratio = group(fit, "constant_data")["factors"].values / group(other, "constant_data")["factors"].values
+    ratio = fit.constants["factors"].values / other.constants["factors"].values
     turned = first._replace(
         matrix=first.matrix * np.outer(ratio, ratio),
         vector=first.vector * ratio,

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import xarray as xr
 
 from ...inference.posterior.predict import (
     Predictions,
@@ -23,11 +22,10 @@ from ...inference.posterior.predict import (
 )
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import boundedness
-from ...models.actions.ladder import action_of
 from ...models.actions.monomials import dense
 from ...models.combinatorics import multiplicities, sorted_tuples
 from ...models.types import Vector
-from ..reading.couplings import group, two_point
+from ..reading.fit import Reading, reads
 
 __all__ = ["Component", "Outcome", "Predictive", "predictive"]
 
@@ -96,11 +94,12 @@ class Predictive:
     __repr__ = __str__
 
 
-def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
+@reads
+def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
     """Observed beside predicted G2, G4c, G6c and site kurtosis of a fit.
 
     Args:
-        fit: of `inf.fit`, or reloaded.
+        seen: a fit of `inf.fit`, or reloaded.
         key: `jax.random.key(seed)`: where every draw looked at is bounded below, sample its fields. None: diagrams.
         draws: how many posterior draws are looked at, evenly spaced.
 
@@ -108,24 +107,24 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
         ValueError: a point result, or a fit without measured correlators of order 4 (more points than diagrams allow);
             fewer than two draws.
     """
-    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in fit.children]
-    if missing or "G4" not in fit.children["correlators"]:
+    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in seen.children]
+    if missing or "G4" not in seen.children["correlators"]:
         raise ValueError(
-            f"expected a fit with draws and a measured four-point function, got a tree of {list(fit.children)}; "
+            f"expected a fit with draws and a measured four-point function, got a tree of {list(seen.children)}; "
             "try inf.fit at fewer points, or as_if_n= with exact correlators"
         )
     if draws < 2:
         raise ValueError(f"expected at least two draws to see a spread, got {draws}; try draws=24")
-    constants, seen = group(fit, "constant_data"), group(fit, "correlators")
-    action, weights = action_of({str(k): v for k, v in fit.attrs.items()}), constants["weights"].values
-    count, kernel = len(weights), two_point(fit)
+    constants, measured = seen.constants, seen.group("correlators")
+    action, weights = seen.action, constants["weights"].values
+    count, kernel = len(weights), seen.two_point
     positions = constants["x_position"].values
-    kept = _kept(fit, draws)
+    kept = _kept(seen, draws)
     pairs, quartic, sextic = _coefficients(kept, action, weights)
     scale = np.sqrt(np.diag(kernel))
     forms = [{2: pairs[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]}) for k in range(len(quartic))]
     bounded = sum(boundedness(form, count, scale=scale).bounded for form in forms)
-    six = "G6" in seen and count <= _SIX_POINTS
+    six = "G6" in measured and count <= _SIX_POINTS
     orders = (4, 6) if six else (4,)
     if key is not None and bounded == len(forms):
         made = predict_fields(count, pairs, quartic, sextic=sextic, orders=(2, *orders), key=key)
@@ -140,21 +139,21 @@ def predictive(fit: xr.DataTree, *, key: jax.Array | None = None, draws: int = 2
     components = {}
     for r in sorted(made):
         name = "m2" if r == 2 else f"G{r}"  # even fields: the two-point function is the second moment
-        components[f"G{r}"] = _component(seen[name].values, seen[f"{name}_error"].values, made[r])
+        components[f"G{r}"] = _component(measured[name].values, measured[f"{name}_error"].values, made[r])
     quads = sorted_tuples(count, 4)
     same = multiplicities(quads) == 1.0
     variance = np.diag(kernel) ** 2
     ratio = Predictions(*(part[:, same] / variance for part in made[4]))
-    four, error = seen["G4"].values[same] / variance, seen["G4_error"].values[same] / variance
+    four, error = measured["G4"].values[same] / variance, measured["G4_error"].values[same] / variance
     components["kurtosis"] = _component(four, error, ratio)
     labels = {f"G{r}": sorted_tuples(count, r) for r in made} | {"kurtosis": np.arange(count)[:, None]}
     rows = tuple(_outcome(name, part, labels[name]) for name, part in components.items())
     return Predictive(rows, components, how, len(forms), bounded)
 
 
-def _kept(fit: xr.DataTree, draws: int) -> dict[str, np.ndarray]:
+def _kept(seen: Reading, draws: int) -> dict[str, np.ndarray]:
     """Evenly spaced draws of all chains, (draw, coupling)."""
-    posterior = group(fit, "posterior")
+    posterior = seen.posterior
     flat = {
         str(name): values.transpose("chain", "draw", ...).values.reshape(-1, *values.shape[2:])
         for name, values in posterior.items()

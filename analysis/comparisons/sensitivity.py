@@ -2,7 +2,7 @@
 
 Power scaling (N. Kallioinen et al., arXiv:2107.14054): prior or likelihood raised to a power near one, by importance
 weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws and the log
-likelihood of its equations, -(b - A theta).(B/n)^-1 (b - A theta)/2, for `az.psense_summary(fit)` too. PSIS-LOO needs
+likelihood of its equations, -(b - A theta).(B/n)^-1 (b - A theta)/2, for `az.psense_summary(seen)` too. PSIS-LOO needs
 one log likelihood a network, which only the reference posterior has.
 """
 
@@ -13,28 +13,30 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from ..reading.couplings import group, interaction_names, quadratic_names
+from ..reading.fit import Reading, reads
 
 __all__ = ["loo", "prior_sensitivity"]
 
 
-def loo(fit: xr.DataTree) -> Any:
+@reads
+def loo(seen: Reading) -> Any:
     """Leave-one-network-out predictive density of a fit with a likelihood, by `az.loo`.
 
     Raises:
         ValueError: a fit by estimating equations, which has one log likelihood a draw and none a network.
     """
-    if not _per_network(fit):
-        method = fit.attrs.get("method", "score")
+    if not _per_network(seen):
+        method = seen.method
         raise ValueError(
             f"expected a fit with a log likelihood of every network (method='gold', a bounded action), got {method!r}: "
             "the Gaussian likelihood of its estimating equations is one number a draw, so leaving a network out means "
             "nothing there; try an.compare, which scores networks held out"
         )
-    return az.loo(fit)
+    return az.loo(seen.fit)
 
 
-def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
+@reads
+def prior_sensitivity(seen: Reading) -> xr.Dataset:
     """Power-scaling sensitivity of every coupling to the prior and to the likelihood, on dim `component`.
 
     That of `az.psense(fit)`; of a gold fit, whose tree holds the likelihood of some networks at some draws (for `loo`)
@@ -48,22 +50,22 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
         ValueError: a fit without draws or equations, or whose prior has parameters of its own (smooth and low-rank
             actions), so that no one number is the prior's.
     """
-    constants = group(fit, "constant_data") if "constant_data" in fit.children else xr.Dataset()
-    missing = [name for name in ("posterior", "log_prior") if name not in fit.children]
-    known = "log_likelihood" in fit.children and not _per_network(fit)
+    constants = seen.constants if "constant_data" in seen.children else xr.Dataset()
+    missing = [name for name in ("posterior", "log_prior") if name not in seen.children]
+    known = "log_likelihood" in seen.children and not _per_network(seen)
     missing += [] if known else [n for n in ("matrix", "vector", "noise", "factors") if n not in constants]
     if missing:
         raise ValueError(
             f"expected a fit with draws, their log prior and its estimating equations, got one without {missing}; try "
             "inf.fit(...) of an action whose prior has no parameters of its own"
         )
-    posterior = group(fit, "posterior")
-    names = [*quadratic_names(fit), *interaction_names(fit)]
+    posterior = seen.posterior
+    names = [*seen.quadratic_names, *seen.interaction_names]
     tree = xr.DataTree.from_dict(
         {
             "posterior": posterior[[name for name in names if posterior[name].size]],
-            "log_prior": group(fit, "log_prior"),
-            "log_likelihood": group(fit, "log_likelihood") if known else _of_equations(fit, names),
+            "log_prior": seen.group("log_prior"),
+            "log_likelihood": seen.group("log_likelihood") if known else _of_equations(seen, names),
         }
     )
     found = {}
@@ -78,17 +80,17 @@ def prior_sensitivity(fit: xr.DataTree) -> xr.Dataset:
     return xr.Dataset({name: ("component", value) for name, value in variables.items()}, coords={"component": labels})
 
 
-def _per_network(fit: xr.DataTree) -> bool:
+def _per_network(seen: Reading) -> bool:
     """Whether the log likelihood is that of single networks, of a thousand of them at every fourth draw or so."""
-    return "log_likelihood" in fit.children and "network" in group(fit, "log_likelihood").dims
+    return "log_likelihood" in seen.children and "network" in seen.group("log_likelihood").dims
 
 
-def _of_equations(fit: xr.DataTree, names: Sequence[str]) -> xr.Dataset:
+def _of_equations(seen: Reading, names: Sequence[str]) -> xr.Dataset:
     """Log likelihood of a gold fit by its Fisher step: all networks at all draws, which the tree does not hold."""
-    posterior, constants = group(fit, "posterior"), group(fit, "constant_data")
+    posterior, constants = seen.posterior, seen.constants
     theta = np.concatenate([posterior[name].transpose("chain", "draw", ...).values for name in names], axis=-1)
     theta = theta * constants["factors"].values
     misfit = constants["vector"].values - theta @ constants["matrix"].values.T
-    root = np.linalg.cholesky(constants["noise"].values / float(fit.attrs["networks"]))
+    root = np.linalg.cholesky(constants["noise"].values / seen.networks)
     misfit = np.linalg.solve(root, misfit[..., None])[..., 0]
     return xr.Dataset({"equations": (("chain", "draw"), -0.5 * np.sum(misfit**2, axis=-1))})

@@ -6,7 +6,6 @@ The signed colour map is red-blue, white at zero.
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
@@ -15,14 +14,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy import stats
 
 from ...models.actions.rungs import gauge
-from ..reading.couplings import INTERVAL, Coupling, couplings, draws_of, group, indices, look
+from ..reading.couplings import INTERVAL, Coupling, indices
+from ..reading.fit import Reading, reads
 from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall
 
 __all__ = ["plot_couplings"]
 
 
+@reads
 @styled
-def plot_couplings(fit: xr.DataTree) -> Figure:
+def plot_couplings(seen: Reading) -> Figure:
     """The couplings: lambda_i(x,y) as maps with their errors, or what an action has in their place.
 
     Bilocal, smooth or of low rank: posterior mean and standard deviation of lambda_0, lambda_1, lambda_2 in the stated
@@ -30,18 +31,18 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
     Local: lambda(x) = g_x/w_x and one sd. Where all are single numbers: the posterior density of each. Translation
     invariant: g, u(r), v(r) by displacement r. Any other action: sorted, with one sd, a panel a name.
     """
-    found, kind = couplings(fit), look(fit)
+    found, kind = seen.couplings, seen.look
     if kind == "by displacement":
         return _by_displacement(found)
     if kind == "numbers":
-        return _densities(fit, [c for c in couplings(fit, quadratic=True) if not c.where])
+        return _densities(seen, [c for c in [*seen.couplings, *seen.quadratics] if not c.where])
     if kind == "sorted":
         return _sorted_couplings(found)
     if kind == "local":
-        return _local(fit)
-    mean, sd = _lambda(fit)
+        return _local(seen)
+    mean, sd = _lambda(seen)
     shown = [i for i in (0, 1, 2) if np.any(sd[i] > 0)]
-    names, positions = _point_names(fit)
+    names, positions = _point_names(seen)
     figure = Figure(figsize=(WIDTH, 0.6 + 1.7 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 2, squeeze=False)
     powers = {0: r"$\phi(y)^4$", 1: r"$\phi(x)\,\phi(y)^3$", 2: r"$\phi(x)^2\phi(y)^2$"}
@@ -62,13 +63,13 @@ def plot_couplings(fit: xr.DataTree) -> Figure:
     return figure
 
 
-def _lambda(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+def _lambda(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and sd of lambda_i(x,y), (i, x, y); where they are not kept, of one coupling over its weights."""
-    if "derived" in fit.children:
-        lam = group(fit, "derived")["lam"]
+    if "derived" in seen.children:
+        lam = seen.group("derived")["lam"]
         return lam.mean(("chain", "draw")).values, lam.std(("chain", "draw"), ddof=1).values
-    weights = group(fit, "constant_data")["weights"].values
-    found = couplings(fit)
+    weights = seen.constants["weights"].values
+    found = seen.couplings
     parts = {site: [(c.mean, c.sd) for c in found if c.site == site] for site in ("g", "u", "v")}
     mean, sd = (
         gauge({site: np.array([row[k] for row in rows]) for site, rows in parts.items()}, weights) for k in (0, 1)
@@ -76,10 +77,10 @@ def _lambda(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
     return mean, sd
 
 
-def _densities(fit: xr.DataTree, found: Sequence[Coupling]) -> Figure:
+def _densities(seen: Reading, found: Sequence[Coupling]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(found)), layout="constrained")
     for panel, coupling in zip(np.ravel(figure.subplots(len(found), 1, squeeze=False)), found, strict=True):
-        _density(panel, draws_of(fit, coupling).ravel())
+        _density(panel, seen.draws_of(coupling).ravel())
         panel.set_xlabel(f"${coupling.tex}$")
     figure.axes[0].legend(loc="upper right")
     return figure
@@ -147,12 +148,12 @@ def _rows(panel: Axes, found: Sequence[Coupling], labels: Sequence[str]) -> None
     label_rows(panel, labels, np.abs([c.z for c in found]))
 
 
-def _local(fit: xr.DataTree) -> Figure:
-    weights = group(fit, "constant_data")["weights"].values
-    found = couplings(fit)
+def _local(seen: Reading) -> Figure:
+    weights = seen.constants["weights"].values
+    found = seen.couplings
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     panel = figure.subplots()
-    places = group(fit, "constant_data")["x_position"].values
+    places = seen.constants["x_position"].values
     line = places.shape[1] == 1
     where = places[:, 0] if line else np.arange(len(weights))
     mean, sd = np.array([(c.mean, c.sd) for c in found]).T / weights
@@ -202,9 +203,9 @@ def _plain(value: float, _: object = None) -> str:
     return rf"${float(mantissa):g}{{\cdot}}10^{{{int(power)}}}$"
 
 
-def _point_names(fit: xr.DataTree) -> tuple[list[str], str]:
+def _point_names(seen: Reading) -> tuple[list[str], str]:
     """Positions in one dimension, numbers otherwise."""
-    places = group(fit, "constant_data")["x_position"].values
+    places = seen.constants["x_position"].values
     if places.shape[1] == 1:
         return [f"{x:.3g}".replace("-", "−") for x in places[:, 0]], ""
     return [str(k) for k in range(len(places))], "(number)"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..comparisons.compare import Comparison
 from ..comparisons.predictive import Predictive
-from ..reading.couplings import group
+from ..reading.fit import Reading, reads
 from .canvas import BLACK, CHAINS, GREY, ORANGE, WIDTH, styled
 
 __all__ = ["plot_comparison", "plot_predictive", "plot_predictive_draws"]
@@ -93,20 +93,21 @@ def plot_predictive(found: Predictive) -> Figure:
     return figure
 
 
-def plot_predictive_draws(fit: xr.DataTree, *, components: int = 4) -> az.PlotCollection:
+@reads
+def plot_predictive_draws(seen: Reading, *, components: int = 4) -> az.PlotCollection:
     """ArviZ's interval plot of the posterior predictive four-point function against the observed one, by component.
 
     Intervals hold measurement noise, as `az.plot_ppc_dist(fit)` and `az.plot_ppc_pit(fit)` expect it.
 
     Args:
-        fit: of `inf.fit`.
+        seen: a fit of `inf.fit`.
         components: how many of the largest components of G4c.
     """
-    observed = group(fit, "observed_data")["G4"]
+    observed = seen.group("observed_data")["G4"]
     largest = np.argsort(-np.abs(observed.values), kind="stable")[:components]
     tree = xr.DataTree.from_dict(
         {
-            "posterior_predictive": group(fit, "posterior_predictive")[["G4"]].isel(quad=largest),
+            "posterior_predictive": seen.group("posterior_predictive")[["G4"]].isel(quad=largest),
             "observed_data": xr.Dataset({"G4": observed.isel(quad=largest)}),
         }
     )

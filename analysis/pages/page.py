@@ -5,7 +5,6 @@ looks are `page.css`; what is said with numbers is written here.
 """
 
 import base64
-import io
 import re
 from collections.abc import Iterable
 from html import escape
@@ -13,67 +12,59 @@ from importlib.resources import files
 from string import Template
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
+from ...models.theories.recipes import code, described
 from ...models.theories.registry import THEORIES
 from ..checks.check import Check
 from ..figures import posterior as plots
-from ..reading.couplings import (
-    INTERVAL,
-    Coupling,
-    action,
-    couplings,
-    errors,
-    group,
-    hyper_parameters,
-    indices,
-    markov,
-)
+from ..figures.canvas import png
+from ..reading.couplings import INTERVAL, Coupling, indices
+from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
 from ..reading.typesetting import count, significant, typeset, with_error
 from . import captions
 from .formulas import mathml, prose
-from .paragraph import action_name, drawn, model, origin, paragraph, where
+from .paragraph import action_name, drawn, origin, paragraph, where
 from .session import command, session
 
 __all__ = ["page"]
 
-_DPI = 220
 _LONG = 60  # rows beyond which a table is folded
 _GRAVITY = ("fail", "warn", "pass", "note")
 _SIGNS = {"pass": "✓", "warn": "!", "fail": "✗", "note": "·"}
 _TALLY = {"fail": ("fails", "fail"), "warn": ("warns", "warn"), "pass": ("passes", "pass"), "note": ("notes", "note")}
 
 
-def page(fit: xr.DataTree, checks: Iterable[Check]) -> str:
+@reads
+def page(seen: Reading, checks: Iterable[Check]) -> str:
     """The page of a fit, from what is in the tree and the verdicts of `diagnose`."""
     checks = list(checks)
     frame = files(__package__)
-    name = typeset(action_name(fit))
-    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else f'{drawn(fit)} '}{origin(fit)}"
-    made = str(fit.attrs.get("created_at", ""))[:10]
-    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)} {where(fit)}, {made}"
-    found = [*couplings(fit, quadratic=True), *hyper_parameters(fit)]
+    name = typeset(action_name(seen))
+    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(seen) else f'{drawn(seen)} '}{origin(seen)}"
+    made = str(seen.attrs.get("created_at", ""))[:10]
+    subtitle = f"{count(float(seen.attrs['networks']))} {drawn(seen)} {where(seen)}, {made}"
+    found = [*[*seen.couplings, *seen.quadratics], *seen.hyper_parameters]
     return Template((frame / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         style=(frame / "page.css").read_text(encoding="utf-8"),
         subtitle=escape(subtitle.rstrip(", ")),
         tally=_tally(checks),
         verdicts="\n".join(_verdict(check) for check in sorted(checks, key=lambda c: _GRAVITY.index(c.verdict))),
-        paragraph=_maths(paragraph(fit, checks)),
-        definitions=_definitions(fit),
-        figures="\n".join(_figures(fit)),
-        couplings_text=_couplings_text(fit),
-        couplings=_fold(_coupling_table(fit, found), len(found), "couplings"),
+        paragraph=_maths(paragraph(seen, checks)),
+        definitions=_definitions(seen),
+        figures="\n".join(_figures(seen)),
+        couplings_text=_couplings_text(seen),
+        couplings=_fold(_coupling_table(seen, found), len(found), "couplings"),
         checks=_check_table(checks),
-        points=_points(fit),
-        action=_action(fit, checks),
-        reproduce=_reproduce(fit),
+        points=_points(seen),
+        action=_action(seen, checks),
+        reproduce=_reproduce(seen),
     )
 
 
-def _definitions(fit: xr.DataTree) -> str:
+def _definitions(seen: Reading) -> str:
     """What the numbers of the paragraph are."""
     eps4 = (
         "ε<sub>4</sub> = (‖G<sub>4</sub><sup>c</sup>‖<sup>2</sup>/24)<sup>1/2</sup>, where "
@@ -82,7 +73,7 @@ def _definitions(fit: xr.DataTree) -> str:
         "χ² distance to the Gaussian. "
     )
     score = "The Hyvärinen score is J = ⟨½ ∇S·W∇S − Δ<sub>W</sub>S⟩, lower is better; a gain is J<sub>Gauss</sub> − J."
-    return f"{eps4 if 'eps4' in group(fit, 'constant_data').attrs else ''}{score}"
+    return f"{eps4 if 'eps4' in seen.group('constant_data').attrs else ''}{score}"
 
 
 def _tally(checks: list[Check]) -> str:
@@ -113,21 +104,21 @@ def _class(verdict: str) -> str:
     return "note-verdict" if verdict == "note" else verdict
 
 
-def _figures(fit: xr.DataTree) -> Iterable[str]:
-    yield _figure(plots.plot_couplings(fit), "Couplings with their uncertainties", captions.couplings_caption(fit))
-    if "G4" in group(fit, "observed_data"):
-        caption = captions.four_point_caption(fit)
-        yield _figure(plots.plot_four_point(fit), "Connected four-point function", caption)
+def _figures(seen: Reading) -> Iterable[str]:
+    yield _figure(plots.plot_couplings(seen), "Couplings with their uncertainties", captions.couplings_caption(seen))
+    if "G4" in seen.group("observed_data"):
+        caption = captions.four_point_caption(seen)
+        yield _figure(plots.plot_four_point(seen), "Connected four-point function", caption)
     else:
-        points = group(fit, "constant_data").sizes["x"]
+        points = seen.constants.sizes["x"]
         yield _left_out(
             "Connected four-point function", f"Not measured at {points} points: it has too many components."
         )
-    if "rich_matrix" in group(fit, "constant_data"):
-        z, error, contained = schwinger_dyson(fit)
+    if "rich_matrix" in seen.constants:
+        z, error, contained = schwinger_dyson(seen)
         if np.any(error > 0):
             caption = captions.schwinger_dyson_caption(z, error, contained)
-            yield _figure(plots.plot_schwinger_dyson(fit), "Schwinger–Dyson residuals", caption)
+            yield _figure(plots.plot_schwinger_dyson(seen), "Schwinger–Dyson residuals", caption)
         else:
             solved = "their equation" if len(z) == 1 else f"all {len(z)} of their equations"
             why = f"The action contains every quartic monomial, and the fit solves {solved}: none is left to test it."
@@ -138,13 +129,13 @@ def _figures(fit: xr.DataTree) -> Iterable[str]:
             "part has every pair of points; this is none."
         )
         yield _left_out("Schwinger–Dyson residuals", why)
-    caption = captions.prior_caption(fit)
-    yield _figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
+    caption = captions.prior_caption(seen)
+    yield _figure(plots.plot_prior_posterior(seen), "Prior and posterior of the couplings", caption)
     title = "Traces and ranks of the slowest couplings"
-    if markov(fit):
-        yield _figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
+    if seen.markov:
+        yield _figure(plots.plot_trace_rank(seen), title, captions.trace_caption(seen))
     else:
-        what = {"closed": "the closed posterior", "svi": "the variational guide"}[str(fit.attrs["sampler"])]
+        what = {"closed": "the closed posterior", "svi": "the variational guide"}[seen.sampler]
         yield _left_out(title, f"The draws are independent ones from {what}: there are no chains to look at.")
 
 
@@ -153,17 +144,15 @@ def _left_out(title: str, why: str) -> str:
 
 
 def _figure(figure: Figure, alt: str, caption: str) -> str:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=_DPI)
-    data = base64.b64encode(held.getvalue()).decode("ascii")
+    data = base64.b64encode(png(figure)).decode("ascii")
     return (
         f'<figure><h3>{escape(alt)}</h3><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
         f"<figcaption>{prose(caption)}</figcaption></figure>"
     )
 
 
-def _couplings_text(fit: xr.DataTree) -> str:
-    method = str(fit.attrs.get("method", "score"))
+def _couplings_text(seen: Reading) -> str:
+    method = seen.method
     errors = {
         "gold": "The errors are those of the likelihood, the noise of the reference fields included",
         "tree": "The errors are those of the measured four-point function; the truncation bias, what the next order "
@@ -173,9 +162,9 @@ def _couplings_text(fit: xr.DataTree) -> str:
         "The errors are those of a finite number of networks (sandwich covariance of the "
         f"{'pseudo-likelihood' if method == 'pseudo' else 'score'} equations)",
     )
-    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if markov(fit) else ""
-    one, found = action(fit), couplings(fit, quadratic=True)
-    names = dict.fromkeys(c.site for c in found[len(couplings(fit)) :])
+    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if seen.markov else ""
+    one, found = seen.action, [*seen.couplings, *seen.quadratics]
+    names = dict.fromkeys(c.site for c in found[len(seen.couplings) :])
     letters = {name: one.symbol(name) for name in names}
     last = " and ".join(f"${s.tex}$" if not s.step else f"${s.tex}(r)$" for s in letters.values())
     last = last.replace("$q$", "$q_{ab}$")
@@ -193,7 +182,7 @@ def _couplings_text(fit: xr.DataTree) -> str:
     smooth = (
         " The hyper-parameters of the smooth prior, in scaled fields $\\varphi_a$/sd, stand below: amplitude a, "
         "length ℓ and discrepancy d of each block of couplings."
-        if hyper_parameters(fit)
+        if seen.hyper_parameters
         else ""
     )
     return prose(
@@ -203,8 +192,8 @@ def _couplings_text(fit: xr.DataTree) -> str:
     )
 
 
-def _coupling_table(fit: xr.DataTree, found: list[Coupling]) -> str:
-    chains, lost = markov(fit), any(np.isfinite(c.bias) for c in found)
+def _coupling_table(seen: Reading, found: list[Coupling]) -> str:
+    chains, lost = seen.markov, any(np.isfinite(c.bias) for c in found)
     heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd")
     heads += (*(("truncation bias",) if lost else ()), *(("ESS", "R̂") if chains else ()))
     rows = []
@@ -236,23 +225,23 @@ def _fold(table: str, rows: int, what: str) -> str:
     return table if rows <= _LONG else f"<details><summary>All {rows} {what}</summary>{table}</details>"
 
 
-def _points(fit: xr.DataTree) -> str:
-    constants, observed = group(fit, "constant_data"), group(fit, "observed_data")
+def _points(seen: Reading) -> str:
+    constants, observed = seen.constants, seen.group("observed_data")
     if "metric" not in constants:  # a lattice, whose sites are alike
         variance = significant(float(constants["two_point"].values[0]), 4)
         return (
-            f"<p>The field lives {escape(where(fit))}, sites in C order as <code>field.reshape(-1)</code> has them. "
-            f"⟨φ²⟩ = {variance}, averaged over sites and {drawn(fit)}.</p><p>{_metric(fit)}</p>"
+            f"<p>The field lives {escape(where(seen))}, sites in C order as <code>field.reshape(-1)</code> has them. "
+            f"⟨φ²⟩ = {variance}, averaged over sites and {drawn(seen)}.</p><p>{_metric(seen)}</p>"
         )
     places, weights = constants["x_position"].values, constants["weights"].values
-    modes = action(fit).of_modes
+    modes = seen.action.of_modes
     columns = {"position": [", ".join(f"{x:.5g}".replace("-", "−") for x in place) for place in places]}
     columns["weight w"] = [f"{weight:.4g}" for weight in weights]
     if modes:  # numbers of the modes have neither position nor weight
         columns = {}
     if "G2" in observed:
         same = (observed["pair_x1"] == observed["pair_x2"]).values
-        pairs = zip(observed["G2"].values[same], errors(fit, "G2")[same], strict=True)
+        pairs = zip(observed["G2"].values[same], seen.errors("G2")[same], strict=True)
         columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
     rows = []
     for k in range(len(places)):
@@ -260,12 +249,12 @@ def _points(fit: xr.DataTree) -> str:
         rows.append(f"<tr><th scope='row'>{'c' if modes else 'x'}<sub>{k}</sub></th>{inner}</tr>")
     head = "".join(f"<th scope='col'>{text}</th>" for text in ("", *columns))
     table = f'<table class="numbers stack two"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return _fold(table, len(rows), "modes" if modes else "points") + f"<p>{_metric(fit)}</p>"
+    return _fold(table, len(rows), "modes" if modes else "points") + f"<p>{_metric(seen)}</p>"
 
 
-def _metric(fit: xr.DataTree) -> str:
+def _metric(seen: Reading) -> str:
     """Which matrix contracts the indices of a gradient."""
-    told = str(fit.attrs.get("metric_from", "given"))
+    told = str(seen.attrs.get("metric_from", "given"))
     inner = re.fullmatch(r"variances \((.*)\)", told)
     what = {
         "given": "was given by hand; the checks take the two-point function K of the field",
@@ -275,41 +264,42 @@ def _metric(fit: xr.DataTree) -> str:
     if inner or told == "average over sites":
         of = "the same at every site" if "average" in told else f"of {escape(inner[1])}" if inner else ""
         what = f"is diagonal, the variance of the field, {of}"
-    elif action(fit).of_modes:
+    elif seen.action.of_modes:
         which, _, of = told.partition("), ")
         told_of = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
         what = f"{told_of} the leading {escape(which)}) of the two-point function ({escape(of)})"
     return f"The metric W of score matching {what}."
 
 
-def _field(fit: xr.DataTree) -> str:
+def _field(seen: Reading) -> str:
     """What phi is and how it is normalised."""
-    line = model(fit)
-    if not line:
+    model = seen.recipe.get("model")
+    if not model:
         return "<p>φ is the field as it was given, in its own units.</p>"
-    code = f"<code>{escape(line)}</code>"
-    if not line.startswith("Network("):
-        return f"<p>φ is the field of the NumPyro model {code}, in its own units.</p>"
-    name = re.match(r"Network\(neuron=(\w+)\(", line)
-    known = [theory.activation for theory in THEORIES.values() if name and type(theory.neuron).__name__ == name[1]]
-    neuron = ""
+    line = f"<code>{escape(code(model))}</code>"
+    if model.get("class") != "Network":
+        return f"<p>φ is the field of the NumPyro model {line}, in its own units.</p>"
+    neuron = model["options"]["neuron"]
+    name = neuron.get("class") if isinstance(neuron, dict) else None
+    known = [theory.activation for theory in THEORIES.values() if described(theory.neuron)["class"] == name]
+    told = ""
     if known:
         scales = (
             "sW = weight_scale" + (", sb = bias_scale" if "sb" in known[0] else "") if "W" in known[0] else "m = mass"
         )
-        neuron = f" The neuron is <code>{escape(known[0])}</code>, {scales}, d the dimension of x."
+        told = f" The neuron is <code>{escape(known[0])}</code>, {scales}, d the dimension of x."
     return (
         "<p class='maths'>φ(x) = N<sup>−1/2</sup> ∑<sub>i=1…N</sub> W<sub>i</sub> s<sub>i</sub>(x) + b</p>"
         "<p>N is the width, output_scale the standard deviation of W<sub>i</sub>, output_bias that of b."
-        f"{neuron} These networks: {code}.</p>"
+        f"{told} These networks: {line}.</p>"
     )
 
 
-def _action(fit: xr.DataTree, checks: list[Check]) -> str:
-    one = action(fit)
+def _action(seen: Reading, checks: list[Check]) -> str:
+    one = seen.action
     unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
     beyond = (
-        f" In {_maths(unbounded[0].value)} posterior draws the {'sextic' if action(fit).degree > 4 else 'quartic'} "
+        f" In {_maths(unbounded[0].value)} posterior draws the {'sextic' if seen.action.degree > 4 else 'quartic'} "
         "part is negative in some direction, so that exp(−S) itself is no density: S is then formal (perturbative), "
         "the beginning of an expansion around the Gaussian."
         if unbounded
@@ -320,24 +310,24 @@ def _action(fit: xr.DataTree, checks: list[Check]) -> str:
     names = r"; $\varphi_a = \varphi(x_a)$, with a the number of a point" if named else ""
     what = f"S is fitted to minus the logarithm of the density of the {place}, up to a constant{names}."
     return (
-        f'{_field(fit)}<div class="maths">{mathml(one.formula, display=True)}</div>'
+        f'{_field(seen)}<div class="maths">{mathml(one.formula, display=True)}</div>'
         f"<p>{prose(f'{what} {one.meaning}')}{beyond} The quadratic part is fitted "
         f"together with the rest, since each shifts the other.</p><p>{escape(one.belongs)}</p>"
     )
 
 
-def _reproduce(fit: xr.DataTree) -> str:
+def _reproduce(seen: Reading) -> str:
     parts: list[str] = []
-    if "study" in fit.attrs:
+    if "study" in seen.attrs:
         parts.append("<p>On the command line, <code>nnft run study.toml -o out/</code> with this file:</p>")
-        parts.append(f"<pre>{escape(str(fit.attrs['study']).rstrip())}</pre><p>The same in a session:</p>")
-    elif line := command(fit):
+        parts.append(f"<pre>{escape(str(seen.attrs['study']).rstrip())}</pre><p>The same in a session:</p>")
+    elif line := command(seen):
         parts.append(f"<p>On the command line:</p><pre>{escape(line)}</pre><p>The same in a session:</p>")
-    parts.append(f"<pre>{escape(session(fit))}</pre>")
-    names = [str(name) for name in fit.attrs]
-    told = ", ".join(f"{n.removesuffix('_version')} {fit.attrs[n]}" for n in names if n.endswith("_version"))
-    python = f"Python {fit.attrs['python']}, " if "python" in fit.attrs else ""
-    made = f"Fitted {fit.attrs['created_at']} with " if "created_at" in fit.attrs else "With "
+    parts.append(f"<pre>{escape(session(seen))}</pre>")
+    names = [str(name) for name in seen.attrs]
+    told = ", ".join(f"{n.removesuffix('_version')} {seen.attrs[n]}" for n in names if n.endswith("_version"))
+    python = f"Python {seen.attrs['python']}, " if "python" in seen.attrs else ""
+    made = f"Fitted {seen.attrs['created_at']} with " if "created_at" in seen.attrs else "With "
     parts.append(f"<p>{escape(made + python + told)}.</p>")
     parts.append(
         "<p>Beside this page: <code>fit.nc</code> with all draws, data and equations, to be read with "

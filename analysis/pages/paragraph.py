@@ -1,18 +1,13 @@
 """What a fit found, in one paragraph of English written from its numbers, and the words for what was fitted where."""
 
-import ast
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from ...models.networks.network import Network
-from ...models.networks.scalar import ScalarMode
-from ...models.neurons import cos, gauss, relu, smooth
+from ...models.theories.recipes import code
 from ..checks.check import LIMITS, Check
-from ..reading.couplings import action, couplings, from_fields, group
+from ..reading.fit import Reading, reads
 from ..reading.typesetting import count, significant, typeset, with_error
 
 __all__ = [
@@ -21,18 +16,15 @@ __all__ = [
     "count",
     "drawn",
     "measured",
-    "model",
     "origin",
     "paragraph",
     "share",
     "significant",
-    "source",
     "typeset",
     "where",
     "with_error",
 ]
 
-_NEURONS = {"Cos": "cosine", "Erf": "erf", "ReLU": "ReLU", "Gauss": "Gauss", "Tanh": "tanh", "ScalarMode": "scalar"}
 # What a warning means for the numbers, the gravest first; a warning not listed speaks for itself.
 _CAVEATS = {
     "share of the gain": "{part} of what is not Gaussian sits in quartic terms that this action leaves out, so that "
@@ -48,61 +40,63 @@ _CAVEATS = {
 _SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form")
 
 
-def paragraph(fit: xr.DataTree, checks: Iterable[Check]) -> str:
+@reads
+def paragraph(seen: Reading, checks: Iterable[Check]) -> str:
     """What was measured, how far from Gaussian, what the action explains, what is resolved, and the main caveat."""
     sentences = (
-        measured(fit),
-        _gaussianity(fit),
-        _explained(fit),
-        _resolved(fit),
-        caveat(fit, checks),
-        action(fit).belongs,
+        measured(seen),
+        _gaussianity(seen),
+        _explained(seen),
+        _resolved(seen),
+        caveat(seen, checks),
+        seen.action.belongs,
     )
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def action_name(fit: xr.DataTree) -> str:
+def action_name(seen: Reading) -> str:
     """The action in words, "bilocal quartic action", "full quartic action of 4 modes"."""
-    return action(fit).name
+    return seen.action.name
 
 
-def where(fit: xr.DataTree) -> str:
+def where(seen: Reading) -> str:
     """Where the field was measured: "at 3 points", "on a periodic 8 × 8 lattice"."""
-    one, sizes = action(fit), group(fit, "constant_data").sizes
+    one, sizes = seen.action, seen.constants.sizes
     return one.place(sizes["site" if one.of_modes else "x"])
 
 
-def measured(fit: xr.DataTree) -> str:
+@reads
+def measured(seen: Reading) -> str:
     """The first sentence: how many networks, of what, where, and what was fitted."""
-    networks, place, things = float(fit.attrs["networks"]), where(fit), drawn(fit)
-    size = len(couplings(fit))
+    networks, place, things = seen.networks, where(seen), drawn(seen)
+    size = len(seen.couplings)
     many = "its coupling" if size == 1 else f"its {size} couplings"
-    what = origin(fit)
+    what = origin(seen)
     made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} {things}, {what},"
     whose = what if "networks" in what else f"{things} {what}"
-    space = fit.attrs.get("space", "field")
+    space = seen.space
     told = {
         "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, {place}.",
         "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
         f"integrated out, {place}.",
         "field": f"The field of {made} was measured {place}.",
     }[space]
-    if "as_if_n" in fit.attrs:
+    if "as_if_n" in seen.attrs:
         told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
     return (
-        f"{told} {_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part."
+        f"{told} {_method(seen)} determined the {typeset(action_name(seen))}: {many}, together with the quadratic part."
     )
 
 
-def _method(fit: xr.DataTree) -> str:
+def _method(seen: Reading) -> str:
     """From what, and how: the subject of the sentence."""
-    fields = "From the fields themselves" if from_fields(fit) else ""
+    fields = "From the fields themselves" if seen.from_fields else ""
     moments = "From the moments of order two, four and six"
-    method = str(fit.attrs.get("method", "score"))
+    method = seen.method
     if method == "gold":
         return (
             "The likelihood of the fields, its partition function measured on "
-            f"{count(float(fit.attrs['reference_fields']))} reference fields drawn from the action,"
+            f"{count(float(seen.attrs['reference_fields']))} reference fields drawn from the action,"
         )
     return {
         "score": f"{fields or moments}, score matching",
@@ -111,58 +105,40 @@ def _method(fit: xr.DataTree) -> str:
     }[method]
 
 
-def origin(fit: xr.DataTree) -> str:
+@reads
+def origin(seen: Reading) -> str:
     """In words: the networks of the suite, the user's own model, else the array or file the networks came from."""
-    if "model" in fit.attrs:
-        return _networks(model(fit)) or f"of the model {model(fit)}"
-    told = source(fit)
-    if told.startswith("Samples(") and not told.startswith("Samples(array"):
-        return f"read from {told.removeprefix('Samples(').split(', n=')[0]}"
-    return "given as an array" if told or from_fields(fit) else "known through given correlators"
+    made = seen.recipe
+    if made.get("model"):
+        return _networks(made["model"]) or f"of the model {code(made['model'])}"
+    if "kind" not in made and "source" in seen.attrs:  # a file of an earlier version: what it says, as it stands
+        return f"from {' '.join(str(seen.attrs.get('model', seen.attrs['source'])).split())}"
+    if made.get("file"):
+        return f"read from {made['file']}"
+    return "given as an array" if made.get("kind") or seen.from_fields else "known through given correlators"
 
 
-def source(fit: xr.DataTree) -> str:
-    """Where the networks came from, as their `repr`; of an action of modes, what the modes are made of."""
-    return re.sub(r"^\d+ modes of ", "", str(fit.attrs.get("source", "")))
-
-
-def drawn(fit: xr.DataTree) -> str:
+def drawn(seen: Reading) -> str:
     """What was drawn: networks, or what stands for them in the dual spaces, or configurations of a lattice."""
-    lattice = action(fit).lattice is not None and "model" not in fit.attrs
+    lattice = seen.action.lattice is not None and not seen.recipe.get("model")
     words = {"neuron": "neurons", "readout": "hidden layers"}
-    return words.get(str(fit.attrs.get("space", "")), "configurations" if lattice else "networks")
+    return words.get(seen.space, "configurations" if lattice else "networks")
 
 
-def model(fit: xr.DataTree) -> str:
-    """The model in one line of code, a function by its name; empty where the networks came without one."""
-    line = re.sub(r"\s+", " ", str(fit.attrs.get("model", "")))
-    line = re.sub(r"(?<=\() | (?=\))|,(?= \))", "", line)
-    return re.sub(r"<(?:bound method|function) ([\w.<>]+) (?:at|of) .*>", r"\1", line)
-
-
-def _networks(line: str) -> str:
+def _networks(data: Any) -> str:
     """Networks of the suite in words, "cosine networks of width 20 (output_bias 1.0)"; empty for any other model."""
-    try:
-        call: Any = ast.parse(line, mode="eval").body
-        settings = {word.arg: word.value for word in call.keywords}
-        neuron, width = settings.pop("neuron"), settings.pop("width").value
-        name = neuron.func.id
-        kind = (
-            ScalarMode()
-            if name == "ScalarMode"
-            else next(vars(file)[name] for file in (cos, gauss, relu, smooth) if name in vars(file))
-        )
-        given = [(word.arg, word.value.value, kind) for word in neuron.keywords]
-        given += [(word, value.value, Network) for word, value in settings.items()]
-        other = [f"{word} {value}" for word, value, kind in given if value != getattr(kind, word)]
-        if call.func.id != "Network" or call.args or neuron.args:
-            return ""
-        return f"{_NEURONS[name]} networks of width {width}{f' ({", ".join(other)})' if other else ''}"
-    except (SyntaxError, AttributeError, KeyError, StopIteration):
+    options = dict(data.get("options", {}))
+    neuron, width = options.pop("neuron", None), options.pop("width", None)
+    if data.get("class") != "Network" or "home" in data or not isinstance(neuron, dict) or "words" not in neuron:
         return ""
+    options = neuron["options"] | options
+    if any(isinstance(value, dict | list) for value in options.values()):
+        return ""
+    other = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"{neuron['words']} networks of width {width}{f' ({other})' if other else ''}"
 
 
-def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
+def caveat(seen: Reading, checks: Iterable[Check]) -> str:
     """The gravest thing to know: a check that fails, else too few networks, else the warning that matters most."""
     checks = list(checks)
     failed = [check for check in checks if check.verdict == "fail"]
@@ -174,11 +150,11 @@ def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
         longer = " Sample longer: more draws may mend it." if all(c.name in _SAMPLED for c in failed) else ""
         reason = f"{typeset(first.name)} ({number}){others}. {typeset(first.why)}"
         return f"Do not use these numbers as they stand: {reason}{longer}"
-    found = couplings(fit)
-    if not _non_gaussian(fit) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
+    found = seen.couplings
+    if not _non_gaussian(seen) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
         sd = float(np.median([c.sd for c in found]))
         return (
-            f"The main caveat is the number of {drawn(fit)}: a coupling within about "
+            f"The main caveat is the number of {drawn(seen)}: a coupling within about "
             f"{significant(LIMITS['resolved'] * sd, 2)} of zero, three standard deviations, is not seen."
             + ("" if not warned else f" {_word(len(warned))} {'check warns' if len(warned) == 1 else 'checks warn'}.")
         )
@@ -189,38 +165,38 @@ def caveat(fit: xr.DataTree, checks: Iterable[Check]) -> str:
     first = warned[0]
     others = {1: "", 2: " One more check warns."}.get(len(warned), f" {_word(len(warned) - 1)} more checks warn.")
     if first.name in _CAVEATS:
-        part = "most" if (share(fit) or (0.0, 0.0))[0] < 0.5 else "part"
+        part = "most" if (share(seen) or (0.0, 0.0))[0] < 0.5 else "part"
         return f"The main caveat: {_CAVEATS[first.name].format(part=part, value=typeset(first.value))}.{others}"
     number = typeset(f"{first.value}, limit {first.limit}")
     return f"The main caveat is {typeset(first.name)} ({number}). {typeset(first.why)}{others}"
 
 
-def share(fit: xr.DataTree) -> tuple[float, float] | None:
+def share(seen: Reading) -> tuple[float, float] | None:
     """Share of the full quartic action's gain over the Gaussian, and its error; None where that is not resolved."""
-    attrs = group(fit, "constant_data").attrs
+    attrs = seen.constants.attrs
     if "share" not in attrs or attrs["gain_full"] < LIMITS["resolved"] * attrs["gain_full_error"]:
         return None
     return float(attrs["share"]), float(attrs["share_error"])
 
 
-def _non_gaussian(fit: xr.DataTree) -> bool:
+def _non_gaussian(seen: Reading) -> bool:
     """Whether it is seen: by eps4, or by the gain over the Gaussian where no four-point function was measured."""
-    attrs = group(fit, "constant_data").attrs
+    attrs = seen.constants.attrs
     name = "eps4" if "eps4" in attrs else "gain"
     return bool(attrs[name] >= LIMITS["resolved"] * attrs[f"{name}_error"])
 
 
-def _gaussianity(fit: xr.DataTree) -> str:
-    attrs = group(fit, "constant_data").attrs
+def _gaussianity(seen: Reading) -> str:
+    attrs = seen.constants.attrs
     if "eps4" not in attrs:
-        verb = "is not" if _non_gaussian(fit) else "is, within errors,"
+        verb = "is not" if _non_gaussian(seen) else "is, within errors,"
         return f"Judged by what the action gains over the best Gaussian, the field {verb} Gaussian."
     eps4, error = float(attrs["eps4"]), float(attrs["eps4_error"])
     value = f"ε₄ = {with_error(eps4, error)}"
-    one = group(fit, "constant_data").sizes["x"] == 1
-    what = "mode" if action(fit).of_modes else "point"
+    one = seen.constants.sizes["x"] == 1
+    what = "mode" if seen.action.of_modes else "point"
     place = f"{'In' if what == 'mode' else 'At'} {f'this {what}' if one else f'these {what}s'}"
-    if not _non_gaussian(fit):
+    if not _non_gaussian(seen):
         return f"{place} the field is Gaussian within errors: its distance to the Gaussian is {value}."
     limit = LIMITS["eps4"]
     size = (
@@ -231,17 +207,17 @@ def _gaussianity(fit: xr.DataTree) -> str:
     return f"{place} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
 
 
-def _explained(fit: xr.DataTree) -> str:
-    attrs = group(fit, "constant_data").attrs
+def _explained(seen: Reading) -> str:
+    attrs = seen.constants.attrs
     gain = with_error(float(attrs["gain"]), float(attrs["gain_error"]))
-    name = typeset(action_name(fit))
-    other = str(fit.attrs.get("method", "score")) != "score"  # gains are those of score matching, whatever the method
+    name = typeset(action_name(seen))
+    other = seen.method != "score"  # gains are those of score matching, whatever the method
     the, it = (f"Fitted by score matching, the {name}", "it") if other else (f"The {name}", "It")
     if "gain_full" not in attrs:
         return f"{the} gains {gain} in Hyvärinen score over the best Gaussian; no richer action was fitted beside it."
     full = with_error(float(attrs["gain_full"]), float(attrs["gain_full_error"]))
-    fraction = share(fit)
-    if len(couplings(fit)) == group(fit, "observed_data").sizes.get("quad"):  # at two points a bilocal action, too
+    fraction = share(seen)
+    if len(seen.couplings) == seen.group("observed_data").sizes.get("quad"):  # at two points a bilocal action, too
         if fraction is None:
             return f"Its gain in Hyvärinen score over the best Gaussian, {full}, is not resolved."
         subject = f"Fitted by score matching, {it}" if other else it
@@ -257,8 +233,8 @@ def _explained(fit: xr.DataTree) -> str:
     )
 
 
-def _resolved(fit: xr.DataTree) -> str:
-    found = couplings(fit)
+def _resolved(seen: Reading) -> str:
+    found = seen.couplings
     clear = [c for c in found if abs(c.z) > LIMITS["resolved"]]
     best = max(found, key=lambda c: abs(c.z))
     name = {"lambda": "λ"}.get(best.text, best.text)

@@ -4,12 +4,13 @@
 The three appear together or not at all: they are written beside their place first and renamed into it.
 """
 
+import gc
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 import xarray as xr
 
 from ..checks.diagnose import Check, diagnose
-from ..reading.couplings import INTERVAL, action, couplings, group, hyper_parameters
+from ..reading.couplings import INTERVAL
+from ..reading.fit import Reading, reads
 from .page import page
 from .paragraph import action_name, count, drawn, origin, paragraph, share, where
 
@@ -28,21 +30,30 @@ FILES = ("index.html", "summary.json", "fit.nc")
 _LINES = 25  # of the printed summary
 
 
-def report(fit: xr.DataTree, folder: str | Path, *, force: bool = False, checks: Iterable[Check] | None = None) -> Path:
+@reads
+def report(
+    seen: Reading,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    checks: Iterable[Check | Callable[[Reading], Check | Iterable[Check]]] | None = None,
+) -> Path:
     """Write the page, the numbers and the fit into a folder, and return the path of the page.
 
     Args:
-        fit: from `inference.fit`, or one reloaded with `load`.
+        seen: the fit, from `inference.fit`, or one reloaded with `load`.
         folder: made if it is not there, with the folders above it.
         force: replace the three files in a folder that exists; nothing else in it is touched.
-        checks: from `diagnose(fit)`, where that has been asked already.
+        checks: from `diagnose(fit)`, where that has been asked already; or functions, checks of one's own that are
+            asked beside those of the suite, as in `diagnose`.
 
     Raises:
         ValueError: the folder exists and `force` is not given, or cannot be written.
     """
     folder = check_folder(folder, force=force)
-    checks = list(diagnose(fit) if checks is None else checks)
-    texts = {"index.html": page(fit, checks), "summary.json": _json(fit, checks)}
+    checks = _checks(seen, checks)
+    with _no_collection():
+        texts = {"index.html": page(seen, checks), "summary.json": _json(seen, checks)}
     beside = folder if folder.exists() else folder.parent
     missing = [path for path in (beside, *beside.parents) if not path.exists()]
     workplace = beside / f".{folder.name}-{token_hex(4)}"
@@ -50,7 +61,7 @@ def report(fit: xr.DataTree, folder: str | Path, *, force: bool = False, checks:
         workplace.mkdir(parents=True)
         for name, text in texts.items():
             (workplace / name).write_text(text, encoding="utf-8")
-        fit.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
+        seen.fit.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
         if beside == folder:
             _replace(workplace, folder)
             shutil.rmtree(workplace)
@@ -113,17 +124,18 @@ def load(path: str | Path) -> xr.DataTree:
     return fit
 
 
-def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
+@reads
+def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
     """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`."""
-    checks = list(diagnose(fit) if checks is None else checks)
-    attrs, found = group(fit, "constant_data").attrs, couplings(fit)
-    networks = count(float(fit.attrs["networks"])).replace("\u202f", " ")
-    fraction = None if attrs.get("share_error") == 0.0 else share(fit)
+    checks = _checks(seen, checks)
+    attrs, found = seen.constants.attrs, seen.couplings
+    networks = count(seen.networks).replace("\u202f", " ")
+    fraction = None if attrs.get("share_error") == 0.0 else share(seen)
     explained = "" if fraction is None else f", {fraction[0]:.1%} +- {fraction[1]:.1%} of the full quartic action's"
-    how = [str(fit.attrs.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
+    how = [str(seen.attrs.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
     size = f"eps4 = {attrs['eps4']:.4g} +- {attrs['eps4_error']:.2g}; " if "eps4" in attrs else ""
     lines = [
-        f"{action_name(fit)}, {networks} {drawn(fit)} {where(fit).replace(' × ', ' x ')}: {origin(fit)}",
+        f"{action_name(seen)}, {networks} {drawn(seen)} {where(seen).replace(' × ', ' x ')}: {origin(seen)}",
         *([] if how == ["score", "nuts"] else [f"method {how[0]}, sampler {how[1]}"]),
         f"{size}gain over the Gaussian {attrs['gain']:.4g} +- {attrs['gain_error']:.2g}{explained}",
         "",
@@ -132,8 +144,10 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     concerns.sort(key=lambda check: check.verdict)  # fail before warn
     kept = concerns[: _LINES // 2 - 4]
     room = _LINES - len(lines) - len(kept) - 6
-    few = [c for c in couplings(fit, quadratic=True) if not c.where and c.site != "coupling"]  # kappa, m2 of a lattice
-    found, hyper = [*few, *found], hyper_parameters(fit)
+    few = [
+        c for c in [*seen.couplings, *seen.quadratics] if not c.where and c.site != "coupling"
+    ]  # kappa, m2 of a lattice
+    found, hyper = [*few, *found], seen.hyper_parameters
     found += hyper if len(found) + len(hyper) <= room else []
     shown = found if len(found) <= room else sorted(found, key=lambda c: -abs(c.z))[:room]
     table = [("coupling", "mean", "sd", f"{INTERVAL:.0%} interval", "prior sd")]
@@ -152,31 +166,52 @@ def summary(fit: xr.DataTree, *, checks: Iterable[Check] | None = None) -> str:
     lines += [f"  {c.verdict}  {c.name}: {c.value} (limit {c.limit})" for c in kept]
     if len(kept) < len(concerns):
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
-    lines.append(f"{action(fit).belongs.split(':')[0]}.")
+    lines.append(f"{seen.action.belongs.split(':')[0]}.")
     return "\n".join(lines)
 
 
-def _json(fit: xr.DataTree, checks: Iterable[Check]) -> str:
-    constants, checks = group(fit, "constant_data"), list(checks)
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Figures are full of cycles: the collector would walk through all objects of JAX again and again meanwhile."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _checks(seen: Reading, given: Iterable[Any] | None) -> list[Check]:
+    """Verdicts that were given, else those of `diagnose`, with the checks of one's own among them."""
+    told = list(given or ())
+    own = [check for check in told if callable(check)]
+    if given is None or own:
+        return [*(check for check in told if not callable(check)), *diagnose(seen, *own)]
+    return told
+
+
+def _json(seen: Reading, checks: Iterable[Check]) -> str:
+    constants, checks = seen.constants, list(checks)
     fields = ("mean", "sd", "low", "high", "prior_mean", "prior_sd", "ess", "rhat")
     fields += ("bias",) if "truncation_bias" in constants else ()
     content = {
-        "summary": paragraph(fit, checks),
-        "action": fit.attrs["action"],
-        "action_options": json.loads(str(fit.attrs.get("action_options", "{}"))),
-        "method": fit.attrs.get("method", "score"),
-        "sampler": fit.attrs.get("sampler", "nuts"),
-        "networks": fit.attrs["networks"],
+        "summary": paragraph(seen, checks),
+        "action": seen.attrs["action"],
+        "action_options": json.loads(str(seen.attrs.get("action_options", "{}"))),
+        "method": seen.attrs.get("method", "score"),
+        "sampler": seen.attrs.get("sampler", "nuts"),
+        "networks": seen.attrs["networks"],
         "points": constants["x_position"].values,
         "weights": constants["weights"].values,
-        "numbers": {**constants.attrs, **dict(zip(("share", "share_error"), share(fit) or (None, None), strict=True))},
+        "numbers": {**constants.attrs, **dict(zip(("share", "share_error"), share(seen) or (None, None), strict=True))},
         "interval": INTERVAL,
         "couplings": [
             {"name": c.site, "at": c.where, **{field: getattr(c, field) for field in fields}}
-            for c in (*couplings(fit, quadratic=True), *hyper_parameters(fit))
+            for c in (*[*seen.couplings, *seen.quadratics], *seen.hyper_parameters)
         ],
         "checks": [check._asdict() for check in checks],
-        "provenance": dict(fit.attrs),
+        "provenance": dict(seen.attrs),
     }
     return json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 

@@ -241,7 +241,8 @@ def fit_samples(
     chosen = Fitting() if fitting is None else fitting
     array, places, name = _as_sites(file, None if points is None else read_points(points), chosen, variable)
     order = {"chains": chains, "independent": independent}
-    samples = Samples(array, places, variable=None if name else variable, dims=dims, **order)
+    named = {"name": name} if name else {"variable": variable}
+    samples = Samples(array, places, dims=dims, **named, **order)
     chosen.checked_weights(len(samples.points))
     try:
         if method_of(chosen.method).correlators and not _few(samples.points):
@@ -249,8 +250,6 @@ def fit_samples(
         tree = chosen.fit(samples, progress=progress)
     except ValueError as error:
         raise _no_fit(error, _measured(samples, progress), samples, chosen) from error
-    told = str(tree.attrs.get("source", samples))  # a lattice too large for correlators has no provenance of its own
-    tree.attrs["source"] = told.replace("Samples(array", f"Samples({name}") if name else told
     report(tree, place, force=force)
     return tree
 

@@ -26,6 +26,7 @@ from numpyro.primitives import Messenger
 from ...models.correlators import check_points
 from ...models.networks.model import as_model
 from ...models.runtime import settled
+from ...models.theories.recipes import described
 from ...models.types import Points
 from .drawn import DRAWN
 
@@ -174,6 +175,11 @@ class Ensemble:
         # One compiled program serves every key and number of networks, if nothing outside the recipe can change it.
         with _precision(self.dtype):
             return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
+
+    def recipe(self) -> dict[str, Any]:
+        """What a fit remembers, for JSON."""
+        key = np.asarray(jax.random.key_data(self.key)).tolist()
+        return {"kind": "ensemble", "model": described(self.model), "n": self.n, "site": self.site, "key": key}
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.

@@ -45,6 +45,10 @@ class InModes:
         """Whether phi -> -phi is known to be a symmetry: of the modes if of the field."""
         return bool(getattr(self.source, "even", False))
 
+    def recipe(self) -> dict[str, Any]:
+        """What a fit remembers, for JSON."""
+        return {**getattr(self.source, "recipe", dict)(), "modes": len(self.modes)}
+
     def read(self, start: int, count: int) -> Float[np.ndarray, "network mode"]:
         """Modes of networks start .. start+count-1, (network, mode)."""
         return self.source.read(start, count).astype(float) @ self.modes.T

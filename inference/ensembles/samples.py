@@ -49,6 +49,7 @@ class Samples:
         dims: the order of the two axes, where they are swapped or as long as each other.
         variable: name of the array in a file that holds several; else the only 2-D one, or phi, samples, fields.
         chains: so many Markov chains of equal length lie one after the other; errors then come from blocks.
+        name: what the array is called, where the file was read elsewhere.
         independent: True takes the networks as independent whatever their order says, False as a Markov chain; None
             looks: fields that remember the one before, beyond chance, are averaged in blocks.
 
@@ -82,8 +83,9 @@ class Samples:
         variable: str | None = None,
         chains: int | None = None,
         independent: bool | None = None,
+        name: str = "array",
     ) -> None:
-        self._name, inside = "array", None
+        self._name, inside = name, None
         if isinstance(array, str | Path):
             self._name = printable(Path(array).name)
             array, inside = load_array(array, variable=variable)
@@ -103,6 +105,10 @@ class Samples:
         self.copied = 0
         self._order = {"chains": _chain_count(chains, self.n), "independent": _told(independent, chains)}
         self._leave_out(copies(self._check_values()))
+
+    def recipe(self) -> dict[str, Any]:
+        """What a fit remembers, for JSON."""
+        return {"kind": "samples", "file": None if self._name == "array" else self._name, "n": self.n}
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Fields of networks start .. start+count-1, (network, point)."""

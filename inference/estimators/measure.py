@@ -7,6 +7,7 @@ it. Errors are over networks. The same correlators from the neurons, without the
 `duality.py`.
 """
 
+import json
 from typing import Any
 
 import jax
@@ -270,6 +271,7 @@ def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
 def about_source(source: Source) -> dict[str, Any]:
     """Provenance of a source: what it is, and of an ensemble its model and key."""
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
+    about |= {"recipe": json.dumps(getattr(source, "recipe", dict)())}
     if isinstance(source, Ensemble):
         about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
         about |= {"dtype": str(source.dtype)}

@@ -5,6 +5,7 @@ the data that are fitted (`equations/metric.py`). It enters A, b and psi and not
 lines of diagrams are those of the two-point function K of the field, exact or measured.
 """
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
@@ -17,6 +18,7 @@ from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_words
 from ...models.actions.rungs import FullQuartic
 from ...models.correlators import Correlators, check_scrambles
+from ...models.theories.recipes import described
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.chains import check_worth, worth
 from ..ensembles.ensemble import Ensemble
@@ -343,7 +345,8 @@ def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
     if spread.verdict != "ok":
         what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
         spread = Tail("flagged", f"{what}: {spread.why}")
-    return replace(data, source=stand_in), spread
+    recipe = json.dumps({"kind": "exact", "model": described(data.model)})
+    return replace(data, source=stand_in, about={**data.about, "recipe": recipe}), spread
 
 
 def _check_weights(weights: Vector | None, points: int) -> Vector:

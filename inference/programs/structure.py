@@ -65,7 +65,7 @@ def gaussian(law: Any) -> Any:
     law = unmasked(law)
     while isinstance(law, dist.Independent | dist.ExpandedDistribution):
         law = law.base_dist
-    return law if type(law) is dist.Normal else None
+    return law if type(law) is dist.Normal else None  # a subclass may have another density
 
 
 def read_structure(model: Callable[..., Any], points: Any, site: str = "phi") -> Structure:

@@ -10,7 +10,7 @@ The readout weight, its scale and the output bias belong to the network (`networ
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from ..refusals import NotKnown, check_deviation, is_traced, number
 from ..types import Inputs, Points, Tuples, Vector
-from .hidden import Hidden, principal
+from .hidden import Hidden
 
 __all__ = [
     "EVERY_EVEN",
@@ -78,6 +78,9 @@ class AbstractNeuron(eqx.Module):
         >>> Switch().orders, Switch().site_moment(np.zeros((1, 1)), 4).tolist()
         (range(2, 7, 2), [0.5])
     """
+
+    words: ClassVar[str] = ""
+    """What networks of it are called on a page, "cosine"; empty where the code of the model says it best."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -200,10 +203,10 @@ class AbstractAffine(AbstractNeuron):
         """<z(x) z(y)> = sb^2 + sW^2 x.y/d."""
         return self.bias_scale**2 + self.weight_scale**2 * (x @ y.T) / x.shape[1]
 
-    def factor(self, points: Points) -> Float[np.ndarray, "point hidden"]:
-        """L of the pre-activations z = L xi, xi standard normal, on the principal axes (point, axis)."""
+    def columns(self, points: Points) -> Float[np.ndarray, "point column"]:
+        """C of the pre-activations z = C xi, xi standard normal: one column a weight, and one of the bias."""
         inputs = self.weight_scale * points / np.sqrt(points.shape[1])
-        return principal(np.column_stack([inputs, np.full(len(points), self.bias_scale)]))
+        return np.column_stack([inputs, np.full(len(points), self.bias_scale)])
 
     def variances(self, points: Points) -> Vector:
         """<z^2> at each point, (point,)."""

@@ -12,7 +12,7 @@ from scipy import special
 
 from ..types import Inputs, Points, Tuples, Vector
 from .base import EVERY_EVEN, AbstractNeuron, Drawn, scale, weighted
-from .hidden import Hidden, Wave, principal
+from .hidden import Hidden, Wave
 
 __all__ = ["Cos", "squares"]
 
@@ -23,6 +23,7 @@ class Cos(AbstractNeuron):
     K(x, y) = (1/2) exp(-weight_scale^2 |x-y|^2 / 2d): translation and rotation invariant at every width.
     """
 
+    words = "cosine"
     weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:
@@ -45,7 +46,7 @@ class Cos(AbstractNeuron):
     def hidden(self, points: Points) -> Hidden:
         """exp(i w.x), the phase left out: it is uniform and takes up any shift of the points, which are centred."""
         centred = self.weight_scale * (points - points.mean(axis=0)) / np.sqrt(points.shape[1])
-        return Wave(self.name, principal(centred), lambda z: np.exp(1j * z), height=1.0, mirrored=True)
+        return Wave(self.name, centred, lambda z: np.exp(1j * z), height=1.0, mirrored=True)
 
     def site_moment(self, points: Points, order: int) -> Vector:
         """<cos^r> = C(r, r/2)/2^r at every point."""

@@ -20,6 +20,7 @@ class Gauss(AbstractAffine):
     e^12 and plain sampling never finds it (physics of arXiv:2008.08601, sec. 3).
     """
 
+    words = "Gauss"
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -48,7 +49,7 @@ class Gauss(AbstractAffine):
         """One where nothing is random, at the origin and without bias; else no power of xi bounds it."""
         norm = self.variances(points)
         slope = np.inf if np.any(norm) else 0.0
-        return Hidden(self.name, self.factor(points), lambda z: np.exp(z - norm), height=1.0, right=slope)
+        return Hidden(self.name, self.columns(points), lambda z: np.exp(z - norm), height=1.0, right=slope)
 
     @property
     def orders_over_lengths(self) -> range:

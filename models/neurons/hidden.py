@@ -10,7 +10,7 @@ directions is a cone. Averages over xi are lattice rules, which converge geometr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil, inf, log2
 from typing import Any
@@ -21,7 +21,7 @@ from scipy import optimize, special
 
 from ..types import Vector
 
-__all__ = ["MOST_NODES", "Hidden", "Homogeneous", "Wave", "limits", "log_sum", "principal"]
+__all__ = ["MOST_NODES", "Hidden", "Homogeneous", "Wave", "limits", "log_sum"]
 
 MOST_NODES = {1: 1 << 14, 2: 1 << 9}  # per axis of a lattice, by its dimension
 _REACH = 8.6  # standard deviations of the hidden parameters that are covered: the rest weighs 1e-17
@@ -39,7 +39,7 @@ Factor = Float[np.ndarray, "point hidden"]
 Rule = tuple[Float[np.ndarray, " node"], np.ndarray]  # weights that sum to one, activations (node, point)
 
 
-def principal(columns: Float[np.ndarray, "point column"]) -> Factor:
+def _principal(columns: Float[np.ndarray, "point column"]) -> Factor:
     """L with L L^T = columns columns^T on its principal axes; what is round-off is no axis."""
     axes, sizes, _ = np.linalg.svd(columns, full_matrices=False)
     kept = sizes > 1e-12 * max(sizes[0], np.finfo(float).tiny)
@@ -55,23 +55,30 @@ def log_sum(exponents: np.ndarray, weight: np.ndarray, *, axis: int) -> np.ndarr
 class Hidden:
     """A neuron s = f(L xi) at given points; a class of its own where more is known in closed form.
 
+    A neuron of one's own that gives it in `hidden` has W[J], verdicts on its sources and, if it is bounded, a density.
+
     Attributes:
         name: what messages call the neuron.
-        factor: L, (point, axis).
+        columns: any C of the pre-activations z = C xi, xi standard normal, (point, column).
         values: f elementwise in NumPy.
         height, right, left: how far out it goes, see above; slopes of inf where it is the exponential of a Gaussian.
         sharp: the largest curvature of f over its largest slope: f varies over 1/sharp.
         mirrored: whether |J.s| is the same at xi and -xi, as of an odd f.
+        factor: L, made from C: the same law on the principal axes, (point, axis).
     """
 
     name: str
-    factor: Factor
+    columns: Float[np.ndarray, "point column"]
     values: Callable[[np.ndarray], np.ndarray]
     height: float
     right: float = 0.0
     left: float = 0.0
     sharp: float = 1.0
     mirrored: bool = False
+    factor: Factor = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", _principal(self.columns))
 
     @property
     def axes(self) -> int:

@@ -2,23 +2,23 @@
 
 Pre-activations of one hidden neuron at M inputs are z ~ N(0, C), `C_ab = sb^2 + sW^2 x_a.x_b / d`, of rank at most d+1.
 The quartic moments fix the connected four-point function at every width, `G4c = (1/N)[mu4 sigma^4 <ssss> - ...]`
-(arXiv 2008.08601, 2307.03223). Smooth activations use a lattice rule in the principal axes of C; ReLU, which is
-homogeneous with kinks, uses the cone on which all its arguments are positive.
+(arXiv 2008.08601, 2307.03223). A lattice rule in the principal axes of C serves all smooth activations; one nobody has
+looked at is held against its own averages at single points, which are integrals over a line. ReLU is in `relu.py`.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from math import comb, gamma, pi
+from math import ceil, gamma, pi
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaincc, gammainccinv
+from scipy.special import gammaincc, gammainccinv, roots_legendre
 
-from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
+from .cones import SMALL_PRODUCT
 
 Activation = Callable[[np.ndarray], np.ndarray]
 # rows, the first halves they use, the range of second halves, and the entry of each row in the table of both
 Halves = tuple[np.ndarray, np.ndarray, int, int, tuple[np.ndarray, np.ndarray]]
-Group = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_distinct`
 
 RANK_CUTOFF = 1e-13  # eigenvalues below this share of the largest are rounding; dropping one moves a moment by O(it)
 ONE_RULE_RANK = 4  # up to this rank one lattice serves all tuples, above it each set of distinct points has its own
@@ -29,13 +29,20 @@ REFINEMENT = 1.25  # ratio of the steps of two successive lattices
 COARSEST = 1.25  # step in widths of the integrand: a coarser lattice steps over kinks and samples them
 WIDEST = 1.0  # step along any axis in standard deviations: <1> is then right to 6e-9
 FLATTEST = 0.5  # the same where kinks are sampled: enough nodes across the Gaussian for each kink to be met
+DEGREES = (1, 2, 3, 4, 6, 8, 12)  # powers of growth that a ball is made for
+FARTHEST = 20.0  # standard deviations of one pre-activation
+KINKED_NODES, ENOUGH = 2_000_000, 1e-6  # of a lattice whose kinks show, and the change at which it is left at that
 KINKS = 10.0  # times the change of a lattice that samples kinks, or what it misses of <s^r> where that is known
-CELL_COST = (1.0, 4.0, 1.0, 0.1)  # all cells of M points in rank 1 to 4, over M^(rank-1) sets of distinct points
-LARGEST_TABLE = 1 << 25  # numbers: first halves of tuples times second halves
 
 
 def gaussian_moments(
-    activation: Activation, covariance: np.ndarray, tuples: np.ndarray, *, nodes: int | None = None
+    activation: Activation,
+    covariance: np.ndarray,
+    tuples: np.ndarray,
+    *,
+    nodes: int | None = None,
+    degree: float = 1.0,
+    sites: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """Average products of a smooth activation over jointly Gaussian pre-activations.
 
@@ -49,76 +56,143 @@ def gaussian_moments(
     known <s^r> at single points, whatever is larger.
 
     Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M, r = 2, 4 or 6; values (K,).
-    The activation takes and returns an array of any shape and grows at most like |z| (no exp: closed forms exist).
-    `nodes` fixes the number of nodes along the finest axis. The error is the largest change of any value from the
-    lattice before the last, plus what the lattice and the ball miss of <1> = 1, plus the rounding of C: once below a
-    few per cent an overestimate for analytic activations, no bound for kinked ones (use `relu_moments`).
+    The activation takes and returns an array of any shape and grows at most like |z|^degree. `sites` are the known
+    averages <s^r> at each point, (M,), against which every lattice is then held. `nodes` fixes the number of nodes
+    along the finest axis. The error is the largest change of any value from the lattice before the last, plus what the
+    lattice and the ball miss of <1> = 1, plus the rounding of C: once below a few per cent an overestimate for analytic
+    activations, no bound for kinked ones (ReLU has its own).
 
     Raises ValueError for a covariance that is not symmetric positive semi-definite, for odd or bad tuples, and where
     MOST_NODES nodes are too few even to sample the kinks.
     """
-    covariance, tuples = _checked(covariance, tuples)
+    covariance, tuples = checked(covariance, tuples)
     if tuples.shape[1] not in (2, 4, 6):
         raise ValueError(f"expected tuples of 2, 4 or 6 points, got {tuples.shape[1]}; try order 4")
     if nodes is not None and nodes < 4:
         raise ValueError(f"expected at least 4 nodes per axis, got {nodes}; try None, which refines until converged")
     rms = _root_mean_square(activation, _spread(covariance))
-    if _factor(covariance).shape[1] <= ONE_RULE_RANK:
-        return _lattice_moments(activation, covariance, tuples, rms, nodes)
+    if principal_factor(covariance).shape[1] <= ONE_RULE_RANK:
+        return _lattice_moments(activation, covariance, tuples, rms, nodes, degree, sites)
     values, error = np.empty(len(tuples)), 0.0
     for points, rows in _by_distinct_points(tuples).items():
         here, local = np.array(points), np.searchsorted(points, tuples[rows])
-        values[rows], change = _lattice_moments(activation, covariance[np.ix_(here, here)], local, rms[here], nodes)
+        known = None if sites is None else sites[here]
+        block = covariance[np.ix_(here, here)]
+        values[rows], change = _lattice_moments(activation, block, local, rms[here], nodes, degree, known)
         error = max(error, change)
     return values, error
+
+
+def checked_moments(activation: Activation, covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:
+    """`gaussian_moments` of an activation nobody has looked at, at any growth that its averages survive.
+
+    The averages at single points are integrals over a line, refined until they no longer change. They decide how far
+    out the lattice must go, what is left out beyond (by Hoelder's inequality, from the same line), and whether the
+    lattice has seen the activation at all: a feature that both miss is narrower than 1e-4 of the line.
+
+    Raises ValueError for an activation whose r-th power has no average, or none within 20 standard deviations.
+
+    >>> value, error = checked_moments(lambda z: z**3, np.array([[1.0]]), np.array([[0, 0, 0, 0]]))   # <z^12> = 11!!
+    >>> bool(abs(value[0] - 10395.0) < error < 1e-7)
+    True
+    """
+    covariance, tuples = checked(covariance, tuples)
+    order, rank = tuples.shape[1], principal_factor(covariance).shape[1]
+    line, change = line_of(activation, _spread(covariance), order)
+    sites = line.average()
+    ranks = (rank,) if rank <= ONE_RULE_RANK else tuple(range(1, min(rank, order) + 1))
+    for degree in DEGREES:
+        lost = [line.beyond(_radius(k, order * degree), k) for k in ranks]
+        if all(np.all(left <= _tolerance(k) * sites) for left, k in zip(lost, ranks, strict=True)):
+            break
+    else:
+        share = float(np.max(lost[-1] / np.maximum(sites, 1e-300)))
+        raise ValueError(
+            f"expected an activation that grows like a power of at most {DEGREES[-1]}, got one of which {share:.1g} of "
+            f"<s^{order}> comes from beyond; try a smaller weight_scale, a lower order, or measuring it"
+        )
+    values, error = gaussian_moments(activation, covariance, tuples, degree=degree, sites=sites)
+    outside = np.prod(np.max(lost, axis=0)[tuples] ** (1.0 / order), axis=1)
+    return values, error + float(np.max(outside, initial=0.0) + np.max(change, initial=0.0))
+
+
+class Line(NamedTuple):
+    """Powers s(z)^r of an activation on a line of pre-activations z = spread xi, at each point.
+
+    xi: standard normal; weight: of its law, summing to one; power: s^r; (point, node) each.
+    """
+
+    xi: np.ndarray
+    weight: np.ndarray
+    power: np.ndarray
+
+    def average(self) -> np.ndarray:
+        """<s^r>, (point,)."""
+        return np.sum(self.weight * self.power, axis=1)
+
+    def beyond(self, radius: float, rank: int) -> np.ndarray:
+        """What <s^r> takes from outside a ball in `rank` axes of which xi is one, (point,)."""
+        left = np.maximum(radius**2 - self.xi**2, 0.0)
+        outside = np.where(left == 0.0, 1.0, gammaincc((rank - 1) / 2, left / 2) if rank > 1 else 0.0)
+        return np.sum(self.weight * self.power * outside, axis=1)
+
+
+def line_of(activation: Activation, spread: np.ndarray, order: int) -> tuple[Line, np.ndarray]:
+    """The line at standard deviations `spread` of the pre-activation, (M,), for an even power; and its error.
+
+    Panels double in size from where an activation varies over one, and are split until <s^r> no longer changes.
+    """
+    y, w = roots_legendre(32)
+    narrow = (1.0 + 2.0 * spread[:, None] ** 2) ** -0.5
+    count = 1 + max(0, ceil(float(np.log2(FARTHEST / np.min(narrow, initial=1.0)))))
+    edges = np.minimum(np.column_stack([np.zeros(len(spread)), narrow * 2.0 ** np.arange(count)]), FARTHEST)
+    before, change = None, np.full(len(spread), np.inf)
+    for parts in (1, 2, 4, 8, 16, 32, 64):
+        cut = np.arange(1, parts + 1) / parts
+        inner = edges[:, :-1, None] + np.diff(edges, axis=1)[..., None] * cut
+        ends = np.column_stack([np.zeros(len(spread)), inner.reshape(len(spread), -1)])
+        half = 0.5 * np.diff(ends, axis=1)[..., None]
+        xi = (ends[:, :-1, None] + half * (1.0 + y)).reshape(len(spread), -1)
+        weight = (half * w).reshape(xi.shape) * np.exp(-0.5 * xi**2) / (2.0 * pi) ** 0.5
+        xi, weight = np.concatenate([-xi, xi], axis=1), np.concatenate([weight, weight], axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = activation(spread[:, None] * xi) ** order
+        line = Line(xi, weight, power)
+        now = line.average()
+        if not np.all(np.isfinite(power)):
+            where = np.argwhere(~np.isfinite(power))[0]
+            raise ValueError(
+                f"expected an activation with a finite power {order} within {FARTHEST:.0f} standard deviations of its "
+                f"pre-activation, got {power[tuple(where)]} at z = {spread[where[0]] * xi[tuple(where)]:.3g}; try a "
+                "smaller weight_scale, a lower order, or measuring it"
+            )
+        if before is not None:
+            change = np.abs(now - before)
+            if np.all(change <= 1e-13 * now):
+                break
+        before = now
+    edge = np.sum(np.where(np.abs(line.xi) > 0.8 * FARTHEST, line.weight * line.power, 0.0), axis=1)
+    if np.any(edge > 1e-13 * now):
+        worst = int(np.argmax(edge / np.maximum(now, 1e-300)))
+        raise ValueError(
+            f"expected an activation whose power {order} has an average over pre-activations of standard deviation "
+            f"{spread[worst]:.3g}, got {edge[worst] / now[worst]:.1g} of it from beyond {0.8 * FARTHEST:.0f} standard "
+            "deviations; try a smaller weight_scale, a lower order, or measuring it"
+        )
+    return line, change
 
 
 def lattice_nodes(covariance: np.ndarray, order: int) -> float:
     """About how many nodes `gaussian_moments` sums over, all its lattices together; inf where it takes one for each set
     of points.
     """
-    factor = _factor(covariance)
+    factor = principal_factor(covariance)
     ball, _ = _ball(factor, order)
     return 1.5 * ball / 0.6 ** factor.shape[1] if factor.shape[1] <= ONE_RULE_RANK else np.inf
 
 
-def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:
-    """Average products of ReLUs over jointly Gaussian pre-activations, kinks treated exactly.
-
-    `values[k] = E[ max(z_a, 0) max(z_b, 0) ... ]`, z ~ N(0, C). With z = L xi the integrand is a polynomial on the
-    polyhedral cone {L xi > 0}, which is cut into simplicial ones (`cones.py`). Each set of distinct points has a cone
-    of its own; or the planes of all points cut space into cells that all tuples share, where that is less work. Two
-    distinct points give the arc-cosine kernels (Cho and Saul 2009).
-
-    Shapes: covariance (M, M), possibly singular; tuples (K, r) of indices below M; values (K,). The error is the
-    largest change of any value from a coarser rule, plus rounding.
-
-    Raises ValueError for a covariance that is not symmetric positive semi-definite, for bad tuples, and for a tuple
-    whose distinct points have rank above 6.
-
-    >>> values, error = relu_moments(np.eye(2), np.array([[0, 0], [0, 1]]))  # 1/2 and 1/(2 pi)
-    >>> bool(np.max(np.abs(values - [0.5, 0.5 / np.pi])) < error < 1e-13)
-    True
-    """
-    covariance, tuples = _checked(covariance, tuples)
-    scale, values = np.sqrt(np.diag(covariance)), np.zeros(len(tuples))
-    alive = np.all(scale[tuples] > 0, axis=1)  # max(0, 0) = 0
-    if not np.any(alive):
-        return values, 0.0
-    points, rows = np.unique(np.sort(tuples[alive], axis=1), return_inverse=True)
-    rows, size = rows.reshape(-1, tuples.shape[1]), scale[points]
-    correlation = covariance[np.ix_(points, points)] / np.outer(size, size)
-    groups, factor = list(_distinct(rows)), _factor(correlation, RANK_CUTOFF / len(points))
-    if _cells_are_fewer(factor, groups, rows.shape[1]):
-        found, change = _cell_moments(factor, rows)
-    else:
-        found, change = _cone_moments(correlation, rows, groups)
-    units = np.prod(size[rows], axis=1)
-    values[alive] = units * found
-    return values, float(np.max(units * (np.abs(change) + 1e-14)))
-
-
-def _checked(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A covariance (M, M) and tuples of its points as arrays, or a refusal of what they are not."""
     covariance, tuples = np.asarray(covariance, dtype=np.float64), np.asarray(tuples)
     if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1] or not covariance.size:
         raise ValueError(f"expected a square covariance (M, M), got shape {covariance.shape}; try sb^2 + sW^2 x.x/d")
@@ -142,7 +216,7 @@ def _by_distinct_points(tuples: np.ndarray) -> dict[tuple[int, ...], list[int]]:
     return rows
 
 
-def _factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
+def principal_factor(covariance: np.ndarray, cutoff: float = RANK_CUTOFF) -> np.ndarray:
     """L (M, R) with C = L L^T, R the numerical rank (one null column for C = 0), the widest axis last."""
     spectrum, axes = np.linalg.eigh(covariance)
     kept = spectrum > cutoff * spectrum[-1]
@@ -169,7 +243,7 @@ def _tolerance(rank: int) -> float:
     return {1: 1e-12, 2: 1e-12, 3: 1e-10}.get(rank, 1e-8)
 
 
-def _ball(factor: np.ndarray, order: int) -> tuple[float, np.ndarray]:
+def _ball(factor: np.ndarray, order: float) -> tuple[float, np.ndarray]:
     """Volume of the ball in units of the integrand's widths, and these, (R,)."""
     rank = factor.shape[1]
     # tanh(l xi) has poles at distance pi/2l, a Gaussian alone asks for a step below one: these widths serve both
@@ -177,17 +251,24 @@ def _ball(factor: np.ndarray, order: int) -> tuple[float, np.ndarray]:
     return pi ** (rank / 2) / gamma(rank / 2 + 1) * _radius(rank, order) ** rank / np.prod(widths), widths
 
 
-def _radius(rank: int, order: int) -> float:
+def _radius(rank: int, order: float) -> float:
     # |z|^order in `rank` dimensions: a chi-square of rank + order degrees of freedom
     return float(np.sqrt(2 * gammainccinv((rank + order) / 2, _tolerance(rank) / 10)))
 
 
 def _lattice_moments(
-    activation: Activation, covariance: np.ndarray, tuples: np.ndarray, rms: np.ndarray, nodes: int | None
+    activation: Activation,
+    covariance: np.ndarray,
+    tuples: np.ndarray,
+    rms: np.ndarray,
+    nodes: int | None,
+    degree: float,
+    sites: np.ndarray | None,
 ) -> tuple[np.ndarray, float]:
-    factor = _factor(covariance)
+    factor = principal_factor(covariance)
     order, rank = tuples.shape[1], factor.shape[1]
-    tolerance, radius, (ball, widths) = _tolerance(rank), _radius(rank, order), _ball(factor, order)
+    power = order * degree
+    tolerance, radius, (ball, widths) = _tolerance(rank), _radius(rank, power), _ball(factor, power)
     size = float(np.max(np.prod(rms[tuples], axis=1), initial=0.0))
     volume = ball * np.prod(widths)
 
@@ -206,19 +287,26 @@ def _lattice_moments(
     points = np.unique(tuples)
     alone = np.repeat(points[:, None], order, axis=1)
     every = np.concatenate([tuples, alone])  # what is known at one point tells what a lattice misses of the kinks
-    rows = every if finest > COARSEST else tuples
+    kinks = finest > COARSEST
+    if sites is None and kinks:
+        sites = _one_site(activation, _spread(covariance), order)
+    rows = tuples if sites is None else every
     values, _ = _lattice_sum(activation, factor, rows, step * shape, radius)
+    change = np.inf
     while True:
         step /= REFINEMENT
+        slow = 0.4 * change  # an analytic activation converges faster, one with kinks like the square of the step
         coarse, (values, one) = values, _lattice_sum(activation, factor, rows, step * shape, radius)
         size = max(size, float(np.max(np.abs(values), initial=0.0)))
         change = float(np.max(np.abs(values - coarse), initial=0.0))
         finished = nodes is not None or change <= tolerance * size
+        if sites is not None and slow < change <= ENOUGH * size and volume / np.prod(step * shape) > KINKED_NODES:
+            finished = kinks = True
         if finished or volume / np.prod(step / REFINEMENT * shape) > MOST_NODES:
-            missed = float(gammaincc((rank + order) / 2, radius**2 / 2)) + abs(one - 1.0)
-            if len(rows) > len(tuples):
-                site = values[len(tuples) :] - _one_site(activation, _spread(covariance)[points], order)
-                change = KINKS * max(change, float(np.max(np.abs(site))))
+            missed = float(gammaincc((rank + power) / 2, radius**2 / 2)) + abs(one - 1.0)
+            if sites is not None:
+                site = KINKS * float(np.max(np.abs(values[len(tuples) :] - sites[points])))
+                change = max(KINKS * change, site) if kinks else change + site
             rounding = _rounding(activation, covariance, factor, tuples, rms)
             return values[: len(tuples)], change + size * missed + rounding
 
@@ -245,7 +333,7 @@ def _lattice_sum(
 ) -> tuple[np.ndarray, float]:
     """The sums for all tuples, and that of one."""
     products, groups = _in_halves(tuples)
-    probe = np.linspace(0.1, 4.0, 9)
+    probe = np.geomspace(0.1, 100.0, 33)
     mirrored, straight = activation(-probe), activation(probe)
     definite = np.array_equal(mirrored, straight) or np.array_equal(mirrored, -straight)  # even order: even product
     tables = [np.zeros((len(first), last - start)) for _, first, start, last, _ in groups]
@@ -302,77 +390,3 @@ def _half_ball(steps: np.ndarray, radius: float) -> Iterator[np.ndarray]:
     for start in range(0, len(base), rows):
         row, column = np.nonzero(np.arange(len(last)) < reach[start : start + rows, None])
         yield np.column_stack([base[start + row], last[column]])
-
-
-def _cells_are_fewer(factor: np.ndarray, groups: list[Group], order: int) -> bool:
-    """Whether the cells that all points cut are less work than the cones of the sets of distinct points."""
-    (count, rank), half = factor.shape, (order + 1) // 2
-    if rank > len(CELL_COST) or order == 1 or comb(count + half - 1, half) ** 2 > LARGEST_TABLE:
-        return False
-    full = sum(len(sets) for _, sets, _, _ in groups if sets.shape[1] >= rank)  # the others are cheap
-    return full >= CELL_COST[rank - 1] * count ** (rank - 1)
-
-
-def _distinct(rows: np.ndarray) -> Iterator[Group]:
-    """By the number p of distinct points: rows, their sets (set, p), which set, and the place of each index in it."""
-    new = np.column_stack([np.ones(len(rows), dtype=bool), np.diff(rows, axis=1) > 0])
-    place = np.cumsum(new, axis=1) - 1
-    for last in np.unique(place[:, -1]):
-        here = np.flatnonzero(place[:, -1] == last)
-        sets, which = np.unique(rows[here][new[here]].reshape(len(here), -1), axis=0, return_inverse=True)
-        yield here, sets, which.ravel(), place[here]
-
-
-def _cone_moments(correlation: np.ndarray, rows: np.ndarray, groups: list[Group]) -> np.ndarray:
-    """Moments of sorted tuples and their change from a coarser rule, (2, row): each set of points on its own cone."""
-    values = np.zeros((2, len(rows)))
-    for here, sets, which, place in groups:
-        patterns, pattern = np.unique(place, axis=0, return_inverse=True)
-        spectrum, axes = np.linalg.eigh(correlation[sets[:, :, None], sets[:, None, :]])
-        ranks = np.sum(spectrum > RANK_CUTOFF * spectrum[:, -1:], axis=1)
-        if np.max(ranks) > 6:
-            raise ValueError(f"expected rank at most 6 within a tuple, got {np.max(ranks)}; try tuples of order 6")
-        total = np.zeros((2, len(sets), len(patterns)))
-        for rank in np.unique(ranks).tolist():
-            some = np.flatnonzero(ranks == rank)
-            factor = axes[some, :, -rank:] * np.sqrt(spectrum[some, None, -rank:])
-            for cones, owner in tile(factor / np.linalg.norm(factor, axis=2, keepdims=True), inside=True):
-                heights = np.maximum(np.einsum("npr,nir->npi", factor[owner], cones), 0.0)
-                integrals = integrate_monomials(cones, rows.shape[1])
-                for k, row in enumerate(patterns):
-                    form = multiply_forms(heights, row[None])[:, 0]
-                    for out, integral in zip(total, integrals, strict=True):
-                        weight = np.einsum("na,na->n", form, integral)
-                        out[some, k] += np.bincount(owner, weight, minlength=len(some))
-        values[:, here] = total[:, which, pattern.ravel()]
-    return values
-
-
-def _cell_moments(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The same, each tuple summed over the cells that the planes of all points cut space into.
-
-    In a cell a product of r pre-activations is that of its first and its second half.
-    """
-    order, rank = rows.shape[1], factor.shape[1]
-    first, left = np.unique(rows[:, : order // 2], axis=0, return_inverse=True)
-    second, right = np.unique(rows[:, order // 2 :], axis=0, return_inverse=True)
-    number, lower, upper = (list_monomials(rank, k) for k in (order, first.shape[1], second.shape[1]))
-    joint = [[number[tuple(sorted(a + b))] for b in upper] for a in lower]
-    table = np.zeros((2, len(first), len(second)))
-    facets = factor / np.linalg.norm(factor, axis=1, keepdims=True)
-    for cones, _ in tile(facets[None], inside=False):
-        heights = np.einsum("pr,nir->npi", factor, cones)
-        positive = np.max(heights, axis=2) > -np.min(heights, axis=2)
-        integrals = np.stack(integrate_monomials(cones, order))[:, :, joint]
-        cell = np.unique(np.packbits(positive, axis=1), axis=0, return_inverse=True)[1].ravel()
-        by_cell = np.split(np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell))[:-1])
-        for members in by_cell:
-            above = positive[members[0]]
-            a, b = (np.flatnonzero(np.all(above[half], axis=1)) for half in (first, second))
-            height = np.maximum(heights[members], 0.0)
-            head, tail = multiply_forms(height, first[a]), multiply_forms(height, second[b]).transpose(0, 2, 1)
-            tail = integrals[:, members] @ tail
-            step = max(1, SMALL_PRODUCT // (tail.shape[2] * max(len(b), 1)))
-            for k in range(0, len(a), step):
-                table[np.ix_((0, 1), a[k : k + step], b)] += np.sum(head[:, k : k + step] @ tail, axis=1)
-    return table[:, left.ravel(), right.ravel()]

@@ -23,7 +23,7 @@ from ..neurons.base import AbstractNeuron
 from ..neurons.cos import Cos
 from ..neurons.gauss import Gauss
 from ..neurons.relu import ReLU
-from ..neurons.smooth import Erf, Tanh
+from ..neurons.smooth import GELU, Erf, SiLU, Sin, Softplus, Tanh
 from ..refusals import nearest
 from ..types import Points
 
@@ -51,7 +51,7 @@ class Theory:
     """
 
     name: str
-    neuron: AbstractNeuron | ScalarMode
+    neuron: AbstractNeuron
     width: int
     points: tuple[tuple[float, ...], ...]
     activation: str
@@ -120,7 +120,9 @@ def theory_named(name: str) -> Theory:
     return THEORIES[name]
 
 
-_NEURONS: dict[str, type] = {kind.__name__: kind for kind in (Cos, Erf, ReLU, Gauss, Tanh, ScalarMode)}
+_NEURONS: dict[str, type] = {
+    kind.__name__: kind for kind in (Cos, Erf, ReLU, Gauss, Tanh, ScalarMode, Sin, GELU, SiLU, Softplus)
+}
 
 
 def _theory(name: str, neuron: str, scales: dict[str, float], **words: Any) -> Theory:

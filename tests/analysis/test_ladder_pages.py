@@ -26,7 +26,8 @@ from nnft.analysis.figures import posterior as plots
 from nnft.analysis.pages.formulas import mathml, prose
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
-from nnft.analysis.reading.couplings import HYPER, action, couplings, field_scale, hyper_parameters, two_point
+from nnft.analysis.reading.couplings import HYPER
+from nnft.analysis.reading.fit import Reading
 from nnft.analysis.studies.study import Fitting, NoFit, fit_samples
 from nnft.models.actions.ladder import action_words
 from tests import closed
@@ -135,13 +136,13 @@ def pages(rungs):
 @pytest.mark.parametrize("name", RUNGS)
 def test_every_rung_has_checks_and_a_page(rungs, pages, name):
     fit, (checks, made) = rungs[name], pages[name]
-    assert action(fit) == RUNGS[name][0]
+    assert Reading(fit).action == RUNGS[name][0]
     assert all(c.value and c.limit and c.why.endswith(".") for c in checks)
     tags = Tags()
     tags.feed(made)
     assert tags.open == []
     assert not re.search(r"\b(nan|None|inf)\b|\$", re.sub(r"<pre>.*?</pre>|<[^>]+>", "", made, flags=re.S))
-    for coupling in (*couplings(fit, quadratic=True), *hyper_parameters(fit)):
+    for coupling in Reading(fit).every_coupling:
         assert f">{mathml(coupling.tex)}</th>" in made
     measured = "G4" in fit["observed_data"]
     assert {"eps4", "sign of the kurtosis"} <= {c.name for c in checks} or not measured
@@ -190,9 +191,7 @@ def test_reports_come_back_from_their_files(rungs, tmp_path, monkeypatch):
         monkeypatch.setattr(figures, "_figures", lambda fit: [])
         read = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         assert (read["method"], read["sampler"]) == ("score", rungs[name].attrs["sampler"])
-        assert [c["name"] for c in read["couplings"]] == [
-            c.site for c in (*couplings(rungs[name], quadratic=True), *hyper_parameters(rungs[name]))
-        ]
+        assert [c["name"] for c in read["couplings"]] == [c.site for c in Reading(rungs[name]).every_coupling]
 
 
 def test_draws_that_are_no_chains_are_not_asked_for_convergence(rungs):
@@ -276,18 +275,29 @@ def test_p_eff_counts_what_the_data_determine(rungs):
 
 
 def test_the_two_point_function_of_a_lattice_is_homogeneous(rungs):
-    kernel = two_point(rungs["phi4"])
+    kernel = Reading(rungs["phi4"]).two_point
     row = rungs["phi4"]["constant_data"]["two_point"].values
     np.testing.assert_array_equal(kernel[0], row)
     assert kernel[7, 7] == row[0]
     assert kernel[sum((1 * 5, 2)), sum((3 * 5, 1))] == row[2 * 5 + 4]  # from (1, 2) to (3, 1): two down, one back
-    np.testing.assert_allclose(field_scale(rungs["phi4"]) ** 2, row[0])
+    np.testing.assert_allclose(Reading(rungs["phi4"]).field_scale ** 2, row[0])
 
 
 def test_couplings_of_a_lattice_are_named_by_displacement(rungs):
-    assert [c.text for c in couplings(rungs["ring"], quadratic=True)] == ["g", "u(1)", "u(-1)", "v(1)", "q(0)", "q(1)"]
-    assert [c.text for c in couplings(rungs["phi4"], quadratic=True)] == ["lambda", "kappa", "m2"]
-    assert {c.tex for c in couplings(rungs["square"])} >= {"g", "u(1,-1)", "v(1,0)"}
+    assert [c.text for c in Reading(rungs["ring"]).every_coupling] == [
+        "g",
+        "u(1)",
+        "u(-1)",
+        "v(1)",
+        "q(0)",
+        "q(1)",
+    ]
+    assert [c.text for c in Reading(rungs["phi4"]).every_coupling] == [
+        "lambda",
+        "kappa",
+        "m2",
+    ]
+    assert {c.tex for c in Reading(rungs["square"]).couplings} >= {"g", "u(1,-1)", "v(1,0)"}
     axis = plots.plot_couplings(rungs["ring"]).axes[0]
     (u,) = [c for c in axis.containers if c.get_label() == "$u(r)$"]
     mean = rungs["ring"]["posterior"]["u"].mean(("chain", "draw"))

@@ -1,5 +1,6 @@
 """The page stands alone, holds what was found and checked, and tells how to find it again."""
 
+import json
 import re
 import shlex
 from html import unescape
@@ -12,6 +13,7 @@ import pytest
 import xarray as xr
 
 from nnft import inference as inf
+from nnft import models as m
 from nnft.analysis import diagnose
 from nnft.analysis.checks.diagnose import Check
 from nnft.analysis.cli import main
@@ -19,9 +21,10 @@ from nnft.analysis.pages.captions import four_point_caption
 from nnft.analysis.pages.formulas import mathml, prose
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
-from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.fit import Reading
 from nnft.analysis.reading.typesetting import typeset
 from nnft.analysis.studies.study import read_points
+from nnft.models.theories.recipes import described
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PLOTS = ("couplings", "four_point", "schwinger_dyson", "prior_posterior", "trace_rank")
@@ -29,6 +32,11 @@ PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
 WARN = Check("share of the gain", "12.0% +- 1.0%", ">= 90%", "warn", "Part of the gain.")
 FAIL = Check("eps4", "0.41 +- 0.02", "< 0.3", "fail", "Too far from Gaussian.")
 NOTE = Check("resolved combinations", "3 of 4", "none", "note", "Counted.")
+
+
+def made_of(fit, **words):
+    """Another origin of the networks of a fit."""
+    fit.attrs["recipe"] = json.dumps(json.loads(fit.attrs["recipe"]) | words)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def test_the_page_says_what_was_checked_and_found(html, small_fit, checks):
             f"{check.verdict}: {typeset(check.name)}".replace("p_eff", "peff").replace("ε₄", "ε4").replace("G₄ᶜ", "G4c")
             in text
         )
-    for coupling in couplings(small_fit, quadratic=True):
+    for coupling in Reading(small_fit).every_coupling:
         assert f">{mathml(coupling.tex)}</th>" in html
     for text_of in ("belong to this set of points", "λ0 diagonal", "units", "Network(neuron=Cos(), width=20)"):
         assert text_of in text
@@ -108,7 +116,7 @@ def test_the_table_holds_the_posterior(html, small_fit):
 
 def test_foreign_text_is_text(small_fit, monkeypatch):
     fit = small_fit.copy(deep=True)
-    fit.attrs["model"] = "<script>alert(1)</script> & Co"
+    made_of(fit, model={"function": "<script>alert(1)</script> & Co"})
     fit.attrs["study"] = "net = '<b>'"
     monkeypatch.setattr("nnft.analysis.pages.page._figures", lambda fit: [])
     made = page(fit, [Check("<i>", "a < b", "<= 1", "warn", "<u>why</u>")])
@@ -143,7 +151,7 @@ def test_the_session_repeats_the_fit(small_fit, monkeypatch):
     """The lines run, and call ensemble and fit with what made this fit."""
     fit = small_fit.copy(deep=True)
     key = np.asarray(jax.random.key_data(jax.random.key(5))).tolist()
-    fit.attrs |= {"ensemble_key": str(key), "prior_scale": 2.0, "warmup": 200}
+    fit.attrs |= {"prior_scale": 2.0, "warmup": 200}
     lines = session(fit).splitlines()
     assert lines[-1].startswith("an.report")
     seen = {}
@@ -162,19 +170,17 @@ def test_the_session_repeats_the_fit(small_fit, monkeypatch):
     assert type(seen["action"]).__name__ == "Bilocal"
 
 
-def test_a_model_written_on_several_lines_is_one_line_of_the_session(small_fit):
+def test_the_network_is_a_line_of_the_session(small_fit):
     fit = small_fit.copy(deep=True)
-    fit.attrs["model"] = "Network(\n  neuron=Gauss(bias_scale=0.3), width=200, output_scale=1.0, output_bias=0.0\n)"
-    assert (
-        "\nnet = m.Network(neuron=m.Gauss(bias_scale=0.3), width=200, output_scale=1.0, output_bias=0.0)\n"
-        in session(fit)
-    )
+    made_of(fit, model=described(m.Network(m.Gauss(bias_scale=0.3), width=200, output_bias=0.5)))
+    assert "\nnet = m.Network(neuron=m.Gauss(bias_scale=0.3), width=200, output_bias=0.5)\n" in session(fit)
 
 
 def test_the_command_repeats_the_fit_of_a_file(small_fit, monkeypatch, tmp_path):
     """The line is parsed by `nnft` and asks for the same fit."""
     fit = small_fit.copy(deep=True)
-    fit.attrs |= {"source": "Samples(my file.npy, n=20000, points=3, float32)", "prior_scale": 2.0, "warmup": 200}
+    made_of(fit, kind="samples", file="my file.npy", model=None)
+    fit.attrs |= {"prior_scale": 2.0, "warmup": 200}
     fit["constant_data"]["weights"][:] = [0.5, 1.0, 0.5]
     seen = {}
     monkeypatch.setattr(
@@ -199,10 +205,9 @@ def test_the_page_says_what_phi_is(small_fit, monkeypatch):
     assert "quartic part is negative" not in made
     negative = Check("draws unbounded below", "98.5% of 200", "0%", "warn", "Negative.")
     assert "In 98.5\u202f% of 200 posterior draws the quartic part is negative" in page(fit, [negative])
-    fit.attrs["model"] = "<function mine at 0x1>"
+    made_of(fit, model={"function": "mine"})
     assert "the field of the NumPyro model <code>mine</code>" in page(fit, [PASS])
-    del fit.attrs["model"]
-    fit.attrs["source"] = "Samples(mine.npy, n=20000, points=3, float32)"
+    made_of(fit, kind="samples", file="mine.npy", model=None)
     made = page(fit, [PASS])
     assert "<h1>Bilocal quartic action of networks read from mine.npy</h1>" in made
     assert "the field as it was given" in made
@@ -221,17 +226,27 @@ def test_captions_name_rows_that_are_there(small_fit):
 def test_the_session_says_what_it_does_not_know(small_fit):
     fit = small_fit.copy(deep=True)
     assert re.search(r"inf\.Ensemble\(net, points=points, n=[\d_]+, key=jax\.random\.key\(\d+\)\)", session(fit))
-    del fit.attrs["ensemble_key"]
-    assert "# key: the one the networks were drawn with" in session(fit)
-    fit.attrs["model"] = "<function mine at 0x1>"
+    made_of(fit, model={"function": "mine"})
     assert "net = ...  # the NumPyro model mine\n" in session(fit)
     assert command(fit) == ""
-    fit.attrs["source"] = "Samples(mine.npy, n=20000, points=3, float32)"
+    made_of(fit, kind="samples", file="mine.npy", model=None)
     assert "inf.Samples('mine.npy', points)" in session(fit)
-    fit.attrs["source"] = "Samples(array, n=20000, points=3, float32)"
+    made_of(fit, file=None)
     assert "inf.Samples(..., points)" in session(fit)
     assert command(fit) == ""
     fit["constant_data"]["weights"][:] = 2.0
     assert "weights=np.array([2.0, 2.0, 2.0])" in session(fit)
     fit.attrs["key"] = "[7, 8]"
     assert "jax.random.wrap_key_data(np.array([7, 8], dtype=np.uint32))" in session(fit)
+
+
+def test_a_fit_of_an_earlier_version_has_a_page_that_says_less(small_fit, monkeypatch):
+    """Without the recipe nothing is taken apart: its words stand as they are, and the session asks for the data."""
+    monkeypatch.setattr("nnft.analysis.pages.page._figures", lambda fit: [])
+    fit = small_fit.copy(deep=True)
+    del fit.attrs["recipe"]
+    made = page(fit, [PASS])
+    assert "of networks from Network(neuron=Cos(), width=20)" in made
+    assert "φ is the field as it was given" in made
+    assert "data = ...  # Ensemble(" in session(fit)
+    assert command(fit) == ""

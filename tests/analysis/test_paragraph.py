@@ -1,15 +1,18 @@
 """The paragraph is English whatever the numbers, and follows them; numbers are cut at their errors."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
+from nnft import models as m
 from nnft.analysis.checks.diagnose import Check
-from nnft.analysis.pages.paragraph import measured, model, origin, paragraph
+from nnft.analysis.pages.paragraph import measured, origin, paragraph
 from nnft.analysis.pages.session import session
-from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.fit import Reading
 from nnft.analysis.reading.typesetting import count, significant, with_error
+from nnft.models.theories.recipes import described
 
 ACTIONS = ["Bilocal", "Local", "Constant", "FullQuartic"]
 PASS = Check("R-hat", "1.0012", "<= 1.01", "pass", "Chains agree.")
@@ -81,7 +84,7 @@ def test_the_paragraph_follows_the_numbers(small_fit):
     assert "20\u202f000 cosine networks of width 20 was measured at 3 points" in text
     assert f"ε₄ = {with_error(attrs['eps4'], attrs['eps4_error'])}" in text
     assert f"({with_error(100 * attrs['share'], 100 * attrs['share_error'])})\u202f% of the gain" in text
-    clear = sum(abs(c.z) > 3 for c in couplings(small_fit))
+    clear = sum(abs(c.z) > 3 for c in Reading(small_fit).couplings)
     words = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "all"]
     assert f"{words[clear]} of its 12 couplings are" in text
     assert "the field is not Gaussian" in text
@@ -95,7 +98,9 @@ def test_the_paragraph_follows_the_numbers(small_fit):
     assert "Chains differ. Sample longer: more draws may mend it." in paragraph(small_fit, [SHORT])
     assert "Sample longer" not in paragraph(small_fit, [SHORT, FAIL])
     complete = small_fit.copy(deep=True)
-    complete["observed_data"] = complete["observed_data"].to_dataset().isel(quad=slice(len(couplings(small_fit))))
+    complete["observed_data"] = (
+        complete["observed_data"].to_dataset().isel(quad=slice(len(Reading(small_fit).couplings)))
+    )
     assert "no quartic term is left out" in paragraph(complete, [PASS])
     assert "leaves out" in paragraph(small_fit, [ODD, WARN])
     negative = Check("draws unbounded below", "98.5% of 200", "0%", "warn", "Negative.")
@@ -103,26 +108,29 @@ def test_the_paragraph_follows_the_numbers(small_fit):
     assert "The main caveat is something new (−3 ± 1, limit none). It was never" in paragraph(small_fit, [ODD])
 
 
+def mine(points):
+    return points
+
+
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("net", "words"),
     [
-        ("Network(neuron=Cos(), width=20, output_scale=1.0, output_bias=0.0)", "cosine networks of width 20"),
-        ("Network(neuron=Erf(), width=50, output_bias=1.0)", "erf networks of width 50 (output_bias 1.0)"),
+        (m.Network(m.Cos(), 20), "cosine networks of width 20"),
+        (m.Network(m.Erf(), 50, output_bias=1.0), "erf networks of width 50 (output_bias 1.0)"),
         (
-            "Network(\n  neuron=Gauss(bias_scale=0.3), width=200, readout='uniform', output_scale=1.0\n)",
+            m.Network(m.Gauss(bias_scale=0.3), 200, readout="uniform"),
             "Gauss networks of width 200 (bias_scale 0.3, readout uniform)",
         ),
-        ("Network(neuron=<function mine at 0x1f>, width=3)", "of the model Network(neuron=mine, width=3)"),
-        ("Network(neuron=Mine(), width=3)", "of the model Network(neuron=Mine(), width=3)"),
-        ("<function study.<locals>.mine at 0x7f>", "of the model study.<locals>.mine"),
+        (m.Network(m.ScalarMode(), 9), "scalar networks of width 9"),
+        (m.Network(mine, 3), "of the model Network(neuron=mine, width=3)"),
+        (m.Network((m.Cos(), m.Erf()), 4), "of the model Network(neuron=(Cos(), Erf()), width=4)"),
+        (mine, "of the model mine"),
     ],
 )
-def test_networks_are_named_in_words(small_fit, code, words):
+def test_networks_are_named_in_words(small_fit, net, words):
     fit = small_fit.copy(deep=True)
-    fit.attrs["model"] = code
+    fit.attrs["recipe"] = json.dumps(json.loads(fit.attrs["recipe"]) | {"model": described(net)})
     assert origin(fit) == words
-    assert "\n" not in model(fit)
-    assert "0x" not in model(fit)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +164,7 @@ def test_the_dual_spaces_and_exact_correlators_are_named(small_fit):
     assert 'data = inf.measure(ens, space="neuron")' in session(fit)
     fit.attrs["space"] = "readout"
     assert "20\u202f000 hidden layers, their readout integrated out, at 3 points" in measured(fit)
-    fit.attrs |= {"as_if_n": 20_000, "source": ""}
+    fit.attrs |= {"as_if_n": 20_000, "recipe": json.dumps(json.loads(fit.attrs["recipe"]) | {"kind": "exact"})}
     assert "exact correlators of cosine networks of width 20" in measured(fit)
     lines = session(fit)
     assert "data = m.exact(net, points)" in lines

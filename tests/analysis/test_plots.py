@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from nnft.analysis.figures import canvas
 from nnft.analysis.figures import maps as coupling_plots
 from nnft.analysis.figures import posterior as plots
-from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.fit import Reading
 from nnft.analysis.reading.residuals import schwinger_dyson
 from tests.statistics import agree, disagree
 
@@ -251,7 +251,7 @@ def test_traces_are_those_with_the_worst_rhat(small_fit):
 
 
 def test_prior_beside_posterior(small_fit):
-    found = couplings(small_fit)
+    found = Reading(small_fit).couplings
     panel = plots.plot_prior_posterior(small_fit).axes[0]
     after = segments(labelled(panel, "posterior"))[:, :, 0]
     names = ("g", "u", "v")

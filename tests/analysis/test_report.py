@@ -12,7 +12,7 @@ import xarray as xr
 from nnft.analysis import diagnose, load, report, summary
 from nnft.analysis.checks.diagnose import Check
 from nnft.analysis.pages.report import FILES, check_folder
-from nnft.analysis.reading.couplings import couplings
+from nnft.analysis.reading.fit import Reading
 
 module = importlib.import_module("nnft.analysis.pages.report")
 
@@ -214,7 +214,7 @@ def test_the_printout_is_short(fits, action, verdicts):
     lines = text.splitlines()
     assert len(lines) <= 25
     assert max(map(len, lines)) <= 120
-    best = max(couplings(fits[action]), key=lambda c: abs(c.z))
+    best = max(Reading(fits[action]).couplings, key=lambda c: abs(c.z))
     assert any(line.startswith(best.text) and f"{best.mean:.4g}" in line for line in lines)
     if FAIL in verdicts:
         assert "checks: 9 fail, 9 warn" in text

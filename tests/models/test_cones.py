@@ -5,9 +5,9 @@ from itertools import combinations_with_replacement, product
 import numpy as np
 import pytest
 
-from nnft.models.neurons import cones, quadrature
+from nnft.models.neurons import cones, relu
 from nnft.models.neurons.cones import integrate_monomials, list_monomials, multiply_forms, tile
-from nnft.models.neurons.quadrature import relu_moments
+from nnft.models.neurons.relu import relu_moments
 
 
 def unit(rows):
@@ -90,7 +90,7 @@ def covariance_of(name, bias):
 def on_both_roads(monkeypatch, covariance, index):
     results = []
     for cost in (np.inf, 0.0):
-        monkeypatch.setattr(quadrature, "CELL_COST", (cost,) * 4)
+        monkeypatch.setattr(relu, "CELL_COST", (cost,) * 4)
         results.append(relu_moments(covariance, index))
     return results
 
@@ -129,7 +129,7 @@ def test_the_order_of_points_and_of_indices_does_not_matter(bias):
 @pytest.mark.parametrize(("dimension", "order"), [(1, 6), (2, 4), (3, 4)])
 def test_opposite_points_add_up_to_wick_in_shared_cells(monkeypatch, dimension, order):
     """max(z, 0) - max(-z, 0) = z: over all signs of four points E prod z_a is the sum over pairings."""
-    monkeypatch.setattr(quadrature, "CELL_COST", (0.0,) * 4)
+    monkeypatch.setattr(relu, "CELL_COST", (0.0,) * 4)
     edges = np.random.default_rng(dimension).normal(size=(4, dimension + 1))
     both = np.concatenate([edges, -edges])
     row = np.array([0, 1, 2, 3, 3, 2][:order])
@@ -148,7 +148,7 @@ def test_opposite_points_add_up_to_wick_in_shared_cells(monkeypatch, dimension, 
 def test_little_memory_gives_the_same_numbers(monkeypatch, cost):
     x = np.random.default_rng(5).normal(size=(6, 2))
     covariance, index = 0.25 + x @ x.T / 2, tuples_of(6, 4)
-    monkeypatch.setattr(quadrature, "CELL_COST", (cost,) * 4)
+    monkeypatch.setattr(relu, "CELL_COST", (cost,) * 4)
     values, _ = relu_moments(covariance, index)
     monkeypatch.setattr(cones, "BATCH", 8)
     monkeypatch.setattr(cones, "CHUNK", 64)

@@ -1,5 +1,6 @@
 """W[J] and its tails from any smooth activation: slopes far out, reach and resolution of the lattice, refusals."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
@@ -112,6 +113,26 @@ def test_slopes_and_heights_are_read_off():
 def test_what_has_no_slopes_is_refused_by_name(function):
     with pytest.raises(ValueError, match=r"expected a neuron that brings `limits`, slopes .*got Plain.*try writing"):
         finite_source(Network(Plain(function), 3), ONE, np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "function"),
+    [
+        (m.GELU(bias_scale=0.5), "gelu"),
+        (m.Softplus(bias_scale=0.5), "softplus"),
+        (m.Activation(jnp.tanh, bias_scale=0.5), "tanh"),
+        (m.Activation(lambda z: jnp.exp(-(z**2)), bias_scale=0.5), "bump"),
+    ],
+    ids=["gelu", "softplus", "tanh", "bump"],
+)
+def test_the_activations_of_the_suite_have_their_functional(neuron, function):
+    """The same as from plain values; what is left of the series to J^4 falls like J^6."""
+    j = np.array([[0.5, -0.2], [0.25, -0.1]])
+    x = np.array([[0.8], [-0.3]])
+    value, _ = exact_generating(Network(neuron, 4), x, j)
+    np.testing.assert_allclose(value, exact_generating(Network(Plain(function), 4), x, j)[0], rtol=1e-9)
+    left = np.abs(m.cumulant_series(m.exact(Network(neuron, 4), x, orders=(2, 4)), j).value - value)
+    assert 45 < left[0] / left[1] < 90
 
 
 def test_several_kinds_of_neurons_add_their_logs():

@@ -7,7 +7,8 @@ import pytest
 from scipy.integrate import dblquad, quad
 from scipy.special import erf
 
-from nnft.models.neurons.quadrature import gaussian_moments, relu_moments
+from nnft.models.neurons.quadrature import gaussian_moments
+from nnft.models.neurons.relu import relu_moments
 from tests.statistics import agree, disagree
 
 
