@@ -11,7 +11,8 @@ TYPE = re.compile(r"\btype\([\w.]+\) (?:is|in|not)\b|\bis type\(")
 # The concrete classes of each kind, and the wing in which alone one may ask for them.
 KINDS = {
     "models/neurons": ("Cos", "Erf", "Tanh", "ReLU", "Gauss", "Sin", "GELU", "SiLU", "Softplus", "Activation"),
-    "models/networks": ("ScalarMode", "GaussianReadout", "UniformReadout", "RademacherReadout", "LaplaceReadout", "GammaScale",
+    "models/networks": ("ScalarMode",
+                        "GaussianReadout", "UniformReadout", "RademacherReadout", "LaplaceReadout", "GammaScale",
                         "StudentScale", "LogNormalScale"),
     "models/actions": ("Constant", "Local", "Bilocal", "FullQuartic", "FullSextic", "TranslationInvariant",
                        "LatticePhi4", "Modes", "SmoothBilocal", "LowRankBilocal"),
