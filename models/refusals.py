@@ -34,14 +34,14 @@ def is_traced(value: object) -> bool:
     return isinstance(value, Tracer)
 
 
-def is_whole(value: Any, least: int) -> bool:
-    """Whether a value is one whole number of at least so much; 1e6 and NumPy's numbers are, True is not.
+def is_whole(value: Any, least: int, *, floats: bool = False) -> bool:
+    """Whether a value is a whole number of at least so much, Python's or NumPy's; True is none, 1e6 is if floats may be.
 
-    >>> is_whole(1e6, 1), is_whole(2.5, 1), is_whole(True, 1), is_whole("3", 1)
-    (True, False, False, False)
+    >>> is_whole(3, 1), is_whole(True, 1), is_whole(1e6, 1), is_whole(1e6, 1, floats=True), is_whole(2.5, 1, floats=True)
+    (True, False, False, True, False)
     """
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return real and bool(value >= least and value % 1 == 0)
+    kinds = (int, np.integer, float, np.floating) if floats else (int, np.integer)
+    return isinstance(value, kinds) and not isinstance(value, bool) and bool(value >= least and value % 1 == 0)
 
 
 def number(value: Any) -> Any:

@@ -234,7 +234,7 @@ def check_arguments(name: str, n: float, widths: Sequence[int], seed: int) -> tu
             f"expected an experiment among {', '.join(EXPERIMENTS)}, got {name!r}; "
             f"try {nearest(str(name), list(EXPERIMENTS))!r}"
         )
-    if not is_whole(n, 1000):
+    if not is_whole(n, 1000, floats=True):
         raise ValueError(f"expected n, the number of networks per width, to be an integer >= 1000, got {n!r}; try 1e5")
     chosen = tuple(widths) if isinstance(widths, Sequence | np.ndarray) else (widths,)
     if not all(is_whole(w, 1) for w in chosen) or len(set(chosen)) != len(chosen) or len(chosen) < 2:

@@ -140,7 +140,7 @@ phi = 1.41421 x the field before
         {'kappa': 0.25, 'coupling': 0.5}
     """
     source, target = _named(frm), _named(to)
-    if not is_whole(dimensions, 1):
+    if not is_whole(dimensions, 1, floats=True):
         raise ValueError(f"expected dimensions, a whole number >= 1, got {dimensions!r}; try 2")
     given = _checked(values, frm, source)
     spread = _covariance(covariance, source.names)
