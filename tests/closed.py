@@ -12,11 +12,17 @@ import xarray as xr
 from nnft import inference as inf
 
 
-def fit(data, action, *, key, sampler=None, **settings):
-    """As `inf.fit`, which has the same arguments, in seconds; a sampler that is asked for is kept."""
-    if sampler is not None:
-        return inf.fit(data, action, key=key, sampler=sampler, **settings)
-    return as_nuts(inf.fit(data, action, key=key, sampler="closed", **settings), key)
+def fit(data, action, *, key, sampler=None, prior=None, prior_scale=1.0, **settings):
+    """As `inf.fit` with the options of its sampler and prior, in seconds; a sampler that is asked for is kept."""
+    sizes = {name: settings.pop(name) for name in ("chains", "warmup", "draws") if name in settings}
+    prior = inf.UnitInformation(prior_scale) if prior is None else prior
+    chosen = inf.Automatic(**sizes) if sampler is None else sampler
+    if chosen.word != "Automatic":
+        return inf.fit(data, action, key=key, sampler=chosen, prior=prior, **settings)
+    exact = inf.Closed(chosen.chains, chosen.draws)
+    tree = as_nuts(inf.fit(data, action, key=key, sampler=exact, prior=prior, **settings), key)
+    tree.attrs["warmup"] = chosen.warmup
+    return tree
 
 
 def as_nuts(tree, key):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...inference.priors.structured import is_structured
 from ..reading.fit import Reading
 from .check import LIMITS, Check
 
@@ -42,7 +41,7 @@ def _pulled(seen: Reading) -> Check:
     worst = int(np.argmax(shift))
     labels = [f"{name}[{k}]" for name in names for k in draws[name][draws[name].dims[-1]].values]
     value = f"{shift[worst]:.2g} sd ({labels[worst]})"
-    if is_structured(seen.action):
+    if "log_prior" not in seen.children:  # the prior has parameters of its own
         why = "Largest shift of a coupling by the prior, in its posterior sd: a smooth or low-rank prior is meant to."
         return Check("prior against data", value, "none", "note", why)
     decided = shift[worst] > LIMITS["decided"]

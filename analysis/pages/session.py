@@ -115,16 +115,20 @@ def _changed(seen: Reading) -> list[str]:
 def _options(seen: Reading) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = seen.constants["weights"].values
-    method = seen.method
-    text = f', method="{method}"' if method != "score" else ""
-    text += "" if seen.markov else f', sampler="{seen.attrs["sampler"]}"'
-    text += "".join(f", {option}" for option in _changed(seen))
+    method, given = seen.method, seen.attrs.get("metric_from") == "given"
+    text = f', method="{method}"' if method != "score" else ", method=inf.Score(metric=...)" if given else ""
+    changed = [option for option in _changed(seen) if not option.startswith("prior_scale")]
+    sizes = ", ".join(option for option in changed if seen.markov or not option.startswith("warmup"))
+    name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(seen.attrs.get("sampler", "nuts")))
+    if sizes or not seen.markov:
+        text += f", sampler=inf.{name}({sizes})" if name else ", sampler=..."
+    scale, prior = float(seen.attrs.get("prior_scale", 1.0)), str(seen.attrs.get("prior", "unit_information"))
+    if prior != seen.action.believed[0] or scale != 1.0:  # not the prior its action comes with
+        text += f", prior=inf.UnitInformation({scale:.17g})" if prior == "unit_information" else ", prior=..."
     if "as_if_n" in seen.attrs:
         text += f", as_if_n={int(seen.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
-    if seen.attrs.get("metric_from") == "given":
-        text += ", metric=..."
     return text
 
 

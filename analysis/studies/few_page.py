@@ -18,7 +18,6 @@ from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
 from ...inference.planning.apart import apart, usable
 from ...inference.planning.few import Few, check_few, few_networks
-from ...inference.priors.structured import is_structured
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
 from ..pages.frame import render
@@ -98,7 +97,7 @@ def _action(fitting: Fitting, points: int, n: int) -> tuple[AbstractAction, list
     """The action that is answered for, and what was left for it."""
     made, notes = fitting.made_action(), []
     try:
-        if is_structured(made):
+        if not fitting.made_prior().affine:
             raise ValueError(f"expected an action without a prior of its own, got {made!r}; try m.Constant()")
         check_few(made, points, n)
     except ValueError as error:

@@ -16,9 +16,9 @@ import xarray as xr
 
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
-from ...inference.methods.method import METHODS
-from ...inference.posterior.fit import SAMPLERS, fit
-from ...inference.priors.structured import is_structured
+from ...inference.posterior.fit import fit
+from ...inference.posterior.words import METHODS, SAMPLERS, method_of, prior_of, sampler_of
+from ...inference.priors.prior import AbstractPrior
 from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_named
 from ...models.correlators import Correlators
@@ -97,17 +97,16 @@ class Fitting:
             given = self.shape if isinstance(self.shape, list | tuple) else [self.shape]
             sites = tuple(integer("shape, the sites along each axis,", n, 1, 8) for n in given)
             object.__setattr__(self, "shape", sites)
-        made = self.made_action()
-        if self.sampler in ("closed", "svi") and is_structured(made):
-            raise ValueError(
-                f"expected sampler='nuts' for {self.action}, whose hyper-parameters have no closed posterior, got "
-                f"{self.sampler!r}; try leaving it out"
-            )
+        sampler_of(self.sampler).check(self.made_prior())
 
     def made_action(self) -> AbstractAction:
         """The action that is fitted, an option it does not have refused."""
         given = {name: getattr(self, name) for name in _OPTIONS}
         return action_named(self.action, **{name: value for name, value in given.items() if value is not None})
+
+    def made_prior(self) -> AbstractPrior:
+        """The prior of the action's couplings, worth 1/prior_scale^2 networks."""
+        return prior_of(None, self.made_action(), scale=self.prior_scale)
 
     def sites(self) -> Points | None:
         """The sites of the action's lattice in C order, (point, axis); None where it has no shape."""
@@ -150,13 +149,10 @@ class Fitting:
             data,
             self.made_action(),
             key=jax.random.key(self.seed + 1),
-            method=self.method,
-            sampler=self.sampler,
+            method=method_of(self.method),
+            sampler=sampler_of(self.sampler, chains=self.chains, warmup=self.warmup, draws=self.draws),
+            prior=self.made_prior(),
             weights=self.checked_weights(len(data.points)),
-            prior_scale=self.prior_scale,
-            chains=self.chains,
-            warmup=self.warmup,
-            draws=self.draws,
             progress=progress,
         )
 

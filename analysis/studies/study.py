@@ -20,6 +20,7 @@ from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples, load_array, load_points, printable
 from ...inference.equations.basis import make_basis
 from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measure
+from ...inference.posterior.words import method_of
 from ...models.actions.rungs import Constant
 from ...models.analytic.exact import exact
 from ...models.correlators import Correlators, check_points
@@ -109,7 +110,7 @@ class Study(Fitting):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
-        if self.method in ("gold", "pseudo") and self.space != "field":
+        if method_of(self.method).fields and self.space != "field":
             raise ValueError(
                 f"expected space='field' for method={self.method!r}, which needs the fields themselves, got "
                 f"{self.space!r}; try method='score'"
@@ -185,7 +186,7 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
     """
     place = check_folder(folder, force=force)
     few = _few(study.points)
-    if not few and (study.space != "field" or study.method == "tree"):
+    if not few and (study.space != "field" or method_of(study.method).correlators):
         _refuse_size(study.points, "space='field' with method='score'")
     kernel = exact(study.network(), study.points, orders=(2,)).tensor(2)
     made = study.made_action()
@@ -244,7 +245,7 @@ def fit_samples(
     samples = Samples(array, places, dims=dims, **named, **order)
     chosen.checked_weights(len(samples.points))
     try:
-        if chosen.method == "tree" and not _few(samples.points):
+        if method_of(chosen.method).correlators and not _few(samples.points):
             _refuse_size(samples.points, "method='score'")
         tree = chosen.fit(samples, progress=progress)
     except ValueError as error:

@@ -16,8 +16,10 @@ from ...models.actions.rungs import Bilocal
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.samples import Samples
-from ..methods.method import estimate
+from ..methods.gold import Gold
+from ..methods.method import AbstractMethod, Score
 from ..methods.problem import Problem, prepare
+from ..methods.pseudo import Pseudo
 from ..priors.likelihood import gaussian_posterior
 from .recovery import Recovery
 
@@ -81,8 +83,8 @@ def planted_bilocal(kind: str = "lat", *, n: int = 50_000, points: int = 4, stre
 
         return draw
 
-    def closed(method: str) -> Callable[[Problem, jax.Array], tuple[Vector, Matrix]]:
-        return lambda problem, key: gaussian_posterior(estimate(method, problem, key=key).equations, problem.prior)
+    def closed(method: AbstractMethod) -> Callable[[Problem, jax.Array], tuple[Vector, Matrix]]:
+        return lambda problem, key: gaussian_posterior(method.likelihood(problem, key=key).equations, problem.prior)
 
     def naive(problem: Problem, _: jax.Array) -> tuple[Vector, Matrix]:
         return problem.equations.estimate, problem.equations.naive
@@ -92,7 +94,7 @@ def planted_bilocal(kind: str = "lat", *, n: int = 50_000, points: int = 4, stre
         rate = np.trace(np.linalg.solve(found.matrix, found.noise)) / len(found.vector)
         return found.estimate, found.naive * rate
 
-    posteriors: dict[str, Any] = {method: posterior(closed(method)) for method in ("score", "pseudo", "gold")}
+    posteriors: dict[str, Any] = {one.word: posterior(closed(one)) for one in (Score(), Pseudo(), Gold())}
     posteriors |= {"naive": posterior(naive), "scalar": posterior(scalar)}
     about = {"planted": kind, "n": n, "points": points, "strength": strength, "prior": "fixed couplings"}
     return Recovery(names, theta, simulator, posteriors, traced=False, about=about)

@@ -1,4 +1,4 @@
-"""The gold posterior: the priors of every fit, and the likelihood of the fields themselves, by NUTS (recipe B).
+"""Gold: the likelihood of the fields themselves, with the priors and samplers of every fit (recipe B).
 
 log p(theta | fields) = log prior(theta) - n' (theta.Tbar + log Z(theta)), with log Z reweighted from m reference fields
 (`reference.py`). Their noise moves the centre by sqrt(n/m) standard deviations, so the likelihood is tempered to
@@ -6,58 +6,155 @@ n' = n/(1 + n/m) networks: the width then holds that noise too. The likelihood o
 can be compared by leaving networks out (PSIS-LOO), which no sandwich-calibrated posterior allows.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
+import xarray as xr
 from jaxtyping import Float
-from numpyro import handlers
-from numpyro.infer import MCMC, NUTS
 
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.ensemble import Source
 from ..ensembles.sums import Statistic, total
-from ..equations.from_moments import Frozen
+from ..equations.from_moments import Equations, Frozen
 from ..equations.terms import Terms
-from ..estimators.tails import Tail
-from ..priors.likelihood import Numbers, coupling_model
-from .reference import Reference, judge_reference, log_partition, log_ratio, parts_of, weights_at
+from .method import AbstractLikelihood, AbstractMethod, networks_of
+from .problem import Problem
+from .reference import (
+    REFERENCE_RATIO,
+    Reference,
+    judge_reference,
+    log_partition,
+    log_ratio,
+    parts_of,
+    settled_reference,
+    weights_at,
+)
 
-__all__ = ["Gold", "gold_model", "log_likelihood", "mean_terms", "sample_gold"]
+__all__ = ["FieldLikelihood", "Gold", "Weighed", "log_likelihood", "mean_terms"]
 
-Laws = tuple[tuple[str, dist.Distribution], ...]
-Names = tuple[tuple[str, int], ...]
+_LOO_NETWORKS, _LOO_DRAWS = 1000, 250  # networks and draws a chain whose log likelihood is kept
+_SPARE = 1.05  # reference fields beyond what is asked for: reweighting costs some
 
 
-class Likelihood(NamedTuple):
-    """The numbers of the likelihood: averages of T, tempered number of networks, theta = solver (design theta), and
-    `reference.parts_of`.
+class Gold(AbstractMethod):
+    """The likelihood of the fields, for bounded actions: efficient, its errors hold the noise of the reference fields.
+
+    Args:
+        reference: reference fields for each network; errors are wider than the bound by 1/(2 reference), 2.5 % at 20.
+        metric: W of the score matching that gives units and pilot, (point, point).
+
+    Raises:
+        ValueError: fewer than one reference field a network.
+
+    Example:
+        >>> Gold(reference=40).word
+        'gold'
     """
 
-    tbar: Any
+    reference: float = REFERENCE_RATIO
+    metric: Matrix | None = None
+
+    def __check_init__(self) -> None:
+        if not self.reference >= 1.0:
+            raise ValueError(
+                f"expected at least one reference field for each network, got {self.reference}; try Gold(reference=20)"
+            )
+
+    @property
+    def word(self) -> str:
+        return "gold"
+
+    @property
+    def fields(self) -> bool:
+        return True
+
+    def likelihood(self, problem: Problem, *, key: jax.Array, progress: bool = False) -> "FieldLikelihood":
+        means, n = mean_terms(networks_of(problem, self), problem.terms, progress=progress)
+        reference, found = settled_reference(
+            problem.terms, means, n, problem.equations.estimate, key=key, ratio=_SPARE * self.reference
+        )
+        return FieldLikelihood(found, reference, means)
+
+
+class FieldLikelihood(AbstractLikelihood):
+    """The likelihood of the fields by their average terms, (term,), and the reference that measures log Z.
+
+    `equations` are one Fisher step from the reference, the Gaussian nearest to it.
+    """
+
+    equations: Equations
+    reference: Reference
+    means: Vector
+    constants: Mapping[str, Any] = eqx.field(default_factory=dict)
+    gaussian = False
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        return {
+            "reference_fields": float(self.reference.size),
+            "reference_effective": float(self.reference.effective),
+            "reference_method": self.reference.method,
+        }
+
+    def observed(self) -> "Weighed":
+        tempered = self.equations.networks / (1.0 + self.equations.networks / self.reference.effective)
+        return Weighed(self.means, np.float64(tempered), parts_of(self.reference))
+
+    def of_draws(self, problem: Problem, theta: np.ndarray) -> xr.Dataset:
+        """Of single networks at thinned draws, (chain, draw, network), for PSIS-LOO."""
+        fields = problem.source.read(0, min(problem.source.n, _LOO_NETWORKS)).astype(float)
+        step = max(1, theta.shape[1] // _LOO_DRAWS)
+        kept = theta[:, ::step]
+        values = log_likelihood(problem.terms, fields, kept.reshape(-1, theta.shape[2]), self.reference)
+        shaped = values.reshape(*kept.shape[:2], -1)
+        coords = {
+            "chain": np.arange(shaped.shape[0]),
+            "draw": np.arange(theta.shape[1])[::step],
+            "network": np.arange(shaped.shape[2]),
+        }
+        return xr.Dataset({"phi": (("chain", "draw", "network"), shaped)}, coords=coords)
+
+    def judged(self, theta: np.ndarray) -> dict[str, Any]:
+        """What the reference is worth at the posterior mean.
+
+        Raises:
+            ValueError: weights there do not converge (Pareto k-hat above 0.7).
+        """
+        middle = theta.mean(axis=(0, 1))
+        verdict = judge_reference(self.reference, self.equations.networks, middle)
+        if verdict.verdict == "refused":
+            raise ValueError(f"expected a reference that reaches the posterior, got: {verdict.why}")
+        worth, khat = weights_at(self.reference, middle)
+        return {
+            "reference_verdict": verdict.verdict,
+            "reference_why": verdict.why,
+            "reference_worth": float(worth),
+            "reference_khat": float(khat),
+        }
+
+
+class Weighed(NamedTuple):
+    """The numbers of the likelihood: averages of T, tempered number of networks, and `reference.parts_of`."""
+
+    means: Any
     networks: Any
-    solver: Any
     parts: tuple[Any, ...]
 
+    def observe(self, theta: Any) -> None:
+        """The statement of a NumPyro model that weighs couplings by the density of the fields."""
+        shift = (theta - self.parts[0]) @ self.means + log_ratio(theta, *self.parts)
+        numpyro.factor("fields", -self.networks * shift)
 
-class Gold(NamedTuple):
-    """Draws of the gold posterior.
-
-    posterior: sites and couplings, and the scaled theta, each (chain, draw, ...); stats: of NUTS, (chain, draw);
-    effective, khat: what the reference is worth at the posterior mean; verdict: of `judge_reference` there.
-    """
-
-    posterior: dict[str, np.ndarray]
-    stats: dict[str, np.ndarray]
-    effective: float
-    khat: float
-    verdict: Tail
+    def root(self, covariance: Matrix) -> Matrix:
+        """The root of a covariance in which a sampler moves: upper triangular, as NumPyro has it of a mass matrix."""
+        return np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
 
 
 def mean_terms(source: Source, terms: Terms, *, progress: bool = False) -> tuple[Vector, float]:
@@ -78,97 +175,6 @@ def mean_terms(source: Source, terms: Terms, *, progress: bool = False) -> tuple
 @lru_cache(maxsize=8)
 def _term_sums(frozen: Frozen[Terms]) -> Statistic:
     return lambda fields, weights: (weights @ frozen.tree.values(fields), weights @ weights)
-
-
-def gold_model(names: Names, laws: Laws = ()) -> Callable[..., None]:
-    """The NumPyro model (numbers, likelihood) -> None: the priors of `coupling_model`, the density of the fields.
-
-    The numbers are those of `gold_equations`; their Gaussian likelihood is left out. Sites are those of
-    `coupling_model`, and the scaled `theta`.
-    """
-    program = coupling_model(names, dict(laws))
-
-    def model(given: Numbers, fields: Likelihood) -> None:
-        with handlers.block(hide=["equations"]), handlers.trace() as seen:
-            program(given)
-        theta = numpyro.deterministic("theta", fields.solver @ seen["equations"]["fn"].mean)
-        shift = (theta - fields.parts[0]) @ fields.tbar + log_ratio(theta, *fields.parts)
-        numpyro.factor("fields", -fields.networks * shift)
-
-    return model
-
-
-def sample_gold(
-    key: jax.Array,
-    names: Names,
-    laws: Laws,
-    given: Numbers,
-    reference: Reference,
-    tbar: Vector,
-    networks: float,
-    *,
-    chains: int = 4,
-    warmup: int = 500,
-    draws: int = 1000,
-) -> Gold:
-    """Draw the couplings given the fields, by NUTS in coordinates where the Fisher step makes a unit normal.
-
-    Args:
-        key: `jax.random.key(seed)`.
-        names: couplings of the interaction, (name, how many), as for `coupling_model`.
-        laws: priors that replace the default, (site, distribution).
-        given: `likelihood.numbers` of `gold_equations` with this reference.
-        reference: from `draw_reference` or `settled_reference`.
-        tbar: average of the scaled terms over the networks, (term,).
-        networks: n.
-        chains: chains run at once, begun twice as wide as the posterior, for R-hat.
-        warmup: steps to find the step size, thrown away.
-        draws: steps kept of each chain.
-
-    Raises:
-        ValueError: a reference whose weights at the posterior mean do not converge (Pareto k-hat above 0.7).
-    """
-    tempered = networks / (1.0 + networks / reference.effective)
-    with settled():
-        model = gold_model(names, laws)
-        numbers = Likelihood(tbar, np.float64(tempered), np.linalg.inv(given.design), parts_of(reference))
-        arguments = jax.tree.map(jnp.asarray, (given, numbers))
-        sites, centre, covariance = _coordinates(model, arguments)
-        start_key, run_key = jax.random.split(key)
-        unit = jax.random.normal(start_key, (chains, len(centre)))
-        flat = centre + 2.0 * unit @ np.linalg.cholesky(covariance).T
-        start = dict(zip(sites, jnp.split(flat, np.cumsum(list(sites.values()))[:-1], axis=1), strict=True))
-        kernel = NUTS(
-            model,
-            dense_mass=True,
-            inverse_mass_matrix=jnp.asarray(covariance),
-            adapt_mass_matrix=False,
-        )
-        mcmc = MCMC(
-            kernel,
-            num_warmup=warmup,
-            num_samples=draws,
-            num_chains=chains,
-            chain_method="vectorized",
-            progress_bar=False,
-            jit_model_args=True,
-        )
-        fields = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
-        mcmc.run(run_key, *arguments, init_params=start, extra_fields=fields)
-        posterior = {name: np.asarray(v) for name, v in mcmc.get_samples(group_by_chain=True).items()}
-        extra = {name: np.asarray(v) for name, v in mcmc.get_extra_fields(group_by_chain=True).items()}
-    stats = {
-        "diverging": extra["diverging"],
-        "energy": extra["energy"],
-        "n_steps": extra["num_steps"],
-        "acceptance_rate": extra["accept_prob"],
-        "lp": -extra["potential_energy"],
-    }
-    middle = posterior["theta"].mean(axis=(0, 1))
-    verdict = judge_reference(reference, networks, middle)
-    if verdict.verdict == "refused":
-        raise ValueError(f"expected a reference that reaches the posterior, got: {verdict.why}")
-    return Gold(posterior, stats, *weights_at(reference, middle), verdict)
 
 
 def log_likelihood(
@@ -196,29 +202,3 @@ def log_likelihood(
         action = jax.jit(jax.vmap(terms.action, in_axes=(None, 0)))(jnp.asarray(fields), jnp.asarray(theta))
         shift = jax.lax.map(log_partition(reference), jnp.asarray(theta))
         return np.asarray(-action - shift[:, None])
-
-
-def _coordinates(model: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[dict[str, int], Vector, Matrix]:
-    """Sizes of the latent sites, and mean and covariance of the posterior where the Fisher step is exact.
-
-    Theta is affine in the sites, theta = theta_0 + L sites, so mean and covariance follow from L, the prior of standard
-    normal sites (a vague one where a prior was replaced) and the equations.
-    """
-    given = arguments[0]
-    trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(*arguments)
-    latent = {k: s for k, s in sorted(trace.items()) if s["type"] == "sample" and not s["is_observed"]}
-    sites = {name: int(np.prod(site["value"].shape)) for name, site in latent.items()}  # in the kernel's order
-    edges = np.cumsum([0, *sites.values()])
-
-    def theta(flat: jax.Array) -> jax.Array:
-        values = {k: flat[a:b] for k, a, b in zip(sites, edges[:-1], edges[1:], strict=True)}
-        with handlers.block():
-            return handlers.trace(handlers.substitute(model, data=values)).get_trace(*arguments)["theta"]["value"]
-
-    zero = jnp.zeros(edges[-1])
-    offset, linear = np.asarray(theta(zero)), np.asarray(jax.jacfwd(theta)(zero))
-    design = np.asarray(given.design) @ linear
-    white = np.concatenate([np.full(n, float(name.endswith("_white"))) for name, n in sites.items()])
-    covariance = np.linalg.inv(np.diag(white) + design.T @ design)
-    centre = covariance @ design.T @ (np.asarray(given.observed) - np.asarray(given.design) @ offset)
-    return sites, centre, 0.5 * (covariance + covariance.T)

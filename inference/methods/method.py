@@ -1,111 +1,148 @@
-"""Where the equations of a fit come from: four ways to couplings, one form, A theta = b with noise B/n.
+"""A method: where the equations of a fit come from, A theta = b with noise B/n, and what the data say through them.
 
-    score    score matching (wing `equations`): any action, bounded or not; the sandwich gives the errors
-    pseudo   pseudo-likelihood (`pseudo.py`): every site given the others; the sandwich again
-    gold     the likelihood of the fields (`reference.py`, `gold.py`): bounded actions only; efficient
-    tree     G4c inverted at tree level (`tree_level.py`): the literature's baseline, with its truncation bias
+    score       score matching (`from_moments.py`, `from_fields.py`): any action, bounded or not; errors of the sandwich
+    pseudo      pseudo-likelihood (`pseudo.py`): every site given the others; the sandwich again
+    gold        the likelihood of the fields (`reference.py`, `gold.py`): bounded actions only; efficient
+    tree level  G4c inverted at tree level (`tree_level.py`): the literature's baseline, with its truncation bias
 
-All four feed the same priors and samplers and label the same tree, so any two can be compared on the same data.
+All of them feed the same priors and samplers and label the same tree, so any two can be compared on the same data. One
+of one's own gives `likelihood`, most simply `EquationLikelihood(Equations(..))`.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
 
-from ...models.refusals import nearest
-from ...models.types import Vector
+from ...models.types import Matrix
 from ..ensembles.chains import check_independent
+from ..ensembles.ensemble import Source
 from ..equations.from_moments import Equations
-from ..estimators.tails import Tail
-from .gold import log_likelihood, mean_terms
+from ..priors.likelihood import log_likelihood, whitened
 from .problem import Problem
-from .pseudo import pseudo_equations
-from .reference import Reference, settled_reference
-from .tree_level import tree_equations
 
-__all__ = ["METHODS", "Found", "estimate", "per_network"]
-
-METHODS = ("score", "pseudo", "gold", "tree")
-_LOO_NETWORKS, _LOO_DRAWS = 1000, 250  # networks and draws a chain whose log likelihood is kept
+__all__ = ["AbstractLikelihood", "AbstractMethod", "EquationLikelihood", "Score", "networks_of"]
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Equations of a method; for gold also its reference and the averages of the terms, (term,).
+class AbstractLikelihood(eqx.Module):
+    """What a method found.
 
-    constants: more for the tree's `constant_data`; attrs: for the tree itself.
+    Attributes:
+        equations: A theta = b with their noise: exactly that, or the Gaussian nearest to it.
+        constants: more for the tree's `constant_data`, name -> (dims, values).
+        attrs: more for the tree itself.
+        gaussian: whether the equations are all there is.
+    """
+
+    equations: eqx.AbstractVar[Equations]
+    constants: eqx.AbstractVar[Mapping[str, Any]]
+    attrs: eqx.AbstractVar[Mapping[str, Any]]
+    gaussian: eqx.AbstractClassVar[bool]
+
+    @abstractmethod
+    def observed(self) -> Any:
+        """The numbers couplings are conditioned on: a tree of arrays with `observe(theta)` and `root(covariance)`."""
+
+    @abstractmethod
+    def of_draws(self, problem: Problem, theta: np.ndarray) -> xr.Dataset:
+        """Log likelihood of scaled draws, (chain, draw, ...), for the tree's `log_likelihood`."""
+
+    def judged(self, theta: np.ndarray) -> dict[str, Any]:
+        """What the tree says of itself once the draws are known, from scaled draws (chain, draw, term)."""
+        return {}
+
+
+class EquationLikelihood(AbstractLikelihood):
+    """Estimating equations: Gaussian in the couplings, calibrated by the sandwich; no network has one of its own.
+
+    Args:
+        equations: A, b, B, in scaled couplings.
+        constants, attrs: more for the tree.
     """
 
     equations: Equations
-    reference: Reference | None = None
-    means: Vector | None = None
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = eqx.field(default_factory=dict)
+    attrs: Mapping[str, Any] = eqx.field(default_factory=dict)
+    gaussian = True
+
+    def observed(self) -> Any:
+        return whitened(self.equations)
+
+    def of_draws(self, problem: Problem, theta: np.ndarray) -> xr.Dataset:
+        """In two parts, those of the quadratic and the quartic equations."""
+        parts = log_likelihood(whitened(self.equations), theta, problem.quadratic)
+        coords = {"chain": np.arange(theta.shape[0]), "draw": np.arange(theta.shape[1])}
+        return xr.Dataset({name: (("chain", "draw"), value) for name, value in parts.items()}, coords=coords)
 
 
-def estimate(method: str, problem: Problem, *, key: jax.Array, progress: bool = False) -> Found:
-    """The equations of a method for a prepared problem.
+class AbstractMethod(eqx.Module):
+    """A way from a prepared problem to equations of its couplings."""
 
-    Raises:
-        ValueError: a method that is none of the four, or that needs networks where there are correlators only; what
-            the method itself refuses (an action without a normalisable density, above all).
-    """
-    if method not in METHODS:
-        raise ValueError(f"expected method among {METHODS}, got {method!r}; try {nearest(method, list(METHODS))!r}")
-    if method == "score":
-        return Found(problem.equations)
-    if method == "tree":
-        found, bias = tree_equations(problem)
-        return Found(found, constants={"truncation_bias": ("term", bias)})
-    if problem.source is None:
-        raise ValueError(
-            f"expected networks for method={method!r}, which needs the fields themselves, got correlators; try "
-            "method='score', or inf.fit(ensemble, ...)"
-        )
-    check_independent(problem.source, f"for method={method!r}", "method='score', whose errors come from blocks")
-    if method == "pseudo":
-        return Found(pseudo_equations(problem.source, problem.terms, problem.equations.pilot, progress=progress))
-    means, n = mean_terms(problem.source, problem.terms, progress=progress)
-    reference, found = settled_reference(problem.terms, means, n, problem.equations.estimate, key=key)
-    attrs = {
-        "reference_fields": float(reference.size),
-        "reference_effective": float(reference.effective),
-        "reference_method": reference.method,
-    }
-    return Found(found, reference, means, attrs=attrs)
+    @abstractmethod
+    def likelihood(self, problem: Problem, *, key: jax.Array, progress: bool = False) -> AbstractLikelihood:
+        """What the data say of the couplings.
+
+        Raises:
+            ValueError: data or an action this method cannot do with.
+        """
+
+    @property
+    def word(self) -> str:
+        """What a fit calls it."""
+        return type(self).__name__
+
+    @property
+    def metric(self) -> Matrix | None:
+        """W of score matching, (point, point), which gives the units and the pilot; None is the model's kernel."""
+        return None
+
+    @property
+    def fields(self) -> bool:
+        """Whether it needs the networks themselves, whatever their correlators."""
+        return False
+
+    @property
+    def correlators(self) -> bool:
+        """Whether it needs correlators, of few points."""
+        return False
 
 
-def per_network(problem: Problem, found: Found, theta: np.ndarray) -> xr.Dataset:
-    """Log likelihood of single networks at thinned draws of the gold posterior, (chain, draw, network), for PSIS-LOO.
+class Score(AbstractMethod):
+    """Score matching, for any action, bounded or not; its errors are the Godambe sandwich.
 
     Args:
-        problem: the problem.
-        found: of method "gold".
-        theta: scaled couplings, (chain, draw, term).
+        metric: W, (point, point), fixed before the data; default the exact kernel of the model, else the two-point
+            function of held-out networks; beyond 24 points, and on lattices, its diagonal.
+
+    Example:
+        >>> Score().word
+        'score'
     """
-    assert found.reference is not None
-    fields = problem.source.read(0, min(problem.source.n, _LOO_NETWORKS)).astype(float)
-    step = max(1, theta.shape[1] // _LOO_DRAWS)
-    kept = theta[:, ::step]
-    values = log_likelihood(problem.terms, fields, kept.reshape(-1, theta.shape[2]), found.reference)
-    shaped = values.reshape(*kept.shape[:2], -1)
-    coords = {
-        "chain": np.arange(shaped.shape[0]),
-        "draw": np.arange(theta.shape[1])[::step],
-        "network": np.arange(shaped.shape[2]),
-    }
-    return xr.Dataset({"phi": (("chain", "draw", "network"), shaped)}, coords=coords)
+
+    metric: Matrix | None = None
+
+    @property
+    def word(self) -> str:
+        return "score"
+
+    def likelihood(self, problem: Problem, *, key: jax.Array, progress: bool = False) -> EquationLikelihood:
+        return EquationLikelihood(problem.equations)
 
 
-def verdict_attrs(verdict: Tail, effective: float, khat: float) -> dict[str, Any]:
-    """What a gold fit remembers of its reference after reweighting to the answer."""
-    return {
-        "reference_verdict": verdict.verdict,
-        "reference_why": verdict.why,
-        "reference_worth": float(effective),
-        "reference_khat": float(khat),
-    }
+def networks_of(problem: Problem, method: AbstractMethod) -> Source:
+    """The networks behind a problem, for a method that needs their fields.
+
+    Raises:
+        ValueError: correlators without networks; a Markov chain, whose memory such a method does not take into account.
+    """
+    if problem.source is None:
+        raise ValueError(
+            f"expected networks for method={method.word!r}, which needs the fields themselves, got correlators; try "
+            "method='score', or inf.fit(ensemble, ...)"
+        )
+    check_independent(problem.source, f"for method={method.word!r}", "method='score', whose errors come from blocks")
+    return problem.source

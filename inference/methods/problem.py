@@ -122,9 +122,7 @@ def prepare(
     progress: bool = False,
 ) -> Problem:
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
-    if not isinstance(action, AbstractAction):
-        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
-    action_words(action)  # the fit will have to remember it
+    check_action(action)
     if not isinstance(data, Correlators):
         check_source(data)
     source = data.source if isinstance(data, Correlators) else data
@@ -214,6 +212,13 @@ def prepare(
         rich=rich,
         **common,
     )
+
+
+def check_action(action: Any) -> None:
+    """Refuse what is no action, and one whose words no fit could remember."""
+    if not isinstance(action, AbstractAction):
+        raise ValueError(f"expected an action such as Bilocal(), got {action!r}; try models.Bilocal()")
+    action_words(action)
 
 
 def _through_correlators(action: AbstractAction, points: int) -> bool:

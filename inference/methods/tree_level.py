@@ -8,6 +8,7 @@ The statistical error is that of G4c. What is left out is not statistical: at th
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ...models.actions.monomials import dense
@@ -16,9 +17,36 @@ from ...models.correlators import check_scrambles
 from ...models.diagrams.from_couplings import four_point, vertex, whitened
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
+from .method import AbstractMethod, EquationLikelihood
 from .problem import Problem
 
-__all__ = ["Tree", "tree_equations"]
+__all__ = ["Tree", "TreeLevel", "tree_equations"]
+
+
+class TreeLevel(AbstractMethod):
+    """G4c inverted at tree level, the literature's baseline: `truncation_bias` stands beside every coupling.
+
+    Args:
+        metric: W of the score matching beside it, (point, point).
+
+    Example:
+        >>> TreeLevel().word
+        'tree'
+    """
+
+    metric: Matrix | None = None
+
+    @property
+    def word(self) -> str:
+        return "tree"
+
+    @property
+    def correlators(self) -> bool:
+        return True
+
+    def likelihood(self, problem: Problem, *, key: jax.Array, progress: bool = False) -> EquationLikelihood:
+        found, bias = tree_equations(problem)
+        return EquationLikelihood(found, {"truncation_bias": ("term", bias)})
 
 
 class Tree(NamedTuple):

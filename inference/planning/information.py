@@ -14,7 +14,7 @@ from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import wick_contraction
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import RESOLUTION_LIMIT
-from ..priors.likelihood import wick_covariance
+from ..priors.unit import wick_covariance
 
 __all__ = ["directions", "fisher_information", "unit_prior"]
 

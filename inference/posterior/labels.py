@@ -41,9 +41,6 @@ _DIMS = {
     "quartic_white": ["term"],
     "quadratic": ["quadratic_term"],
     "quartic": ["term"],
-    "amplitude": ["block"],
-    "length": ["block"],
-    "discrepancy": ["block"],
 }
 _WHITE = ("quadratic_white", "quartic_white", "quadratic", "quartic")  # sites of the sampler, in scaled fields
 
@@ -57,9 +54,11 @@ def label_tree(
     predictions: Mapping[str, Mapping[str, np.ndarray]],
     provenance: Mapping[str, Any],
     extra: Mapping[str, xr.Dataset],
+    shown: Mapping[str, tuple[str, ...]],
 ) -> xr.DataTree:
-    """The fit as an `xarray.DataTree` in the ArviZ schema (groups listed in `fit.py`)."""
+    """The fit as an `xarray.DataTree` in the ArviZ schema (groups in `fit.py`); `shown` are dims of the prior."""
     coords, dims_of = _coords(problem)
+    dims_of |= {name: list(dims) for name, dims in shown.items()}
 
     def group(values: Mapping[str, np.ndarray], *, draws: bool = True) -> xr.Dataset:
         known = {name: np.asarray(v) for name, v in values.items() if name in dims_of}
@@ -187,7 +186,7 @@ def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
         "y": np.arange(count),
         "i": np.arange(4),
         "x_position": (("x", "axis"), points),
-        "block": np.array(["g", "u", "v"], dtype=object),
+        "block": np.array([name for name, labels in problem.action.blocks(count).items() if len(labels)], dtype=object),
     }
     if problem.data is not None or "pair" in {dim for dim, _ in couplings.values()}:
         pairs = sorted_tuples(count, 2)

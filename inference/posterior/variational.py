@@ -5,6 +5,7 @@ schedule) in the coordinates of `sampler.py`. log p - log q of its own draws are
 says whether the guide may stand for the posterior: below .5 it is good, above .7 it is not (arXiv:1802.02538).
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -18,46 +19,57 @@ from numpyro.infer.initialization import init_to_value
 from numpyro.infer.util import log_density
 
 from ..estimators.khat import pareto_khat
-from ..priors.likelihood import Numbers
-from .sampler import Draws, Laws, Names, coordinates, sites_at, turned_model
+from ..priors.density import AbstractPosterior
+from ..priors.prior import AbstractPrior
+from .sampler import AbstractSampler, Drawn, check_sizes
 
-__all__ = ["sample_variational"]
+__all__ = ["Variational"]
 
 _STEPS, _PARTICLES, _RATE = 3000, 8, 3e-2
 _WEIGHTS = 4000  # draws behind k-hat
 
 
-def sample_variational(
-    key: jax.Array, names: Names, laws: Laws, given: Numbers, *, chains: int, draws: int
-) -> tuple[Draws, Draws, float]:
-    """Independent draws of the fitted guide laid out as chains, their statistics, and k-hat; in double precision.
+class Variational(AbstractSampler):
+    """Independent draws of a fitted normal guide, laid out as chains; the tree says its k-hat, `guide_khat`.
 
     Args:
-        key: `jax.random.key(seed)`.
-        names: couplings in the order of the terms, (name, how many).
-        laws: priors that replace the default, (site, distribution).
-        given: what the model is conditioned on.
-        chains: of draws.
-        draws: of each chain.
+        chains: how many.
+        draws: of each.
 
-    Returns:
-        Sites, {"lp", "log_weight"}, and the Pareto k-hat of 4000 importance weights.
+    Raises:
+        ValueError: under a prior with parameters of its own, whose posterior no normal guide follows.
     """
-    origin, axes = coordinates(given, dict(laws))
-    run = (_run if laws else _cached)(names, laws, chains, draws)
-    posterior, stats, logs = run(key, given, jnp.asarray(origin), jnp.asarray(axes))
-    logs = np.asarray(logs)
-    khat = pareto_khat(np.exp(logs - logs.max()))
-    return {k: np.asarray(v) for k, v in posterior.items()}, {k: np.asarray(v) for k, v in stats.items()}, khat
+
+    chains: int = 4
+    draws: int = 1000
+
+    def __check_init__(self) -> None:
+        check_sizes(self)
+
+    @property
+    def word(self) -> str:
+        return "svi"
+
+    def check(self, prior: AbstractPrior) -> None:
+        if not prior.affine:
+            raise ValueError(
+                f"expected sampler='nuts' for {type(prior).__name__}, whose parameters no normal guide follows, got "
+                "'svi'; try leaving it out"
+            )
+
+    def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
+        run = _run(posterior.program, posterior.size, self.chains, self.draws)
+        unit, stats, logs = jax.tree.map(np.asarray, run(key, *posterior.arguments))
+        return Drawn(unit, stats, {"guide_khat": pareto_khat(np.exp(logs - logs.max()))})
 
 
-def _run(names: Names, laws: Laws, chains: int, draws: int) -> Any:
-    model = turned_model(names, laws)
+@lru_cache(maxsize=16)
+def _run(model: Callable[..., None], size: int, chains: int, draws: int) -> Any:
+    """(key, *numbers) -> draws, their statistics, and 4000 importance weights."""
     schedule = optax.cosine_decay_schedule(_RATE, _STEPS, alpha=1e-2)
 
     @jax.jit
     def run(key: jax.Array, *arguments: Any) -> Any:
-        size = len(arguments[1])
         start = init_to_value(values={"unit": jnp.zeros(size)})
         guide = AutoMultivariateNormal(model, init_loc_fn=start, init_scale=0.5)
         svi = SVI(model, guide, optax.adam(schedule), Trace_ELBO(num_particles=_PARTICLES))
@@ -71,13 +83,7 @@ def _run(names: Names, laws: Laws, chains: int, draws: int) -> Any:
 
         unit = law.sample(draw_key, (chains, draws))
         more = jax.vmap(log_weight)(law.sample(weight_key, (_WEIGHTS,)))
-        sites = jax.lax.map(lambda chain: jax.vmap(lambda u: sites_at(model, u, *arguments))(chain), unit)
         logs = jax.lax.map(jax.vmap(log_weight), unit)
-        return sites, {"lp": logs + jax.vmap(jax.vmap(law.log_prob))(unit), "log_weight": logs}, more
+        return unit, {"lp": logs + jax.vmap(jax.vmap(law.log_prob))(unit), "log_weight": logs}, more
 
     return run
-
-
-@lru_cache(maxsize=16)
-def _cached(names: Names, laws: Laws, chains: int, draws: int) -> Any:
-    return _run(names, laws, chains, draws)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ...models.actions.ladder import action_of
 from ...models.actions.rungs import bilocal_blocks, gauge
 from ...models.correlators import check_points
 from ...models.runtime import settled
@@ -29,10 +28,10 @@ _STATIONARY = 1e-6
 
 @settled(None)
 def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: Vector | None = None) -> xr.Dataset:
-    """Draws of lambda_i(x,y) at other points from a fit with `SmoothBilocal`.
+    """Draws of lambda_i(x,y) at other points from a fit with a smooth prior.
 
     Args:
-        fit: from `inf.fit(data, m.SmoothBilocal(), ...)`.
+        fit: from `inf.fit(data, m.Bilocal(), prior=inf.SmoothPrior(), ...)`.
         points: where, (point, axis).
         key: `jax.random.key(seed)`.
         variance: <phi^2> at these points, (point,), the unit couplings are smooth in; default that of the fitted points
@@ -45,11 +44,10 @@ def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: V
     Raises:
         ValueError: a fit with another prior; a field whose variance differs from point to point, without `variance`.
     """
-    action = action_of({str(k): v for k, v in fit.attrs.items()})
-    if type(action).__name__ != "SmoothBilocal":
+    if "amplitude" not in fit["posterior"].data_vars:
         raise ValueError(
-            f"expected a fit with a smooth prior to interpolate, got {type(action).__name__}; try "
-            "inf.fit(data, m.SmoothBilocal(), key=key)"
+            f"expected a fit with a smooth prior to interpolate, got {fit.attrs['action']} without its amplitude; try "
+            "inf.fit(data, m.Bilocal(), prior=inf.SmoothPrior(), key=key)"
         )
     target = check_points(points)
     constants, posterior = fit["constant_data"].to_dataset(), fit["posterior"].to_dataset()

@@ -17,23 +17,22 @@ import numpyro.distributions as dist
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Bilocal, bilocal_blocks, gauge
-from ...models.refusals import nearest
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
-from .unit import Prior, default_prior, wick_covariance
+from .unit import Prior
 
 __all__ = [
-    "Numbers",
-    "Prior",
+    "SITES",
+    "Units",
+    "Whitened",
     "coupling_model",
-    "default_prior",
     "gauge_map",
     "gaussian_posterior",
     "log_likelihood",
     "log_prior",
-    "numbers",
     "precision",
-    "wick_covariance",
+    "units",
+    "whitened",
 ]
 
 SITES = ("quadratic", "quartic")
@@ -47,83 +46,93 @@ def gaussian_posterior(eq: Equations, prior: Prior) -> tuple[Vector, Matrix]:
     return covariance @ (eq.matrix.T @ noise @ eq.vector + before @ prior.mean), covariance
 
 
-class Numbers(NamedTuple):
-    """Everything numerical in the model of one fit: what data, prior and gauge come down to."""
+class Units(NamedTuple):
+    """The default prior and the units of the couplings, as numbers of a compiled program."""
 
     factor4: Matrix
     factor2: Matrix
     centre2: Vector
     shift: Matrix
     factors: Vector
+
+
+def units(prior: Prior, factors: Vector) -> Units:
+    """The numbers of a prior; `factors` as in `Terms`."""
+    return Units(prior.factor4, prior.factor2, prior.centre2, prior.shift, factors)
+
+
+class Whitened(NamedTuple):
+    """The equations whitened by B/n: observed ~ N(design theta, 1)."""
+
     design: Matrix
     observed: Vector
 
+    def observe(self, theta: Any) -> None:
+        """The statement of a NumPyro model that conditions on them."""
+        numpyro.sample("equations", dist.Normal(self.design @ theta, 1.0).to_event(1), obs=self.observed)
 
-def numbers(eq: Equations, factors: Vector, prior: Prior) -> Numbers:
-    """The numbers of `coupling_model`, equations whitened by B/n; `factors` as in `Terms`.
+    def root(self, covariance: Matrix) -> Matrix:
+        """The root of a covariance in which a sampler moves."""
+        return np.linalg.cholesky(covariance)
+
+
+def whitened(eq: Equations) -> Whitened:
+    """Equations in units of their noise.
 
     Raises:
         ValueError: equations without statistical errors, or more of them than their covariance can carry.
     """
     root = np.linalg.cholesky(precision(eq)).T
-    return Numbers(
-        prior.factor4,
-        prior.factor2,
-        prior.centre2,
-        prior.shift,
-        factors,
-        root @ eq.matrix,
-        root @ eq.vector,
-    )
+    return Whitened(root @ eq.matrix, root @ eq.vector)
 
 
 def coupling_model(
-    names: tuple[tuple[str, int], ...], override: Mapping[str, dist.Distribution] | None = None
-) -> Callable[[Numbers], None]:
-    """The NumPyro model of the couplings, a function of `Numbers`; needs double precision.
+    names: tuple[tuple[str, int], ...], laws: Mapping[str, dist.Distribution] | None = None
+) -> Callable[[Units, Any], None]:
+    """The NumPyro model of the couplings, a function of `Units` and of what they are conditioned on.
 
     Sites: `quadratic_white`, `quartic_white` standard normal (or `quadratic`, `quartic` themselves where a distribution
-    overrides the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names;
-    observed `equations`, whitened by B/n. lambda_i(x,y) is no site: zeros of its gauge have no R-hat (`gauge_map`).
+    replaces the prior, in scaled fields phi_a/sqrt(K_aa)); deterministic physical couplings by the action's names; what
+    the data observe, `equations` whitened by B/n or the factor `fields`. lambda_i(x,y) is no site: zeros of its gauge
+    have no R-hat (`gauge_map`). It needs double precision.
 
     Args:
         names: couplings in the order of the equations, quadratic ones first, (name, how many).
-        override: site "quadratic" or "quartic" -> its prior.
+        laws: site "quadratic" or "quartic" -> its prior.
 
     Raises:
-        ValueError: an override that names no site or, when run, has the wrong shape; running it in single precision.
+        ValueError: when run, a distribution of the wrong shape; single precision.
     """
-    override = dict(override or {})
-    for name in override:
-        if name not in SITES:
-            raise ValueError(f"expected prior for one of {SITES}, got {name!r}; try {nearest(name, list(SITES))!r}")
+    laws = dict(laws or {})
     edges = np.cumsum([0, *[count for _, count in names]])
 
     def site(name: str, factor: Matrix) -> Any:
         count = len(factor)
-        if name not in override:
+        if name not in laws:
             return factor @ numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
-        law = override[name]
+        law = laws[name]
         if law.shape() not in ((), (count,)):
-            raise ValueError(f"expected a prior of shape () or ({count},) for {name}, got {law.shape()}")
+            raise ValueError(
+                f"expected a prior of shape () or ({count},) for {name}, got {law.shape()}; try one law for all"
+            )
         law = law.expand([count]) if law.shape() == () else law
         return numpyro.sample(name, law.to_event(1) if law.event_dim == 0 else law)
 
-    def model(given: Numbers) -> None:
-        given = jax.tree.map(jnp.asarray, given)
-        if given.design.dtype != jnp.float64:
+    def model(given: Units, data: Any) -> None:
+        given, data = jax.tree.map(jnp.asarray, (given, data))
+        if given.factors.dtype != jnp.float64:
             raise ValueError(
                 "expected double precision for the coupling model, got float32; try nnft.configure(x64=True) first"
             )
         quartic = site("quartic", given.factor4)
         quadratic = site("quadratic", given.factor2)
-        if "quadratic" not in override:
+        if "quadratic" not in laws:
             quadratic = quadratic + given.centre2 - given.shift @ quartic
         theta = jnp.concatenate([quadratic, quartic])
         physical = theta / given.factors
         for (name, _), a, b in zip(names, edges[:-1], edges[1:], strict=True):
             numpyro.deterministic(name, physical[a:b])
-        numpyro.sample("equations", dist.Normal(given.design @ theta, 1.0).to_event(1), obs=given.observed)
+        data.observe(theta)
 
     return model
 
@@ -152,7 +161,7 @@ def log_prior(prior: Prior, laws: Mapping[str, dist.Distribution], theta: np.nda
     return total
 
 
-def log_likelihood(given: Numbers, theta: np.ndarray) -> dict[str, np.ndarray]:
+def log_likelihood(given: Whitened, theta: np.ndarray, quadratic: int) -> dict[str, np.ndarray]:
     """Log density of the whitened equations at scaled couplings, up to a constant, in two parts, (chain, draw) each.
 
     log p(b | theta) = quartic + quadratic: the equations of the quartic terms, and those of the quadratic ones given
@@ -160,11 +169,12 @@ def log_likelihood(given: Numbers, theta: np.ndarray) -> dict[str, np.ndarray]:
     would take one number for one observation left out, asks which is meant.
 
     Args:
-        given: what the model was conditioned on.
+        given: the equations.
         theta: (chain, draw, term).
+        quadratic: number of quadratic terms.
     """
-    q = len(given.factor2)  # the root of the precision is upper triangular: its last rows know the last equations only
     squares = (given.observed - theta @ given.design.T) ** 2
+    q = quadratic  # the root of the precision is upper triangular: its last rows know the last equations only
     return {"quadratic": -0.5 * np.sum(squares[..., :q], axis=-1), "quartic": -0.5 * np.sum(squares[..., q:], axis=-1)}
 
 

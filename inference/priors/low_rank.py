@@ -4,82 +4,100 @@ Products of parameters have no closed posterior: NUTS moves in them as they are.
 identified, the couplings are, and only those are reported.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro import handlers
+from jaxtyping import Array
 
-from ...models.actions.rungs import LowRankBilocal, bilocal_blocks
-from ...models.types import Matrix
-from .program import Marginal, Program, check_laws, with_quadratic
+from ...models.actions.rungs import bilocal_blocks
+from .marginal import Marginal
+from .prior import AbstractPrior, Unknowns
 
-__all__ = ["low_rank_program"]
+__all__ = ["LowRankPrior"]
 
 
-def low_rank_program(action: LowRankBilocal, points: Matrix, laws: Mapping[str, Any]) -> Program:
-    """The program of the low-rank prior: g ~ its default sd, d ~ N(0, s^2), profiles standard normal."""
-    check_laws(laws, ())
-    count, rank = len(points), action.rank
-    labels = bilocal_blocks(count)
-    u, v, level = labels["u"], labels["v"], np.sqrt(count)
+class LowRankPrior(AbstractPrior):
+    """Bilocal couplings of low rank: g ~ its default sd, d ~ N(0, s^2), profiles standard normal.
 
-    def across(given: Marginal) -> Any:
-        """Typical sd of a coupling of two points, for one network."""
-        return jnp.median(jnp.asarray(given.scale)[count:]) if count > 1 else 1.0
+    Args:
+        rank: number of products r.
+        scale: s of the unit-information prior, in whose units the products are.
 
-    def before(given: Marginal) -> None:
-        numpyro.sample("white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
-        numpyro.sample("strength", dist.Normal(0.0, across(given)).expand([rank]).to_event(1))
-        for name in ("profile", "left", "right"):
-            numpyro.sample(name, dist.Normal(0.0, 1.0).expand([rank, count]).to_event(2))
+    Raises:
+        ValueError: a rank below one; a fit of another action than `m.Bilocal()`.
 
-    def quartic(given: Marginal, values: dict[str, jax.Array]) -> jax.Array:
-        f, c, e = values["profile"], values["left"], values["right"]
-        couplings = [jnp.asarray(given.scale)[:count] * values["white"]]
-        couplings.append(across(given) * jnp.sum(c[:, u[:, 0]] * e[:, u[:, 1]], axis=0) / level)
-        couplings.append(jnp.sum(values["strength"][:, None] * f[:, v[:, 0]] * f[:, v[:, 1]], axis=0))
+    Example:
+        >>> LowRankPrior(rank=2).rank
+        2
+    """
+
+    rank: int = eqx.field(default=1, static=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise ValueError(f"expected a rank >= 1, got {self.rank!r}; try LowRankPrior(rank=1)")
+
+    @property
+    def word(self) -> str:
+        return "low_rank"
+
+    def interaction(self, about: Unknowns) -> Array:
+        count, labels = _bilocal(about)
+        u, v = labels["u"], labels["v"]
+        unit = _across(about)
+        white: Any = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))
+        strength: Any = numpyro.sample("strength", dist.Normal(0.0, unit).expand([self.rank]).to_event(1))
+        f, c, e = (
+            jnp.asarray(numpyro.sample(name, dist.Normal(0.0, 1.0).expand([self.rank, count]).to_event(2)))
+            for name in ("profile", "left", "right")
+        )
+        couplings = [about.scale[:count] * white]
+        couplings.append(unit * jnp.sum(c[:, u[:, 0]] * e[:, u[:, 1]], axis=0) / np.sqrt(count))
+        couplings.append(jnp.sum(strength[:, None] * f[:, v[:, 0]] * f[:, v[:, 1]], axis=0))
         return jnp.concatenate(couplings)
 
-    def hyper(given: Marginal) -> None:
-        with handlers.trace() as trace:
-            before(given)
-        off = quartic(given, {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}) - given.centre
-        numpyro.factor("data", -0.5 * off @ given.precision @ off)
+    def begins(self, about: Unknowns, data: Marginal) -> dict[str, Any]:
+        """Leading products of the unrestricted estimate, its missing diagonals filled by the products themselves."""
+        count, labels = _bilocal(about)
+        rank, u, v, scale = self.rank, labels["u"], labels["v"], np.asarray(about.scale)
+        unit = float(_across(about)) / np.sqrt(count)
+        g, cross, square = np.split(np.asarray(data.centre), [count, count + len(u)])
+        left, right = np.zeros((count, count)), np.zeros((count, count))
+        left[u[:, 0], u[:, 1]] = cross
+        right[v[:, 0], v[:, 1]] = right[v[:, 1], v[:, 0]] = square
+        for _ in range(50):
+            a, s, b = np.linalg.svd(left)
+            np.fill_diagonal(left, np.diag((a[:, :rank] * s[:rank]) @ b[:rank]))
+            values, vectors = np.linalg.eigh(right)
+            order = np.argsort(-np.abs(values))[:rank]
+            np.fill_diagonal(right, np.diag((vectors[:, order] * values[order]) @ vectors[:, order].T))
+        size = np.sqrt(s[:rank] / unit)[:, None]
+        return {
+            "white": g / scale[:count],
+            "strength": values[order] / count,
+            "profile": vectors[:, order].T * np.sqrt(count),
+            "left": a[:, :rank].T * size,
+            "right": b[:rank] * size,
+        }
 
-    def complete(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        return {"theta": with_quadratic(given, quartic(given, values), key)}
 
-    def prior(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        return {"quartic_scaled": quartic(given, values)}
+def _bilocal(about: Unknowns) -> tuple[int, dict[str, np.ndarray]]:
+    """Number of points and labels of the blocks, refused where they are not those of a bilocal action."""
+    labels = bilocal_blocks(len(about.points))
+    same = list(about.labels) == list(labels) and all(np.array_equal(about.labels[n], labels[n]) for n in labels)
+    if not same:
+        raise ValueError(
+            f"expected the couplings g, u, v of a bilocal action for a prior of low rank, got {', '.join(about.labels)}"
+            "; try m.Bilocal()"
+        )
+    return len(about.points), labels
 
-    def start(given: Marginal) -> dict[str, Any]:
-        return _start(given, count, rank, u, v, float(across(given)) / level)
 
-    return Program(hyper, before, complete, prior, start)
-
-
-def _start(given: Marginal, count: int, rank: int, u: np.ndarray, v: np.ndarray, unit: float) -> dict[str, Any]:
-    """Leading products of the unrestricted estimate, its missing diagonals filled by the products themselves."""
-    g, cross, square = np.split(given.centre, [count, count + len(u)])
-    left, right = np.zeros((count, count)), np.zeros((count, count))
-    left[u[:, 0], u[:, 1]] = cross
-    right[v[:, 0], v[:, 1]] = right[v[:, 1], v[:, 0]] = square
-    for _ in range(50):
-        a, s, b = np.linalg.svd(left)
-        np.fill_diagonal(left, np.diag((a[:, :rank] * s[:rank]) @ b[:rank]))
-        values, vectors = np.linalg.eigh(right)
-        order = np.argsort(-np.abs(values))[:rank]
-        np.fill_diagonal(right, np.diag((vectors[:, order] * values[order]) @ vectors[:, order].T))
-    size = np.sqrt(s[:rank] / unit)[:, None]
-    return {
-        "white": g / given.scale[:count],
-        "strength": values[order] / count,
-        "profile": vectors[:, order].T * np.sqrt(count),
-        "left": a[:, :rank].T * size,
-        "right": b[:rank] * size,
-    }
+def _across(about: Unknowns) -> Any:
+    """Typical sd of a coupling of two points, for one network."""
+    count = len(about.points)
+    return jnp.median(about.scale[count:]) if count > 1 else 1.0

@@ -18,17 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jaxtyping import Array
 from numpyro import handlers
 from scipy.spatial.distance import pdist
 
-from ...models.actions.rungs import SmoothBilocal, bilocal_blocks
+from ...models.actions.rungs import bilocal_blocks
 from ...models.types import Matrix
-from .program import Marginal, Program, check_laws, with_quadratic
+from .marginal import Marginal, with_quadratic
+from .prior import AbstractPrior, Unknowns, check_laws
 
-__all__ = ["BLOCKS", "HYPER", "smooth_kernel", "smooth_program"]
+__all__ = ["BLOCKS", "SmoothPrior", "smooth_kernel"]
 
-HYPER = ("amplitude", "length", "discrepancy")
 BLOCKS = ("g", "u", "v")
+_FLAT = 1e-4  # of the amplitude, where there is no discrepancy: its kernel stays invertible
 
 
 def smooth_kernel(points: Matrix, others: Matrix, name: str, length: Any) -> Any:
@@ -52,71 +54,124 @@ def smooth_kernel(points: Matrix, others: Matrix, name: str, length: Any) -> Any
     return 0.5 * (straight + jnp.exp(-0.5 * (square(x, q) + square(y, p)) / length**2))
 
 
-def smooth_program(action: SmoothBilocal, points: Matrix, laws: Mapping[str, Any]) -> Program:
-    """The program of the smooth prior; `laws` replace those of amplitude, length or discrepancy, one a block."""
-    sites = HYPER if action.discrepancy else HYPER[:2]
-    check_laws(laws, sites)
-    blocks = [name for name in BLOCKS if len(bilocal_blocks(len(points))[name])]
-    counts = [len(bilocal_blocks(len(points))[name]) for name in blocks]
-    edges = np.cumsum([0, *counts])
-    parts = [slice(a, b) for a, b in pairwise(edges.tolist())]
-    reach = float(np.median(pdist(points))) if len(points) > 1 else 1.0
+class SmoothPrior(AbstractPrior):
+    """Bilocal couplings that vary smoothly with their points, how much and how far inferred too.
 
-    def size(given: Marginal) -> jax.Array:
-        """Typical sd of each block's couplings for one network: what amplitudes are measured against."""
-        return jnp.stack([jnp.median(jnp.asarray(given.scale)[part]) for part in parts])
+    Args:
+        discrepancy: False leaves the independent part out, and with it what keeps intervals honest where the truth is
+            not as smooth as the process; a distribution replaces that of its sd.
+        amplitude, length: distributions in place of the default ones, of one number or one a block.
+        scale: s of the unit-information prior, in whose units the defaults are.
 
-    def before(given: Marginal) -> None:
-        unit = size(given)
+    Raises:
+        ValueError: a fit of an action whose couplings are no lambda_i(x,y).
+
+    Example:
+        >>> sorted(SmoothPrior(discrepancy=False).shown)
+        ['amplitude', 'length']
+    """
+
+    discrepancy: bool | dist.Distribution = True
+    amplitude: dist.Distribution | None = None
+    length: dist.Distribution | None = None
+
+    @property
+    def word(self) -> str:
+        return "smooth"
+
+    @property
+    def shown(self) -> dict[str, tuple[str, ...]]:
+        names = ("amplitude", "length") if self.discrepancy is False else ("amplitude", "length", "discrepancy")
+        return dict.fromkeys(names, ("block",))
+
+    def given(self, laws: Mapping[str, dist.Distribution]) -> "SmoothPrior":
+        check_laws(laws, tuple(self.shown))
+        return SmoothPrior(**{**{name: getattr(self, name) for name in ("amplitude", "length", "discrepancy")}, **laws})
+
+    def interaction(self, about: Unknowns) -> Array:
+        root = self._root(about, self._parameters(about))
+        white: Any = numpyro.sample("white", dist.Normal(0.0, 1.0).expand([len(root)]).to_event(1))
+        return root @ white
+
+    def _parameters(self, about: Unknowns) -> dict[str, Array]:
+        """The sites that are no couplings: (block,) each."""
+        labels, unit = _blocks(about), _sizes(about)
         defaults = {
             "amplitude": dist.LogNormal(jnp.log(0.1 * unit), 2.0),
-            "length": dist.LogNormal(jnp.full(len(blocks), np.log(reach)), 0.7),
+            "length": dist.LogNormal(jnp.full(len(labels), np.log(_reach(about))), 0.7),
             "discrepancy": dist.LogNormal(jnp.log(0.03 * unit), 2.0),
         }
-        for name in sites:
-            law = laws.get(name, defaults[name])
-            numpyro.sample(name, (law.expand([len(blocks)]) if law.shape() == () else law).to_event(1))
+        found = {}
+        for name in self.shown:
+            own = getattr(self, name)
+            law = own if isinstance(own, dist.Distribution) else defaults[name]
+            law = law.expand([len(labels)]) if law.shape() == () else law
+            found[name] = jnp.asarray(numpyro.sample(name, law.to_event(1)))
+        return found
 
-    def factor(hyper: dict[str, jax.Array]) -> jax.Array:
-        """L with L L^T the prior covariance of the quartic couplings."""
-        total = sum(counts)
+    def _root(self, about: Unknowns, hyper: dict[str, Array]) -> Array:
+        """L with L L^T the prior covariance of the interaction's couplings."""
+        labels = _blocks(about)
+        edges = np.cumsum([0, *map(len, labels.values())]).tolist()
+        total = edges[-1]
         covariance = jnp.zeros((total, total))
-        for k, (name, part) in enumerate(zip(blocks, parts, strict=True)):
-            kernel = smooth_kernel(points, points, name, hyper["length"][k])
-            own = hyper["discrepancy"][k] if action.discrepancy else 1e-4 * hyper["amplitude"][k]
-            block = hyper["amplitude"][k] ** 2 * kernel + own**2 * jnp.eye(counts[k])
+        for k, (name, part) in enumerate(zip(labels, map(slice, edges, edges[1:]), strict=False)):
+            kernel = smooth_kernel(about.points, about.points, name, hyper["length"][k])
+            own = hyper["discrepancy"][k] if "discrepancy" in hyper else _FLAT * hyper["amplitude"][k]
+            block = hyper["amplitude"][k] ** 2 * kernel + own**2 * jnp.eye(len(labels[name]))
             covariance = covariance.at[part, part].set(block)
         return jnp.linalg.cholesky(covariance + 1e-12 * jnp.trace(covariance) / total * jnp.eye(total))
 
-    def solved(given: Marginal, hyper: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        root = factor(hyper)
-        inner = jnp.eye(len(root)) + root.T @ given.precision @ root
-        return root, jnp.linalg.cholesky(inner), root.T @ (given.precision @ given.centre)
+    # The couplings are Gaussian given the parameters: they are integrated out, and drawn exactly afterwards.
 
-    def hyper(given: Marginal) -> None:
-        with handlers.trace() as trace:
-            before(given)
-        values = {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
-        _, inner, right = solved(given, values)
+    def _solved(self, about: Unknowns, data: Marginal, hyper: dict[str, Array]) -> tuple[Array, Array, Array]:
+        root = self._root(about, hyper)
+        inner = jnp.eye(len(root)) + root.T @ data.precision @ root
+        return root, jnp.linalg.cholesky(inner), root.T @ (data.precision @ data.centre)
+
+    def integrated(self, about: Unknowns, data: Marginal) -> None:
+        _, inner, right = self._solved(about, data, self._parameters(about))
         half = jax.scipy.linalg.solve_triangular(inner, right, lower=True)
         # log N(centre; 0, precision^-1 + L L^T) up to a constant.
         numpyro.factor("evidence", 0.5 * half @ half - jnp.sum(jnp.log(jnp.diag(inner))))
 
-    def complete(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    def completed(self, about: Unknowns, data: Marginal, values: dict[str, Array], key: jax.Array) -> Array:
         first, second = jax.random.split(key)
-        root, inner, right = solved(given, values)
+        root, inner, right = self._solved(about, data, values)
         z = jax.scipy.linalg.cho_solve((inner, True), right)
         noise = jax.random.normal(first, z.shape)
         quartic = root @ (z + jax.scipy.linalg.solve_triangular(inner.T, noise, lower=False))
-        return {"theta": with_quadratic(given, quartic, second), **values}
+        return with_quadratic(data, quartic, second)
 
-    def prior(given: Marginal, values: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        root = factor(values)
-        return {"quartic_scaled": root @ jax.random.normal(key, (len(root),)), **values}
+    def before(self, about: Unknowns, key: jax.Array) -> tuple[Array, dict[str, Array]]:
+        first, second = jax.random.split(key)
+        with handlers.seed(rng_seed=first):
+            hyper = self._parameters(about)
+        root = self._root(about, hyper)
+        return root @ jax.random.normal(second, (len(root),)), hyper
 
-    def start(given: Marginal) -> dict[str, Any]:
-        unit = np.asarray(size(given))
-        values = {"amplitude": 0.1 * unit, "length": np.full(len(blocks), reach), "discrepancy": 0.03 * unit}
-        return {name: values[name] for name in sites}
+    def begins(self, about: Unknowns, data: Marginal) -> dict[str, Any]:
+        unit = _sizes(about)
+        values = {"amplitude": 0.1 * unit, "length": jnp.full(len(unit), _reach(about)), "discrepancy": 0.03 * unit}
+        return {name: values[name] for name in self.shown}
 
-    return Program(hyper, before, complete, prior, start)
+
+def _blocks(about: Unknowns) -> dict[str, Any]:
+    """Labels of the blocks that have couplings, of lambda_i(x,y) only."""
+    count = len(about.points)
+    whole = bilocal_blocks(count)
+    if not all(name in whole and np.array_equal(labels, whole[name]) for name, labels in about.labels.items()):
+        raise ValueError(
+            f"expected couplings lambda_i(x,y) for a smooth prior, got {', '.join(about.labels)}; try m.Bilocal()"
+        )
+    return {name: labels for name, labels in about.labels.items() if len(labels)}
+
+
+def _sizes(about: Unknowns) -> Array:
+    """Typical sd of each block's couplings for one network, (block,): what amplitudes are measured against."""
+    edges = np.cumsum([0, *map(len, _blocks(about).values())]).tolist()
+    return jnp.stack([jnp.median(about.scale[a:b]) for a, b in pairwise(edges)])
+
+
+def _reach(about: Unknowns) -> float:
+    return float(np.median(pdist(about.points))) if len(about.points) > 1 else 1.0

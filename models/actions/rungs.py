@@ -18,6 +18,7 @@ in the stated gauge (lambda_0 diagonal, lambda_1 = lambda_3^T, lambda_2 symmetri
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -110,7 +111,7 @@ class SmoothBilocal(Bilocal):
 
     In scaled fields g(x) = f_g(x) + d_g e, u(x,y), v(x,y) alike, f ~ GP(0, a^2 exp(-(|x-x'|^2 + |y-y'|^2)/2 l^2)), e
     standard normal and independent: amplitude a, length l and discrepancy d of each block are inferred too
-    (inference/priors/structured.py). The discrepancy keeps intervals honest where the truth is not as smooth as the
+    (`inf.SmoothPrior`). The discrepancy keeps intervals honest where the truth is not as smooth as the
     process.
 
     Attributes:
@@ -130,6 +131,10 @@ class SmoothBilocal(Bilocal):
         "other points, but an action on more points is another marginal, and its couplings are not those values."
     )
 
+    @property
+    def believed(self) -> tuple[str, dict[str, Any]]:
+        return "smooth", {"discrepancy": self.discrepancy}
+
 
 class LowRankBilocal(Bilocal):
     """The bilocal action with v and u of low rank: v_ab = sum_r d_r f_ra f_rb, u_ab = sum_r c_ra e_rb, g_a free.
@@ -139,6 +144,10 @@ class LowRankBilocal(Bilocal):
     """
 
     rank: int = eqx.field(default=1, static=True)
+
+    @property
+    def believed(self) -> tuple[str, dict[str, Any]]:
+        return "low_rank", {"rank": self.rank}
 
     def __check_init__(self) -> None:
         if not isinstance(self.rank, int) or self.rank < 1:

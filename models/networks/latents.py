@@ -119,14 +119,28 @@ class AbstractScale(eqx.Module):
 
         From the density of `law`, between the places where what it weighs and the function together are negligible.
         The weights are logs, and sum to one: near the edge they underflow where the function makes up for it.
+
+        Raises:
+            ValueError: a law without a density, or one too narrow to be found: with it sum and mean are not one.
         """
         with settled():
             law = self.law()
 
+            @jax.jit
+            def density(tau: jax.Array) -> jax.Array:
+                return jnp.where(law.support(tau), law.log_prob(tau), -inf)
+
             def log_density(t: np.ndarray) -> np.ndarray:
-                return np.asarray(law.log_prob(jnp.exp(jnp.asarray(t)))) + t
+                return np.asarray(density(jnp.exp(jnp.asarray(t)))) + t
 
             t = np.linspace(-_FARTHEST, _FARTHEST, 1 << 14)
+            share = np.exp(log_density(t)) * (t[1] - t[0])
+            if not (abs(share.sum() - 1.0) < 1e-6 and abs(share @ np.exp(t) - 1.0) < 1e-6):
+                name = type(self).__name__
+                raise ValueError(
+                    f"expected a shared scale whose law has a density of sum and mean one, got {share.sum():.6g} and "
+                    f"{share @ np.exp(t):.6g} of {name} in log tau; try writing {name}.rule"
+                )
             kept = log_density(t) + rate * np.exp(t) + root * np.exp(0.5 * t) > -_LOST
             t = np.linspace(t[np.argmax(kept)], t[len(t) - 1 - np.argmax(kept[::-1])], nodes)
             log_weight = log_density(t)

@@ -32,6 +32,7 @@ _CHUNK = 1 << 21  # numbers in memory at a time
 _NOTHING = 1e-12  # J.s below this share of its terms vanishes: round-off
 _THIN = 1e-9  # cells of directions narrower than this are left out; J.s is continuous, so nothing is lost
 _STARTS = 4096  # random hidden parameters at which the search for sup |J.s| begins
+_FARTHEST = 1e4  # standard deviations of the hidden parameters that a lattice may have to cover
 _FAR = 2.0**40  # where the slopes of an activation are read
 
 Sources = Float[np.ndarray, "source point"]
@@ -163,6 +164,12 @@ class Hidden:
         far = _REACH
         while law.log_mean(np.array(growth * far + rest)) - 0.5 * far**2 > -_LEFT:
             far *= 1.1
+            if far > _FARTHEST:
+                raise ValueError(
+                    f"expected sources whose exponential has an average within {_FARTHEST:.0f} standard deviations, "
+                    f"got J.s of {self.name} that grows by {growth:.4g}; try sources further from where Z becomes "
+                    "infinite"
+                )
         return far
 
     def coarsest(self, reach: float = _REACH) -> int:
@@ -225,6 +232,10 @@ class Wave(Hidden):
 
 class Homogeneous(Hidden):
     """f(cz) = c f(z) for c > 0: in polar coordinates of xi the radius is averaged in closed form."""
+
+    def reach(self, law: Any, sources: Sources) -> float:
+        """The radius needs no end."""
+        return _REACH
 
     def coarsest(self, reach: float = _REACH) -> int:
         """Directions are integrated between the kinks of f, where any number will do."""

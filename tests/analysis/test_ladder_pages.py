@@ -37,7 +37,7 @@ from tests.oracles import planted
 pytestmark = pytest.mark.usefixtures("remembered_minima")
 KEY = jax.random.key(1)
 POINTS = np.array([[0.0], [1.0], [2.0]])
-SMALL = {"draws": 50, "chains": 2, "warmup": 50, "sampler": "closed"}
+SMALL = {"sampler": inf.Closed(chains=2, draws=50)}
 
 
 def lattice(shape, n):
@@ -65,7 +65,7 @@ RUNGS = {
     "modes": (m.Modes(count=2), {}),
     "tree": (m.Bilocal(), {"method": "tree"}),
     "pseudo": (m.Constant(), {"method": "pseudo"}),
-    "svi": (m.Local(), {"sampler": "svi", "draws": 500}),
+    "svi": (m.Local(), {"sampler": inf.Variational(chains=2, draws=500)}),
     "gold": (m.Constant(), {"method": "gold"}),
     "smooth": (m.SmoothBilocal(), {}),
     "phi4": (m.LatticePhi4(shape=SHAPE), {}),
@@ -181,7 +181,7 @@ def test_the_session_repeats_action_method_and_sampler(rungs, name, monkeypatch)
     attrs = rungs[name].attrs
     assert seen["action"] == RUNGS[name][0]
     assert seen.get("method", "score") == attrs["method"]
-    assert seen.get("sampler", "nuts") == attrs["sampler"]
+    assert seen.get("sampler", inf.Nuts()).word == attrs["sampler"]
 
 
 def test_reports_come_back_from_their_files(rungs, tmp_path, monkeypatch):
@@ -385,7 +385,10 @@ def test_settings_of_actions_survive_a_file(tmp_path):
         ({"action": "translation_invariant", "reach": -1}, r"expected reach to be an integer >= 0, got -1; try"),
         ({"action": "translation_invariant", "periodic": 1}, r"expected periodic to be true or false, got 1; try"),
         ({"action": "lattice_phi4", "shape": [4], "kappa": "k"}, r"expected kappa to be a finite number, got 'k'; try"),
-        ({"action": "smooth_bilocal", "sampler": "closed"}, r"expected sampler='nuts' for smooth_bilocal, .*; try"),
+        (
+            {"action": "smooth_bilocal", "sampler": "closed"},
+            r"sampler='closed', got SmoothPrior; try",
+        ),
         ({"method": "gold", "space": "neuron"}, r"expected space='field' for method='gold', .* got 'neuron'; try"),
         ({"rnak": 2}, r"expected one of \d+ settings, the nearest being .*, got 'rnak'; try 'rank'"),
     ],

@@ -14,7 +14,7 @@ POINTS, KEY = np.arange(2.0)[:, None], jax.random.key(0)
 
 def _fit(seed, method, strength=0.4):
     fields = planted("lat", strength, 2).draw(10_000, np.random.default_rng(seed))
-    return inf.fit(inf.Samples(fields, POINTS), m.Bilocal(), key=KEY, method=method, sampler="closed", draws=200)
+    return inf.fit(inf.Samples(fields, POINTS), m.Bilocal(), key=KEY, sampler=inf.Closed(draws=200), method=method)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_what_cannot_be_compared_is_refused(fits):
     with pytest.raises(ValueError, match=r"at least two fits.*got 1"):
         an.compare_methods(fits["score"])
     fields = planted("lat", 0.4, 2).draw(2000, np.random.default_rng(3))
-    local = inf.fit(inf.Samples(fields, POINTS), m.Local(), key=KEY, sampler="closed", draws=200)
+    local = inf.fit(inf.Samples(fields, POINTS), m.Local(), key=KEY, sampler=inf.Closed(draws=200))
     with pytest.raises(ValueError, match=r"same action at the same points.*Bilocal and Local"):
         an.compare_methods(fits["score"], local)
     alone = an.compare_methods(fits["score"], fits["score"])

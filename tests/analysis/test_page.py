@@ -164,7 +164,10 @@ def test_the_session_repeats_the_fit(small_fit, monkeypatch):
     assert data.n == 20_000
     np.testing.assert_array_equal(jax.random.key_data(data.key), key)
     np.testing.assert_array_equal(jax.random.key_data(seen.pop("key")), [0, 6])
-    assert {k: v for k, v in seen.items() if k != "action"} == {"draws": 200, "warmup": 200, "prior_scale": 2.0}
+    assert {k: v for k, v in seen.items() if k != "action"} == {
+        "sampler": inf.Nuts(warmup=200, draws=200),
+        "prior": inf.UnitInformation(2.0),
+    }
     assert type(seen["action"]).__name__ == "Bilocal"
 
 

@@ -124,8 +124,7 @@ def test_a_prior_of_ones_own_is_the_one_that_is_scaled(small_data):
             small_data,
             m.Local(),
             key=jax.random.key(8),
-            warmup=200,
-            draws=200,
+            sampler=inf.Nuts(warmup=200, draws=200),
             prior={"quartic": dist.Normal(0.0, width)},
         )
         for width in (1e-3, 10.0)

@@ -30,7 +30,7 @@ phi = np.asarray(phi, np.float32)
 base = peak()
 for key in range(fits):  # only the last is told of; nothing of an earlier one but its programs is left to it
     wall, cpu = time.perf_counter(), time.process_time()
-    fit = inf.fit(inf.Samples(phi, points), action, key=jax.random.key(key), draws=draws)
+    fit = inf.fit(inf.Samples(phi, points), action, key=jax.random.key(key), sampler=inf.Automatic(draws=draws))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 print(json.dumps({"wall": wall, "cpu": cpu, "peak": peak(), "before": base,
                   "terms": fit["constant_data"].sizes["term"], "sampler": fit.attrs["sampler"]}))

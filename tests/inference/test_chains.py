@@ -166,7 +166,8 @@ def test_false_alarms_are_rare_for_heavy_and_skewed_fields():
 
 
 def test_a_chain_reaches_the_verdicts():
-    fit = inf.fit(inf.Samples(ar(0.8, 12_000, 15), X), m.Constant(), key=jax.random.key(0), sampler="closed", draws=100)
+    chain, drawing = inf.Samples(ar(0.8, 12_000, 15), X), inf.Closed(draws=100)
+    fit = inf.fit(chain, m.Constant(), key=jax.random.key(0), sampler=drawing)
     found = next(check for check in an.diagnose(fit) if check.name == "effective networks")
     assert found.value.startswith("n_eff = ")
     assert "blocks" in found.why

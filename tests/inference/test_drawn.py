@@ -40,7 +40,7 @@ def test_a_fit_draws_every_network_once(calls):
     data = inf.measure(ens, orders=(2, 4, 6))
     needed = list(range(-(-ens.n // ens._call)))
     assert calls == needed  # and none twice, though chunks of the pass end inside a call
-    inf.fit(data, m.Bilocal(), key=jax.random.key(2), sampler="closed", draws=10)
+    inf.fit(data, m.Bilocal(), key=jax.random.key(2), sampler=inf.Closed(draws=10))
     assert calls == needed
 
 

@@ -15,14 +15,8 @@ from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.equations.basis import make_basis
 from nnft.inference.methods.problem import prepare
-from nnft.inference.priors.likelihood import (
-    default_prior,
-    gaussian_posterior,
-    log_likelihood,
-    log_prior,
-    numbers,
-    precision,
-)
+from nnft.inference.priors.likelihood import gaussian_posterior, log_likelihood, log_prior, precision, whitened
+from nnft.inference.priors.unit import default_prior
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
@@ -46,7 +40,7 @@ def data(samples):
 
 @pytest.fixture(scope="module")
 def bilocal(data):
-    return inf.fit(data, m.Bilocal(), key=jax.random.key(0), warmup=300, draws=800)
+    return inf.fit(data, m.Bilocal(), key=jax.random.key(0), sampler=inf.Nuts(warmup=300, draws=800))
 
 
 def _stack(fit: xr.DataTree) -> np.ndarray:
@@ -111,7 +105,8 @@ def test_it_saves_and_reloads_identical(bilocal, tmp_path):
 
 def test_the_same_key_gives_the_same_posterior(data):
     """A fit is a function of its data and key."""
-    runs = [inf.fit(data, m.Constant(), key=jax.random.key(k), warmup=50, draws=50) for k in (3, 3, 4)]
+    short = inf.Nuts(warmup=50, draws=50)
+    runs = [inf.fit(data, m.Constant(), key=jax.random.key(k), sampler=short) for k in (3, 3, 4)]
     first, second, other = (run["posterior"]["coupling"].values for run in runs)
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -137,7 +132,7 @@ def test_quadrature_weights_only_rename_the_couplings(data):
     plain = prepare(data, m.Bilocal())
     weighted = prepare(data, m.Bilocal(), weights=w)
     np.testing.assert_allclose(plain.equations.estimate, weighted.equations.estimate, rtol=1e-10)
-    fit = inf.fit(data, m.Local(), key=jax.random.key(0), weights=w, sampler="closed", draws=200)
+    fit = inf.fit(data, m.Local(), key=jax.random.key(0), sampler=inf.Closed(draws=200), weights=w)
     lam = fit["derived"]["lam"].values[..., 0, :, :]
     g = fit["posterior"]["g"].values
     np.testing.assert_allclose(np.diagonal(lam, axis1=-2, axis2=-1), g / w**2, rtol=1e-12)
@@ -149,11 +144,12 @@ def test_prior_can_be_replaced_by_a_distribution(data, monkeypatch):
     Also at sizes where the default prior would be drawn from its closed form, which knows no other prior.
     """
     tight = dist.Normal(0.0, 1e-5)
-    monkeypatch.setattr(sys.modules["nnft.inference.posterior.fit"], "_NUTS_TERMS", 1)
-    plain = inf.fit(data, m.Local(), key=jax.random.key(0), draws=20)
+    monkeypatch.setattr(sys.modules["nnft.inference.posterior.sampler"], "_NUTS_TERMS", 1)
+    plain = inf.fit(data, m.Local(), key=jax.random.key(0), sampler=inf.Automatic(draws=20))
     assert plain.attrs["sampler"] == "closed"
     assert "diverging" not in plain["sample_stats"]
-    fit = inf.fit(data, m.Local(), key=jax.random.key(0), prior={"quartic": tight}, warmup=200, draws=400)
+    drawing = inf.Automatic(warmup=200, draws=400)
+    fit = inf.fit(data, m.Local(), key=jax.random.key(0), sampler=drawing, prior={"quartic": tight})
     assert fit.attrs["sampler"] == "nuts"
     scale = data.tensor(2)[[0, 1, 2], [0, 1, 2]] ** 2
     sd = (fit["posterior"]["g"] * scale).std(("chain", "draw")).values
@@ -233,7 +229,7 @@ def test_the_log_likelihood_is_the_gaussian_of_the_equations_in_two_parts(data):
     problem = prepare(data, m.Bilocal())
     eq, q = problem.equations, problem.quadratic
     theta = eq.estimate + np.random.default_rng(6).normal(size=(2, 4, len(eq.estimate)))
-    found = log_likelihood(numbers(eq, problem.factors, problem.prior), theta)
+    found = log_likelihood(whitened(eq), theta, q)
     off, inverse = eq.vector - theta @ eq.matrix.T, precision(eq)
     whole = -0.5 * np.einsum("cdi,ij,cdj->cd", off, inverse, off)
     np.testing.assert_allclose(found["quadratic"] + found["quartic"], whole, rtol=1e-9)
@@ -256,7 +252,7 @@ def test_refusals(data, samples):
     with pytest.raises(ValueError, match=r"expected an action.*got 'bilocal'.*try"):
         inf.fit(data, "bilocal", key=key)
     with pytest.raises(ValueError, match="symmetric metric"):
-        inf.fit(data, m.Local(), key=key, metric=np.ones((2, 2)))
+        inf.fit(data, m.Local(), key=key, method=inf.Score(metric=np.ones((2, 2))))
     with pytest.raises(ValueError, match="3 positive quadrature weights"):
         inf.fit(data, m.Local(), key=key, weights=np.array([1.0, -1.0, 1.0]))
     near = np.array([[0.0], [1e-4], [2e-4]])

@@ -15,13 +15,13 @@ from nnft import models as m
 from nnft.inference.ensembles.modes import in_modes, leading_modes
 from nnft.inference.methods.problem import prepare
 from nnft.inference.priors.likelihood import gaussian_posterior
-from nnft.inference.priors.program import marginal
+from nnft.inference.priors.marginal import marginal
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
 POINTS = np.arange(3.0)[:, None]
 KEY = jax.random.key(0)
-QUICK = {"chains": 2, "warmup": 150, "draws": 150}
+QUICK = {"sampler": inf.Nuts(chains=2, warmup=150, draws=150)}
 
 
 @pytest.fixture(scope="module")
@@ -50,30 +50,30 @@ def test_closed_and_variational_samplers_give_the_closed_posterior(data):
     centre, covariance = gaussian_posterior(problem.equations, problem.prior)
     sd = np.sqrt(np.diag(covariance)) / problem.factors
     naive = np.sqrt(np.diag(problem.equations.naive)) / problem.factors
-    for sampler in ("closed", "svi"):
-        fit = inf.fit(data, m.Local(), key=KEY, sampler=sampler, draws=2000)
+    for sampler in (inf.Closed(draws=2000), inf.Variational(draws=2000)):
+        fit = inf.fit(data, m.Local(), key=KEY, sampler=sampler)
         mean, width = _mean_sd(fit, "q", "g")
         # A guide fitted by stochastic gradients is off by what 8 particles leave: five per cent of a sd at most here.
-        slack = 0.0 if sampler == "closed" else 0.05
+        slack = 0.0 if sampler.word == "closed" else 0.05
         agree(mean, centre / problem.factors, sd * np.hypot(1 / np.sqrt(8000), slack))
         agree(width / sd, 1.0, np.full(len(sd), np.hypot(1 / np.sqrt(16_000), slack)))
         disagree(width / naive, 1.0, np.full(len(sd), np.hypot(1 / np.sqrt(16_000), slack)))
-        assert fit.attrs["sampler"] == sampler
+        assert fit.attrs["sampler"] == sampler.word
         assert fit.attrs.get("guide_khat", 0.0) < 0.7
 
 
 def test_a_guide_says_when_it_is_not_the_posterior(data):
     """A prior with a sharp peak far from the data leaves a posterior no Gaussian follows: k-hat is worse for it."""
     peaked = {"quadratic": dist.StudentT(1.0, 0.0, 1e-4)}
-    fit = inf.fit(data, m.Constant(), key=KEY, sampler="svi", prior=peaked, draws=50)
-    plain = inf.fit(data, m.Constant(), key=KEY, sampler="svi", draws=50)
+    fit = inf.fit(data, m.Constant(), key=KEY, sampler=inf.Variational(draws=50), prior=peaked)
+    plain = inf.fit(data, m.Constant(), key=KEY, sampler=inf.Variational(draws=50))
     assert fit.attrs["guide_khat"] > plain.attrs["guide_khat"]
 
 
 def test_methods_agree_on_planted_couplings(samples, truth):
     """Score matching, pseudo-likelihood and gold each cover the planted couplings; tree level is biased and says so."""
     found = {
-        method: inf.fit(samples, m.Bilocal(), key=KEY, method=method, sampler="closed", draws=200)
+        method: inf.fit(samples, m.Bilocal(), key=KEY, sampler=inf.Closed(draws=200), method=method)
         for method in ("score", "pseudo", "gold", "tree")
     }
     for method in ("score", "pseudo", "gold"):
@@ -102,7 +102,7 @@ def test_lattice_couplings_come_back_from_fields():
     inverse = np.linalg.inv(chain.covariance)
     kappa, m2 = -0.5 * inverse[0, 1], 0.5 * (inverse[0, 0] + 2 * inverse[0, 1])
     for action in (m.LatticePhi4(shape=(6,)), m.LatticePhi4(shape=(6,), kappa=float(kappa))):
-        fit = inf.fit(samples, action, key=KEY, sampler="closed", draws=500)
+        fit = inf.fit(samples, action, key=KEY, sampler=inf.Closed(draws=500))
         names = [n for n in ("kappa", "m2", "coupling") if n in fit["posterior"]]
         mean, sd = _mean_sd(fit, *names)
         planted_values = np.array([{"kappa": kappa, "m2": m2, "coupling": 0.3}[n] for n in names])
@@ -111,7 +111,7 @@ def test_lattice_couplings_come_back_from_fields():
         # What was observed has its prediction, also where the means of the terms were observed beside it.
         assert set(fit["observed_data"].data_vars) == set(fit["posterior_predictive"].data_vars) == {"G2", "G4"}
     assert {"T", "T_error", "G4_error"} <= set(fit["constant_data"].data_vars)
-    invariant = inf.fit(samples, m.TranslationInvariant(shape=(6,), reach=1), key=KEY, sampler="closed", draws=500)
+    invariant = inf.fit(samples, m.TranslationInvariant(shape=(6,), reach=1), key=KEY, sampler=inf.Closed(draws=500))
     mean, sd = _mean_sd(invariant, "coupling", "u", "v")
     agree(mean, np.array([0.3, 0.0, 0.0, 0.0]), sd)
     assert invariant["posterior"]["u"].dims == ("chain", "draw", "u_step")
@@ -126,7 +126,7 @@ def test_the_sextic_action_from_fields_and_from_exact_moments():
         np.testing.assert_allclose(point[name].values, table[degree], rtol=1e-6)
     truth = planted("lat", 1.0, 2)
     samples = inf.Samples(truth.draw(100_000, np.random.default_rng(3)), np.arange(2.0)[:, None])
-    fit = inf.fit(samples, m.FullSextic(), key=KEY, sampler="closed", draws=500)
+    fit = inf.fit(samples, m.FullSextic(), key=KEY, sampler=inf.Closed(draws=500))
     quartic = truth.couplings @ m.Bilocal().monomials(2, np.ones(2))
     mean, sd = _mean_sd(fit, "g4", "g6")
     agree(mean, np.concatenate([quartic, np.zeros(7)]), sd)
@@ -139,8 +139,8 @@ def test_modes_are_the_marginal_of_the_points(samples, data):
     modes, share = leading_modes(kernel, 3)
     assert share == pytest.approx(1.0)
     _, turned = in_modes(samples, modes)
-    seen = inf.fit(turned, m.FullQuartic(), key=KEY, sampler="closed", draws=200, metric=np.eye(3))
-    plain = inf.fit(samples, m.FullQuartic(), key=KEY, sampler="closed", draws=200, metric=kernel)
+    seen = inf.fit(turned, m.FullQuartic(), key=KEY, sampler=inf.Closed(draws=200), method=inf.Score(metric=np.eye(3)))
+    plain = inf.fit(samples, m.FullQuartic(), key=KEY, sampler=inf.Closed(draws=200), method=inf.Score(metric=kernel))
     from nnft.models.diagrams.from_couplings import couplings_from_vertex, vertex
 
     back = np.linalg.inv(modes)  # phi = back c
@@ -148,7 +148,7 @@ def test_modes_are_the_marginal_of_the_points(samples, data):
     expected = couplings_from_vertex(np.einsum("abcd,ai,bj,ck,dl->ijkl", tensor, *[back] * 4))
     found = seen["constant_data"]["estimate"].values[6:] / seen["constant_data"]["factors"].values[6:]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
-    fit = inf.fit(samples, m.Modes(2), key=KEY, sampler="closed", draws=200)
+    fit = inf.fit(samples, m.Modes(2), key=KEY, sampler=inf.Closed(draws=200))
     assert fit["posterior"].sizes["quad"] == 5
     assert fit["constant_data"]["modes"].shape == (2, 3)
     exact = m.exact(m.Network(m.Cos(), 50), np.array([[-1.0], [0.0], [1.0]]))
@@ -190,12 +190,12 @@ def test_a_smooth_prior_covers_and_predicts_between_points(data, truth):
     with pytest.raises(ValueError, match=r"expected variance= at the new points"):
         inf.interpolate(fit, np.array([[0.5]]), key=KEY)
     with pytest.raises(ValueError, match=r"expected a fit with a smooth prior.*got Local"):
-        inf.interpolate(inf.fit(data, m.Local(), key=KEY, sampler="closed", draws=200), POINTS, key=KEY)
+        inf.interpolate(inf.fit(data, m.Local(), key=KEY, sampler=inf.Closed(draws=200)), POINTS, key=KEY)
 
 
 def test_low_rank_couplings_are_products(data, truth):
     """The planted v = .5 g exp(-d^2/2) of three sites on a ring is of rank one off its diagonal; draws are products."""
-    fit = inf.fit(data, m.LowRankBilocal(rank=1), key=KEY, chains=2, warmup=300, draws=200)
+    fit = inf.fit(data, m.LowRankBilocal(rank=1), key=KEY, sampler=inf.Nuts(chains=2, warmup=300, draws=200))
     v = fit["posterior"]["v"].values
     mean, sd = _mean_sd(fit, "g", "v")
     agree(mean, np.concatenate([truth.g, truth.v[np.triu_indices(3, 1)]]), sd)
@@ -205,6 +205,8 @@ def test_low_rank_couplings_are_products(data, truth):
     np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-15)  # c0e1 c1e2 c2e0 = c0e2 c1e0 c2e1
     with pytest.raises(ValueError, match=r"rank >= 1"):
         m.LowRankBilocal(rank=0)
+    with pytest.raises(ValueError, match=r"rank >= 1"):
+        inf.LowRankPrior(rank=0)
 
 
 def test_refusals_of_methods_and_samplers(data, samples):
@@ -213,7 +215,7 @@ def test_refusals_of_methods_and_samplers(data, samples):
         inf.fit(data, m.Local(), key=KEY, method="scores")
     with pytest.raises(ValueError, match=r"expected sampler among.*got 'nut'; try 'nuts'"):
         inf.fit(data, m.Local(), key=KEY, sampler="nut")
-    with pytest.raises(ValueError, match=r"sampler='nuts' for SmoothBilocal"):
+    with pytest.raises(ValueError, match=r"default Gaussian prior for sampler='closed', got SmoothPrior"):
         inf.fit(data, m.SmoothBilocal(), key=KEY, sampler="closed")
     with pytest.raises(ValueError, match=r"default Gaussian prior for sampler='closed'"):
         inf.fit(data, m.Local(), key=KEY, sampler="closed", prior={"quartic": dist.Normal(0, 1)})

@@ -89,7 +89,7 @@ def test_terms_the_action_does_not_hold_are_seen():
 
 
 def test_the_verdicts_are_on_the_page():
-    fit = {"key": jax.random.key(0), "sampler": "closed", "draws": 100, "chains": 2}
+    fit = {"key": jax.random.key(0), "sampler": inf.Closed(chains=2, draws=100)}
     right = {c.name: c for c in an.diagnose(inf.fit(samples(FIELDS), m.LatticePhi4(SHAPE), **fit))}
     assert right["translation symmetry"].verdict == "pass"
     assert right["left-out terms"].verdict == "pass"
@@ -103,7 +103,7 @@ def test_the_verdicts_are_on_the_page():
 def test_small_lattices_need_a_hundred_configurations_too():
     ring = drawn((8,), 0.16, 150, 20263)
     places = np.arange(8.0)[:, None]
-    fit = {"key": jax.random.key(0), "sampler": "closed", "draws": 100, "chains": 2}
+    fit = {"key": jax.random.key(0), "sampler": inf.Closed(chains=2, draws=100)}
     found = inf.fit(inf.Samples(ring, places), m.LatticePhi4((8,)), **fit)
     assert found.attrs["networks"] == 150
     with pytest.raises(ValueError, match="at least 100 independent configurations of a lattice, got 90; try a longer"):

@@ -13,8 +13,8 @@ from nnft.inference.equations.basis import make_basis
 from nnft.inference.equations.metric import over_translations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.problem import prepare
-from nnft.inference.priors.likelihood import default_prior, gaussian_posterior
-from nnft.inference.priors.unit import relaxed
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior, relaxed
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 

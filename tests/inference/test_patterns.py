@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from nnft.inference import Ensemble, fit, measure, measure_patterns, split_widths
+from nnft.inference import Ensemble, Score, fit, measure, measure_patterns, split_widths
 from nnft.inference.estimators.patterns import PATTERNS, _contributions, _distinct
 from nnft.models import (
     Bilocal,
@@ -170,7 +170,7 @@ def infinite(points):
 def test_the_measured_mixture_has_it_within_errors():
     """Bilocal fit of 2e5 draws at N = infinity, two sites: g, v = g_a + g_b and u = 0."""
     ens = Ensemble(infinite, points=POINTS[:2], n=200_000, key=jax.random.key(5))
-    tree = closed_fit(measure(ens), Bilocal(), key=jax.random.key(0), metric=np.eye(2), draws=200)
+    tree = closed_fit(measure(ens), Bilocal(), key=jax.random.key(0), method=Score(metric=np.eye(2)), draws=200)
     posterior = tree["posterior"]
     mean, sd = ({n: op(posterior[n].values, axis=(0, 1)) for n in "guv"} for op in (np.mean, np.std))
     b = mixture_coupling(GammaScale(0.2), 2)

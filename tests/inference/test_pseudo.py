@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from nnft.inference import Ensemble, Samples, pseudo_equations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods import pseudo
-from nnft.inference.methods.pseudo import conditional_moments
+from nnft.inference.methods.conditionals import conditional_moments
 from nnft.models import Bilocal, Constant, Cos, FullSextic, LatticePhi4, Local, Network
 from tests.oracles import planted
 from tests.statistics import agree, disagree

@@ -14,16 +14,19 @@ from nnft.inference import Samples, draw_reference, hausman
 from nnft.inference.equations.from_fields import direct_equations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.fields.streams import field_stream
-from nnft.inference.methods.gold import Likelihood, gold_model, log_likelihood, mean_terms, sample_gold
+from nnft.inference.methods.gold import FieldLikelihood, log_likelihood, mean_terms
 from nnft.inference.methods.reference import (
     gold_equations,
     judge_reference,
     log_partition,
-    parts_of,
     settled_reference,
     weights_at,
 )
-from nnft.inference.priors.likelihood import default_prior, gaussian_posterior, numbers
+from nnft.inference.posterior.sampler import Nuts
+from nnft.inference.priors.affine import Given, UnitInformation
+from nnft.inference.priors.density import Setting
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior
 from nnft.models import Bilocal, FullQuartic, Local
 from tests.oracles import planted
 from tests.statistics import agree, disagree
@@ -233,45 +236,46 @@ def test_a_poor_pilot_is_moved_to_the_answer():
 # ---- recipe B -------------------------------------------------------------------------------------------------------
 
 
+def gold_setting(s):
+    """The likelihood of the three sites, and what a prior needs to make a posterior of it."""
+    blocks, found = s.action.blocks(3), FieldLikelihood(s.gold, s.reference, s.tbar)
+    names = tuple((name, len(labels)) for name, labels in (s.action.quadratic_blocks(3) | blocks).items())
+    points = np.arange(3.0)[:, None]
+    return found, Setting(names, blocks, points, s.terms.factors, s.prior, s.gold, found.observed(), found.gaussian)
+
+
 def test_nuts_is_the_fisher_step_and_its_width():
     s = three()
-    given = numbers(s.gold, s.terms.factors, s.prior)
-    names = [*s.action.quadratic_blocks(3).items(), *s.action.blocks(3).items()]
-    sizes = tuple((name, len(labels)) for name, labels in names)
-    gold = sample_gold(
-        jax.random.key(11), sizes, (), given, s.reference, s.tbar, s.n, chains=2, warmup=80, draws=300
-    )  # fmt: skip
+    found, setting = gold_setting(s)
+    with jax.enable_x64(True):
+        posterior = UnitInformation().posterior(setting)
+        drawn = Nuts(chains=2, warmup=80, draws=300).draw(jax.random.key(11), posterior)
+        sites = posterior.sites(drawn.unit, jax.random.key(11))
     mean, covariance = gaussian_posterior(s.gold, s.prior)
-    theta = gold.posterior["theta"].reshape(-1, s.terms.size)
+    whole = np.concatenate([sites[name] for name, _ in setting.names], axis=-1) * s.terms.factors
+    theta = whole.reshape(-1, s.terms.size)
     sd = np.sqrt(np.diag(covariance))
     assert np.max(np.abs(theta.mean(axis=0) - mean) / sd) < 0.25  # skewness: of order 1/sqrt(n), see tests/proof
     assert np.max(np.abs(theta.std(axis=0) / sd - 1)) < 0.15
-    assert gold.stats["diverging"].sum() == 0
-    assert gold.stats["n_steps"].mean() < 10
-    assert gold.verdict.verdict == "ok"
-    physical = theta / s.terms.factors
-    assert np.allclose(gold.posterior["g"].reshape(-1, 3), physical[:, 6:9], rtol=1e-10)
+    assert drawn.stats["diverging"].sum() == 0
+    assert drawn.stats["n_steps"].mean() < 10
+    assert found.judged(whole)["reference_verdict"] == "ok"
 
 
 def test_the_model_is_prior_times_tempered_likelihood():
     """With a prior of one's own, site by site: log densities at two places differ as they should."""
     s = three()
-    given = numbers(s.gold, s.terms.factors, s.prior)
-    names = [*s.action.quadratic_blocks(3).items(), *s.action.blocks(3).items()]
-    sizes = tuple((name, len(labels)) for name, labels in names)
-    law = dist.Normal(0.3, 0.2)
+    setting, law = gold_setting(s)[1], dist.Normal(0.3, 0.2)
     tempered = s.n / (1 + s.n / s.reference.effective)
-    solver = np.linalg.inv(given.design)
     rng, q = np.random.default_rng(13), s.terms.quadratic
     found, right = [], []
     with jax.enable_x64(True):
-        fields = Likelihood(s.tbar, tempered, solver, parts_of(s.reference))
+        model = Given({"quartic": law}).program(setting)
         for _ in range(2):
             theta = s.gold.estimate + 0.01 * rng.normal(size=s.terms.size)
             white = np.linalg.solve(s.prior.factor2, theta[:q] - s.prior.centre2 + s.prior.shift @ theta[q:])
             sites = {"quartic": jnp.asarray(theta[q:]), "quadratic_white": jnp.asarray(white)}
-            model = gold_model(sizes, (("quartic", law),))
-            found.append(float(log_density(model, (given, fields), {}, sites)[0]))
+            found.append(float(log_density(model, (), {}, sites)[0]))
             shift = float(theta @ s.tbar + log_partition(s.reference)(jnp.asarray(theta)))
             right.append(-tempered * shift - 0.5 * white @ white - 0.5 * (((theta[q:] - 0.3) / 0.2) ** 2).sum())
     assert abs((found[0] - found[1]) - (right[0] - right[1])) < 1e-6

@@ -68,7 +68,7 @@ def test_a_two_point_function_too_large_is_not_blamed_on_the_networks():
 def test_an_action_of_millions_of_terms_is_refused_before_they_are_listed(points, action):
     size = action.size(points) + points * (points + 1) // 2
     with pytest.raises(ValueError, match=f"at least {2 * size} networks for the covariance of {size} terms, got 1500"):
-        fit(fields(points, 2000), action, key=jax.random.key(0), metric=None)
+        fit(fields(points, 2000), action, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ SWITCHES = {
 def _numbers() -> list[np.ndarray]:
     ens = inf.Ensemble(m.Network(m.Cos(), width=5), points=np.array([[0.0], [1.0]]), n=2000, key=jax.random.key(5))
     data = inf.measure(ens)
-    fit = inf.fit(data, m.Bilocal(), key=jax.random.key(6), sampler="closed", chains=2, draws=20)
+    fit = inf.fit(data, m.Bilocal(), key=jax.random.key(6), sampler=inf.Closed(chains=2, draws=20))
     return [ens.read(0, 3), data.moment(4), fit["posterior"]["v"].values]
 
 

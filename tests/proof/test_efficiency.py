@@ -20,9 +20,12 @@ from nnft.inference import Samples, draw_reference, hausman, measure, pseudo_equ
 from nnft.inference.equations.basis import make_basis
 from nnft.inference.equations.from_moments import Equations, equations
 from nnft.inference.equations.terms import terms_of
-from nnft.inference.methods.gold import sample_gold
+from nnft.inference.methods.gold import FieldLikelihood
 from nnft.inference.methods.reference import gold_equations, log_partition
-from nnft.inference.priors.likelihood import gaussian_posterior, numbers
+from nnft.inference.posterior.sampler import Nuts
+from nnft.inference.priors.affine import UnitInformation
+from nnft.inference.priors.density import Setting
+from nnft.inference.priors.likelihood import gaussian_posterior
 from nnft.inference.priors.unit import default_prior
 from nnft.models import Bilocal
 from tests.oracles import planted
@@ -186,13 +189,16 @@ def test_the_three_roads_to_one_posterior(kind, strength, record):
             top = top - np.linalg.solve(np.asarray(curvature(top)), np.asarray(slope(top)))
     step_to_maximum = float(np.max(np.abs(top - gold.estimate) / errors))
 
-    names = [*s.action.quadratic_blocks(POINTS).items(), *s.action.blocks(POINTS).items()]
-    given = numbers(gold, s.terms.factors, s.prior)
-    sizes = tuple((name, len(labels)) for name, labels in names)
-    drawn = sample_gold(
-        jax.random.key(25), sizes, (), given, reference, tbar, n, chains=4, warmup=200, draws=4_000
-    )  # fmt: skip
-    theta = drawn.posterior["theta"]
+    blocks, found = s.action.blocks(POINTS), FieldLikelihood(gold, reference, tbar)
+    names = tuple((name, len(labels)) for name, labels in (s.action.quadratic_blocks(POINTS) | blocks).items())
+    where = np.arange(float(POINTS))[:, None]
+    with jax.enable_x64(True):
+        posterior = UnitInformation().posterior(
+            Setting(names, blocks, where, s.terms.factors, s.prior, gold, found.observed(), found.gaussian)
+        )
+        drawn = Nuts(warmup=200, draws=4_000).draw(jax.random.key(25), posterior)
+        sites = posterior.sites(drawn.unit, jax.random.key(25))
+    theta = np.concatenate([sites[name] for name, _ in names], axis=-1) * s.terms.factors
     mean, covariance = gaussian_posterior(gold, s.prior)
     sd = np.sqrt(np.diag(covariance))
     centred = reference.kept - reference.kept.mean(axis=0)
@@ -210,7 +216,7 @@ def test_the_three_roads_to_one_posterior(kind, strength, record):
         seed=24,
         networks=n,
         reference=reference.size,
-        k_hat=drawn.khat,
+        k_hat=found.judged(theta)["reference_khat"],
         step_to_maximum_in_sd=step_to_maximum,
         nuts_to_step_rms_in_sd=float(np.sqrt(np.mean(bare**2))),
         nuts_to_step_worst_in_sd=float(np.max(np.abs(bare))),

@@ -13,7 +13,8 @@ from nnft import models as m
 from nnft.inference import Samples
 from nnft.inference.equations.basis import make_basis
 from nnft.inference.methods.problem import prepare
-from nnft.inference.priors.likelihood import default_prior, gaussian_posterior
+from nnft.inference.priors.likelihood import gaussian_posterior
+from nnft.inference.priors.unit import default_prior
 from tests.oracles import planted
 
 pytestmark = pytest.mark.proof

@@ -37,7 +37,7 @@ def test_p_values_of_replicated_data_are_uniform(record):
     bias = []
     for k in range(SETS):
         samples = inf.Samples(truth.draw(NETWORKS, rng), np.arange(3.0)[:, None])
-        fit = inf.fit(samples, m.Constant(), key=jax.random.fold_in(key, k), sampler="closed", draws=200)
+        fit = inf.fit(samples, m.Constant(), key=jax.random.fold_in(key, k), sampler=inf.Closed(draws=200))
         observed = fit["observed_data"]["G4"]
         error = fit["constant_data"]["G4_error"]
         made = {"noise": fit["posterior_predictive"]["G4"], "none": fit["predictions"]["G4"]}

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from nnft import models as m
-from nnft.inference import Samples
+from nnft.inference import Samples, Score, SmoothPrior
 from nnft.inference.methods.problem import prepare
+from nnft.inference.posterior.fit import _setting
+from nnft.inference.posterior.sampler import nuts
+from nnft.inference.priors.density import Setting
 from nnft.inference.priors.likelihood import gaussian_posterior
-from nnft.inference.priors.program import Marginal, marginal
-from nnft.inference.priors.structured import nuts_program, structured_program
+from nnft.inference.priors.marginal import Marginal, marginal
 from tests.oracles import Planted, planted
 
 pytestmark = pytest.mark.proof
@@ -34,15 +36,20 @@ def rough(seed: int) -> Planted:
     )
 
 
-def _covered(given: Marginal, action: m.SmoothBilocal, truth: np.ndarray, key: jax.Array) -> np.ndarray:
+def _covered(given: Marginal, prior: SmoothPrior, first: Setting, truth: np.ndarray, key: jax.Array) -> np.ndarray:
     """Whether 95 % equal-tailed intervals hold the truth, (replicate, coupling), all replicates in one program."""
     with jax.enable_x64(True):
-        program = structured_program(action, POINTS, {})
-        begin = program.start(jax.tree.map(lambda x: x[0], given))
-        start = {n: np.broadcast_to(v, (REPLICATES, CHAINS, *np.shape(v))) for n, v in begin.items()}
-        run = jax.jit(jax.vmap(nuts_program(program, WARMUP, DRAWS)))
-        sites, _ = run(jax.random.split(key, REPLICATES), start, given)
-        theta = np.asarray(sites["theta"])[..., 10:].reshape(REPLICATES, CHAINS * DRAWS, -1)
+        posterior = prior.posterior(first)
+        run = nuts(posterior.program, posterior.turned, WARMUP, DRAWS)
+
+        def one(key: jax.Array, given: Marginal) -> jax.Array:
+            begin, jitter, complete = posterior.keys(key, CHAINS)
+            unit, _ = run(begin, jax.vmap(posterior.place)(jitter), given)
+            keys = jax.vmap(lambda one: jax.random.split(one, DRAWS))(complete)
+            return posterior.form.complete(unit, keys, given)[0]
+
+        drawn = jax.jit(jax.vmap(one))(jax.random.split(key, REPLICATES), given)
+        theta = np.asarray(drawn)[..., 10:].reshape(REPLICATES, CHAINS * DRAWS, -1)
     low, high = np.quantile(theta, [0.025, 0.975], axis=1)
     return (low < truth) & (truth < high)
 
@@ -53,8 +60,10 @@ def test_intervals_of_a_smooth_prior_at_a_rough_truth(record):
     planted_scaled, free = [], []
     for _ in range(REPLICATES):
         samples = Samples(truth.draw(NETWORKS, rng), POINTS)
-        problem = prepare(samples, m.SmoothBilocal(), metric=truth.covariance)
+        problem = prepare(samples, m.Bilocal(), metric=truth.covariance)
         eq = problem.equations
+        if not free:
+            setting = _setting(problem, Score().likelihood(problem, key=jax.random.key(0)))
         found["sandwich"].append(marginal(eq, problem.prior))
         found["naive"].append(marginal(eq._replace(noise=eq.matrix), problem.prior))
         planted_scaled.append(truth.couplings * problem.factors[10:])
@@ -63,14 +72,14 @@ def test_intervals_of_a_smooth_prior_at_a_rough_truth(record):
     stacked = {name: Marginal(*map(np.stack, zip(*rows, strict=True))) for name, rows in found.items()}
     goal = planted_scaled[0]
     figures = {}
-    for k, (name, given, action) in enumerate(
+    for k, (name, given, prior) in enumerate(
         [
-            ("with discrepancy", stacked["sandwich"], m.SmoothBilocal()),
-            ("process alone", stacked["sandwich"], m.SmoothBilocal(discrepancy=False)),
-            ("naive errors", stacked["naive"], m.SmoothBilocal()),
+            ("with discrepancy", stacked["sandwich"], SmoothPrior()),
+            ("process alone", stacked["sandwich"], SmoothPrior(discrepancy=False)),
+            ("naive errors", stacked["naive"], SmoothPrior()),
         ]
     ):
-        inside = _covered(given, action, goal, jax.random.fold_in(jax.random.key(SEED), k))
+        inside = _covered(given, prior, setting, goal, jax.random.fold_in(jax.random.key(SEED), k))
         figures[name] = (float(inside.mean()), float(inside.mean(axis=1).std(ddof=1) / np.sqrt(REPLICATES)))
     average, cluster = figures["with discrepancy"]
     stretch = abs(average - 0.95) <= max(3 * cluster, 0.015)

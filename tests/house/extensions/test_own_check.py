@@ -14,7 +14,9 @@ from nnft import models as m
 @pytest.fixture(scope="module")
 def fit():
     fields = np.random.default_rng(3).normal(size=(2000, 1))
-    return inf.fit(inf.Samples(fields, np.zeros((1, 1))), m.Local(), key=jax.random.key(4), sampler="closed", draws=50)
+    return inf.fit(
+        inf.Samples(fields, np.zeros((1, 1))), m.Local(), key=jax.random.key(4), sampler=inf.Closed(draws=50)
+    )
 
 
 def resolution(seen):

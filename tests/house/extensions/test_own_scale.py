@@ -73,6 +73,31 @@ def test_a_rule_from_the_density_alone(network):
     np.testing.assert_allclose(both[1], both[0], rtol=1e-10)
 
 
+class Flat(m.AbstractScale):
+    """Tau uniform on (0, 2)."""
+
+    def law(self):
+        return dist.Uniform(0.0, 2.0)
+
+    def moment(self, power):
+        return 2.0**power / (power + 1)
+
+    def tail(self):
+        return m.ScaleTail(linear=np.inf, root=np.inf, edge=2.0)
+
+
+def test_a_density_that_jumps_is_refused():
+    """A density that jumps is no density for a trapezoid, and it says so: such a scale writes its own `rule`."""
+    network = m.Network(m.Cos(), 3, shared_scale=Flat())
+    with pytest.raises(ValueError, match=r"expected a quadrature that converges|density of sum and mean one"):
+        m.exact_generating(network, ONE, J)
+
+
+class NoDensity(Either):
+    def tail(self):
+        return m.ScaleTail(linear=np.inf, root=np.inf, edge=1.5)
+
+
 class Doubled(Either):
     def moment(self, power):
         return 2.0**power * super().moment(power)
@@ -86,6 +111,8 @@ class NoMoments(m.AbstractScale):
 def test_what_it_does_not_bring_is_refused_by_name():
     with pytest.raises(ValueError, match=r"shared scale that brings `tail`.*got Either, which has none; try writing"):
         m.exact_generating(m.Network(m.Cos(), 3, shared_scale=Either()), ONE, J)
+    with pytest.raises(ValueError, match=r"density of sum and mean one, .*NoDensity.*try writing NoDensity\.rule"):
+        m.exact_generating(m.Network(m.Cos(), 3, shared_scale=NoDensity()), ONE, J)
     with pytest.raises(ValueError, match=r"E tau = 1, got 2 of Doubled; try tau/2"):
         Doubled()
     with pytest.raises(TypeError, match="moment"):

@@ -45,6 +45,8 @@ MADE = {
     "bias": lambda s: m.Network(m.ReLU(bias_scale=s), 5, "uniform"),
     "norm": lambda s: m.Network(m.Gauss(0.5 * s, 0.3), 5),
     "output": lambda s: m.Network(m.Tanh(), 5, output_scale=s, output_bias=0.5 * s),
+    "activation": lambda s: m.Network(m.Activation(jnp.sin, weight_scale=s), 5),
+    "gelu": lambda s: m.Network(m.GELU(bias_scale=s), 5),
     "kinds": lambda s: m.Network((m.Cos(s), m.Tanh(s)), 4),
     "log-normal": lambda s: m.Network(m.Cos(), 5, shared_scale=m.LogNormalScale(s)),
     "length": lambda s: m.Network(m.Cos(), 5, shared_length=m.LogNormalLength(s)),
