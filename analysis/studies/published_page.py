@@ -82,21 +82,11 @@ def plot_experiment(found: Experiment) -> Figure:
                 continue
             middle.plot([d.width for d in exact], [d.connected for d in exact], color=colour, lw=0.9)
             for space, mark in _MARKS.items():
-                # A logarithmic axis has no place for what is below zero: only what is seen at two errors is drawn.
-                seen = [d for d in found.of(space, order) if not d.why and d.connected > 2.0 * d.connected_error]
-                label = f"n = {order}, {space}: {_power(found, space, order)}"
-                values, errors = [d.connected for d in seen], [d.connected_error for d in seen]
-                middle.errorbar(
-                    [d.width for d in seen],
-                    values,
-                    errors,
-                    fmt=mark,
-                    color=colour,
-                    mfc="none",
-                    ms=4.0,
-                    lw=0.8,
-                    label=label,
-                )
+                # A logarithmic axis has no place for what is below zero: only what is above two errors is drawn.
+                clear = [d for d in found.of(space, order) if not d.why and d.connected > 2.0 * d.connected_error]
+                drawn = np.reshape([(d.width, d.connected, d.connected_error) for d in clear], (-1, 3)).T
+                style = {"color": colour, "mfc": "none", "ms": 4.0, "lw": 0.8}
+                middle.errorbar(*drawn, fmt=mark, label=f"n = {order}, {space}: {_power(found, space, order)}", **style)
         for panel, what in ((top, r"$m_n(N)$"), (middle, r"mean of $G^{(n)}_c/G^{(n)}_{GP}$")):
             panel.set(xscale="log", yscale="log", ylabel=what)
             panel.set_xlabel("width N")
@@ -201,8 +191,10 @@ def _parts(found: Experiment) -> list[dict[str, Any]]:
 
 
 def _lead(found: Experiment) -> str:
-    local = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == ("local",))
-    joint = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == MODELS[-1])
+    local, joint = (
+        next(fit.result for fit in found.fits if (fit.space, fit.model) == ("exact", model))
+        for model in (("local",), MODELS[-1])
+    )
     assert local is not None
     assert joint is not None
     value = local.coupling("local")[0] * found.setting.coupling_width
@@ -215,9 +207,8 @@ def _lead(found: Experiment) -> str:
 def _deviations(found: Experiment) -> list[list[Any]]:
     rows = []
     for d in found.deviations:
-        cells = [d.why] if d.why else [with_error(d.value, d.error), significant(d.floor, 2)]
-        if not d.why:
-            cells.append(with_error(d.connected, d.connected_error) if d.order > 2 else "–")
+        signed = "–" if d.order == 2 or d.why else with_error(d.connected, d.connected_error)
+        cells = [d.why] if d.why else [with_error(d.value, d.error), significant(d.floor, 2), signed]
         rows.append([d.width, d.order, d.space, *cells])
     return rows
 
@@ -232,9 +223,9 @@ def _fits(found: Experiment) -> list[list[Any]]:
         given = [f"{_sum(fit, c.coefficients)} = {_value(found, c.value, c.error)}" for c in result.combinations]
         if not result.why and len(fit.model) > 1:
             given = [f"{_SYMBOLS[name]} = {_value(found, *result.coupling(name))}" for name in fit.model]
-        told = f" Refused apart: {result.why}." if result.why else ""
+        refusal = f" Refused apart: {result.why}." if result.why else ""
         condition = "∞" if math.isinf(result.condition) else f"{result.condition:.3g}"
-        rows.append([_plain_model(fit.model), fit.space, "; ".join(given) + told, condition, f"{result.misfit:.2g}"])
+        rows.append([_plain_model(fit.model), fit.space, "; ".join(given) + refusal, condition, f"{result.misfit:.2g}"])
     return rows
 
 
@@ -266,33 +257,22 @@ def _power(found: Experiment, space: str, order: int) -> str:
 
 
 def _summary(found: Experiment) -> str:
-    fits = [
-        {"space": fit.space, "model": fit.model, "width": found.setting.coupling_width, "refused": fit.why}
-        if fit.result is None
-        else {
-            "space": fit.space,
-            "model": fit.model,
-            "width": found.setting.coupling_width,
-            "identifiable": not fit.result.why,
-            "why": fit.result.why,
-            "condition": fit.result.condition,
-            "singular_values": fit.result.singular_values,
-            "accuracy": fit.result.accuracy,
-            "misfit": fit.result.misfit,
-            "combinations": [asdict(c) for c in fit.result.combinations],
-            "chi2": None if fit.result.chi2 is None else fit.result.chi2._asdict(),
-        }
-        for fit in found.fits
-    ]
+    fits = []
+    for fit in found.fits:
+        row = {"space": fit.space, "model": fit.model, "width": found.setting.coupling_width}
+        if (result := fit.result) is None:
+            fits.append(row | {"refused": fit.why})
+            continue
+        row |= {"identifiable": not result.why, "combinations": [asdict(c) for c in result.combinations]}
+        numbers = ("why", "condition", "singular_values", "accuracy", "misfit")
+        fits.append(row | {n: getattr(result, n) for n in numbers} | {"chi2": result.chi2 and result.chi2._asdict()})
+    setting = found.setting
     content = {
         "experiment": found.name,
         "n": found.n,
         "seed": found.seed,
         "widths": found.widths,
-        "points": found.setting.points,
-        "fit_points": found.setting.fit_points,
-        "coupling_points": found.setting.coupling_points,
-        "cutoff": found.setting.cutoff,
+        **{n: getattr(setting, n) for n in ("points", "fit_points", "coupling_points", "cutoff")},
         "deviations": [asdict(d) for d in found.deviations],
         "slopes": [asdict(s) for s in found.slopes],
         "couplings": fits,
