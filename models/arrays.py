@@ -1,11 +1,42 @@
-"""Correlators somebody else made: dense tensors put on sorted tuples, a covariance factored, or a reason why not."""
+"""Symmetric tensors on their sorted tuples and back, and the checks of correlators that a user brings as arrays."""
+
+from functools import lru_cache
 
 import numpy as np
 
 from .combinatorics import rank, sorted_tuples
 from .types import ByOrder, Matrix, Vector
 
-__all__ = ["factor_of", "on_tuples", "split_rows"]
+__all__ = ["attach", "dense", "factor_of", "on_tuples", "split_rows", "unique"]
+
+
+def dense(values: np.ndarray, points: int, order: int) -> np.ndarray:
+    """The symmetric tensor behind its components on sorted tuples, (..., component) -> (..., *(point,) * order)."""
+    return np.asarray(values)[..., _positions(points, order)]
+
+
+def unique(tensor: np.ndarray) -> Vector:
+    """The components of a symmetric tensor on sorted tuples, (component,)."""
+    return tensor[tuple(sorted_tuples(len(tensor), tensor.ndim).T)]
+
+
+def attach(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A matrix on every leg: sum_b matrix_a1b1 .. matrix_arbr tensor_b1..br.
+
+    >>> float(attach(np.ones((1, 1, 1, 1)), np.array([[2.0]])).item())
+    16.0
+    """
+    for _ in range(tensor.ndim):  # the first leg goes to the end, so that after all steps each is back in place
+        tensor = np.tensordot(tensor, matrix, axes=(0, 1))
+    return tensor
+
+
+@lru_cache(maxsize=32)
+def _positions(points: int, order: int) -> np.ndarray:
+    """Where each entry of the dense tensor is among the sorted tuples."""
+    table = rank(np.moveaxis(np.indices((points,) * order), 0, -1), points)
+    table.setflags(write=False)
+    return table
 
 
 def on_tuples(value: np.ndarray, points: int, order: int) -> Vector:
@@ -22,9 +53,8 @@ def on_tuples(value: np.ndarray, points: int, order: int) -> Vector:
             f"expected order {order} as {(points,) * order} or ({len(tuples)},) for {points} points, "
             f"got {value.shape}; try the sorted tuples of Correlators.tuples"
         )
-    flat = value[tuple(tuples.T)]
-    index = np.moveaxis(np.indices(value.shape), 0, -1)
-    asymmetry = np.max(np.abs(value - flat[rank(index, points)]))
+    flat = unique(value)
+    asymmetry = np.max(np.abs(value - dense(flat, points, order)))
     if asymmetry > 1e-6 * np.max(np.abs(value)):
         raise ValueError(
             f"expected a symmetric tensor of order {order}, got one that changes by {asymmetry:.2g} under permutations "

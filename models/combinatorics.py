@@ -1,13 +1,13 @@
 """How r points split into groups: the set partitions and pairings behind every cumulant and every Feynman diagram.
 
-Everything is generated from the definitions, nothing typed. A symmetric r-point function is stored on its unique sorted
+Everything is generated from the definitions; nothing is typed in. A symmetric r-point function is stored on its sorted
 tuples a_1 <= ... <= a_r, in lexicographic order, C(M+r-1, r) of them. Cumulants from moments:
 kappa(1..r) = sum over set partitions pi of (-1)^(|pi|-1) (|pi|-1)! prod_{B in pi} m(B), and their unbiased estimates
 (multivariate k-statistics) replace the product of moments by the mean over *distinct* networks (P. McCullagh,
 Tensor Methods in Statistics, 1987, ch. 4).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement
@@ -142,27 +142,18 @@ def _coefficient(sizes: tuple[int, ...], n: int | None, even: bool, law: tuple[f
 
     if n is None or (even and sum(sizes) % 2):
         return (-1) ** (len(sizes) - 1) * factorial(len(sizes) - 1) * amplitude(sizes)
-    weights = {0: Fraction(1)}  # by number of blocks of the refinement: summed Moebius weight
+    weights = np.array([Fraction(1)])  # summed Moebius weights, by number of blocks of the refinement
     for size in sizes:
-        split: dict[int, Fraction] = {}
+        split = np.full(size + 1, Fraction(0))
         for p in set_partitions(size):
             if not even or all(len(block) % 2 == 0 for block in p):
-                weight = (-1) ** (len(p) - 1) * factorial(len(p) - 1) * amplitude(map(len, p))
-                split[len(p)] = split.get(len(p), Fraction(0)) + weight
-        weights = _convolve(weights, split)
+                split[len(p)] += (-1) ** (len(p) - 1) * factorial(len(p) - 1) * amplitude(map(len, p))
+        weights = np.convolve(weights, split)
     total = Fraction(0)
-    for blocks, weight in weights.items():
+    for blocks, weight in enumerate(weights[1:], start=1):
         falling = prod(n - k for k in range(blocks))
         total += Fraction((-1) ** (blocks - 1) * factorial(blocks - 1), falling) * weight
     return total * n ** len(sizes)
-
-
-def _convolve(a: Mapping[int, Fraction], b: Mapping[int, Fraction]) -> dict[int, Fraction]:
-    out: dict[int, Fraction] = {}
-    for i, x in a.items():
-        for j, y in b.items():
-            out[i + j] = out.get(i + j, Fraction(0)) + x * y
-    return out
 
 
 def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...], list[tuple[int, np.ndarray]]]]:
@@ -178,13 +169,7 @@ def _terms(points: int, order: int, even: bool) -> Iterator[tuple[tuple[int, ...
 
 
 def connected_from_moments(
-    moments: ByOrder,
-    points: int,
-    order: int,
-    *,
-    n: int | None = None,
-    even: bool = False,
-    law: tuple[float, ...] = (),
+    moments: ByOrder, points: int, order: int, *, n: int | None = None, even: bool = False, law: tuple[float, ...] = ()
 ) -> Vector:
     """Connected r-point function on the sorted tuples from moments of order <= r.
 
@@ -234,7 +219,6 @@ def _slopes(
 ) -> dict[int, csr_matrix]:
     """Derivatives of the sum over set partitions of coefficient(sizes) times a product of values."""
     count = tuple_count(points, order)
-    rows = np.arange(count)
     entries: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     for sizes, blocks in _terms(points, order, even):
         weight = coefficient(sizes)
@@ -242,16 +226,12 @@ def _slopes(
             others = [values[s][w] for j, (s, w) in enumerate(blocks) if j != k]
             slope = weight * (np.prod(others, axis=0) if others else np.ones(count))
             entries.setdefault(size, []).append((where, slope))
-    return {
-        size: csr_matrix(
-            (
-                np.concatenate([slope for _, slope in parts]),
-                (np.tile(rows, len(parts)), np.concatenate([where for where, _ in parts])),
-            ),
-            shape=(count, tuple_count(points, size)),
-        )
-        for size, parts in entries.items()
-    }
+    out = {}
+    for size, parts in entries.items():
+        columns, slopes = map(np.concatenate, zip(*parts))
+        place = (np.tile(np.arange(count), len(parts)), columns)
+        out[size] = csr_matrix((slopes, place), shape=(count, tuple_count(points, size)))
+    return out
 
 
 def moments_from_connected(connected: ByOrder, points: int, order: int) -> Vector:

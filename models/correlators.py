@@ -1,7 +1,7 @@
-"""The r-point functions of a random field at M points, with their errors and their birth certificate.
+"""The r-point functions of a random field at M points, with their errors and how they were obtained.
 
 One type, three makers: *exact* (from the neuron prior), *measured* (from an ensemble), *predicted* (from an action).
-Moments <phi_a1 ... phi_ar> and connected functions (joint cumulants) live on the unique sorted tuples a_1 <= ... <=
+Moments <phi_a1 ... phi_ar> and connected functions (joint cumulants) are kept on the unique sorted tuples a_1 <= ... <=
 a_r; the joint covariance over all orders is kept as a factor, rows L with covariance = L^T L, so that the difference
 of two independent makers is the stack of their rows, and an exact result simply has none.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .arrays import factor_of, on_tuples, split_rows
-from .combinatorics import connected_from_moments, cumulant_jacobian, rank, sorted_tuples
+from .arrays import dense, factor_of, on_tuples, split_rows
+from .combinatorics import connected_from_moments, cumulant_jacobian, sorted_tuples
 from .distance import Chi2, distance
 from .types import ByOrder, Matrix, Points, Tuples, Vector
 
@@ -75,13 +75,17 @@ class Correlators:
 
     def connected(self, order: int) -> Vector:
         """Connected r-point function, (component,); a refused order raises ValueError with the reason."""
-        return self._value(self.cumulants, order, "connected function")
+        return self._value(order, "connected")
 
     def moment(self, order: int) -> Vector:
         """Full r-point function <phi ... phi>, (component,)."""
-        return self._value(self.moments, order, "moment")
+        return self._value(order, "moment")
 
-    def _value(self, table: ByOrder, order: int, what: str) -> Vector:
+    def _table(self, kind: str) -> ByOrder:
+        return self.cumulants if kind == "connected" else self.moments
+
+    def _value(self, order: int, kind: str) -> Vector:
+        table, what = self._table(kind), "connected function" if kind == "connected" else kind
         if order in table:
             return np.asarray(table[order])
         if order in self.refused:
@@ -91,26 +95,24 @@ class Correlators:
             f"try asking for it where the correlators are made (orders=...)"
         )
 
+    def _rows(self, order: int, kind: str) -> np.ndarray:
+        return self.rows.get(kind, {}).get(order, np.zeros((0, len(self._value(order, kind)))))
+
     def covariance(self, order: int, kind: str = "connected") -> Matrix:
         """Covariance matrix of one order over the ensemble of experiments, (component, component)."""
-        self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
-        rows = self.rows.get(kind, {}).get(order, np.zeros((0, len(self.tuples(order)))))
+        rows = self._rows(order, kind)
         return rows.T @ rows
 
     def error(self, order: int, kind: str = "connected") -> Vector:
         """One standard error per component, (component,)."""
-        self._value(self.cumulants if kind == "connected" else self.moments, order, kind)
-        rows = self.rows.get(kind, {}).get(order, np.zeros((0, len(self.tuples(order)))))
-        return np.sqrt(np.sum(rows**2, axis=0))
+        return np.sqrt(np.sum(self._rows(order, kind) ** 2, axis=0))
 
     def tensor(self, order: int, kind: str = "connected") -> np.ndarray:
         """All M^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
-        value = self.connected(order) if kind == "connected" else self.moment(order)
-        count = len(self.points)
+        value, count = self._value(order, kind), len(self.points)
         if count**order > 1e6:
             raise ValueError(f"expected at most 1e6 dense entries, got {count}^{order}; try the sorted tuples instead")
-        index = np.stack(np.meshgrid(*[np.arange(count)] * order, indexing="ij"), axis=-1)
-        return value[rank(index, count)]
+        return dense(value, count, order)
 
     def __sub__(self, other: Correlators) -> Correlators:
         """Difference of two independent makers at the same points; errors add in quadrature."""
@@ -120,11 +122,10 @@ class Correlators:
                 f"and {other.points.shape} {other.points.ravel()[:4]}...; try measuring and predicting on one array"
             )
         rows = {
-            kind: _stacked(self.rows.get(kind, {}), other.rows.get(kind, {}), {*mine} & {*theirs})
-            for kind, mine, theirs in (
-                ("connected", self.cumulants, other.cumulants),
-                ("moment", self.moments, other.moments),
+            kind: _stacked(
+                self.rows.get(kind, {}), other.rows.get(kind, {}), {*self._table(kind)} & {*other._table(kind)}
             )
+            for kind in ("connected", "moment")
         }
         return Correlators(
             points=self.points,
@@ -160,8 +161,7 @@ class Correlators:
             ValueError: nothing here has an error bar, or a component without error differs from zero; a covariance of
                 fewer than five scrambles for every component.
         """
-        table = self.cumulants if kind == "connected" else self.moments
-        chosen = orders or tuple(sorted(table))
+        chosen = orders or tuple(sorted(self._table(kind)))
         stacks = self.rows.get(kind, {})
         missing = [r for r in chosen if r not in stacks]
         if missing:
@@ -169,7 +169,7 @@ class Correlators:
                 f"expected errors on order {missing[0]}, got none (both sides exact or given without covariance); "
                 "try comparing with a measured result"
             )
-        value = np.concatenate([self._value(table, r, kind) for r in chosen])
+        value = np.concatenate([self._value(r, kind) for r in chosen])
         depth = max(len(stacks[r]) for r in chosen)
         rows = np.concatenate([np.pad(stacks[r], ((0, depth - len(stacks[r])), (0, 0))) for r in chosen], axis=1)
         error = np.sqrt(np.sum(rows**2, axis=0))
@@ -217,18 +217,15 @@ class Correlators:
         assert given is not None
         values = {int(r): on_tuples(np.asarray(v, dtype=float), len(x), int(r)) for r, v in sorted(given.items())}
         even = all(order % 2 == 0 for order in values) if even is None else even
-        kind, other = ("moment", "connected") if moments is not None else ("connected", "moment")
+        full, cumulants = ({}, values) if moments is None else (values, _cumulants(values, len(x), networks, even))
         rows: dict[str, dict[int, np.ndarray]] = {}
         if covariance is not None:
-            rows[kind] = split_rows(factor_of(np.asarray(covariance, float), sum(map(len, values.values()))), values)
-        if moments is not None:
-            cumulants = _cumulants(values, len(x), networks, even)
-            if covariance is not None:
-                rows[other] = cumulant_rows(rows["moment"], values, len(x), tuple(cumulants), even=even)
-            return cls(
-                x, values, cumulants, rows, networks, dof, "measured" if rows else "exact", even, about=about or {}
-            )
-        return cls(x, {}, values, rows, networks, dof, "measured" if rows else "exact", even, about=about or {})
+            own = split_rows(factor_of(np.asarray(covariance, float), sum(map(len, values.values()))), values)
+            rows["connected" if moments is None else "moment"] = own
+            if moments is not None:
+                rows["connected"] = cumulant_rows(own, values, len(x), tuple(cumulants), even=even)
+        maker = "measured" if rows else "exact"
+        return cls(x, full, cumulants, rows, networks, dof, maker, even, about=about or {})
 
     def to_dataset(self) -> xr.Dataset:
         """Labelled copy: `G{r}` and `m{r}` with errors on dims `tuple{r}`, coordinates x1..xr holding point labels."""
@@ -291,19 +288,13 @@ def fewest_scrambles(*data: Correlators) -> int:
 
 
 def cumulant_rows(
-    moment_rows: Mapping[int, np.ndarray],
-    moments: ByOrder,
-    points: int,
-    orders: tuple[int, ...],
-    *,
-    even: bool,
+    moment_rows: Mapping[int, np.ndarray], moments: ByOrder, points: int, orders: tuple[int, ...], *, even: bool
 ) -> dict[int, np.ndarray]:
     """First-order propagation of moment errors to connected functions: rows times d kappa / d m."""
     out = {}
     for order in orders:
         jacobian = cumulant_jacobian(moments, points, order, even=even)
-        parts = [(jacobian[r] @ moment_rows[r].T).T for r in jacobian]
-        out[order] = np.sum(parts, axis=0)
+        out[order] = np.sum([(jacobian[r] @ moment_rows[r].T).T for r in jacobian], axis=0)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Is an estimated vector zero? Its distance in units of its covariance, with a p-value that keeps its promise.
+"""Is an estimated vector zero? Its distance in units of its errors, with a p-value that holds for heavy tails.
 
 d has the covariance C = L^T L, the rows of L what each of G groups of networks contributes. Hotelling's T^2 = d.C^-1 d
 is the most sensitive distance, and F-distributed where contributions are Gaussian. Fourth and sixth powers of a field
@@ -31,7 +31,7 @@ __all__ = ["Chi2", "distance", "hotelling", "leading", "spherical"]
 
 _EXCESS = 0.03  # of T^2 over its Gaussian mean: beyond it true nulls are rejected too often
 _FEWEST = 8.0  # groups that make the errors
-_WORTH = 0.25  # degrees of freedom of an error for each of them
+_WORTH = 0.25  # degrees of freedom that each of them gives an error
 _RESOLUTION = 1e-10  # eigenvalues of a correlation matrix below this fraction of the largest are round-off
 
 

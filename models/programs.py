@@ -36,10 +36,11 @@ def program_folder(place: bool | str | os.PathLike[str] = True) -> Path | None:
         >>> program_folder(False) is None
         True
     """
-    told = os.environ.get(VARIABLE, "").strip()
-    if place is False or told.lower() in _OFF:
+    variable = os.environ.get(VARIABLE, "").strip()
+    if place is False or variable.lower() in _OFF:
         return None
-    base = Path(place).expanduser() if place is not True else Path(told).expanduser() if told else _platform_place()
+    named = variable if place is True else place
+    base = Path(named).expanduser() if named else user_cache_path("nnft", appauthor=False)
     return base / f"jax-{jax.__version__}-{version('jaxlib')}-{_processor()}"
 
 
@@ -68,19 +69,15 @@ def keep_programs(place: bool | str | os.PathLike[str] = True) -> Path | None:
         warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if (None if folder is None else str(folder)) != own:
-        jax.config.update("jax_compilation_cache_dir", None if folder is None else str(folder))
+    chosen = None if folder is None else str(folder)
+    if chosen != own:
+        jax.config.update("jax_compilation_cache_dir", chosen)
         compilation_cache.reset_cache()  # JAX opens its cache once
     return folder
 
 
-def _platform_place() -> Path:
-    return user_cache_path("nnft", appauthor=False)
-
-
 def _processor() -> str:
     """A word for the instructions this processor has: programs of another may crash on it."""
-    known = ""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         known = "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))

@@ -4,7 +4,6 @@ With the first index in the block S, m(1..r) = sum over S containing 1 of kappa(
 of the 6556 even set partitions of ten indices. For orders beyond six, where actions with phi^6 need them.
 """
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -15,14 +14,17 @@ from .types import ByOrder
 __all__ = ["even_cumulants", "even_moments"]
 
 
-def _splits(points: int, order: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Even proper blocks that contain the first index: size, positions of the block, positions of the rest."""
+def _products(connected: ByOrder, moments: ByOrder, points: int, order: int) -> np.ndarray:
+    """The sum of kappa(block) m(rest) over even proper blocks that contain the first index, on sorted tuples."""
     tuples = sorted_tuples(points, order)
+    total = np.zeros(len(tuples))
     for size in range(2, order, 2):
         for others in combinations(range(1, order), size - 1):
             block = (0, *others)
             rest = [k for k in range(order) if k not in block]
-            yield size, rank(tuples[:, block], points), rank(tuples[:, rest], points)
+            first, second = rank(tuples[:, block], points), rank(tuples[:, rest], points)
+            total += connected[size][first] * moments[order - size][second]
+    return total
 
 
 def even_cumulants(moments: ByOrder, points: int) -> dict[int, np.ndarray]:
@@ -33,9 +35,7 @@ def even_cumulants(moments: ByOrder, points: int) -> dict[int, np.ndarray]:
     """
     out: dict[int, np.ndarray] = {}
     for order in sorted(moments):
-        out[order] = np.array(moments[order], dtype=float)
-        for size, block, rest in _splits(points, order):
-            out[order] -= out[size][block] * moments[order - size][rest]
+        out[order] = np.asarray(moments[order], dtype=float) - _products(out, moments, points, order)
     return out
 
 
@@ -47,7 +47,5 @@ def even_moments(connected: ByOrder, points: int) -> dict[int, np.ndarray]:
     """
     out: dict[int, np.ndarray] = {}
     for order in sorted(connected):
-        out[order] = np.array(connected[order], dtype=float)
-        for size, block, rest in _splits(points, order):
-            out[order] += connected[size][block] * out[order - size][rest]
+        out[order] = np.asarray(connected[order], dtype=float) + _products(connected, out, points, order)
     return out

@@ -1,4 +1,4 @@
-"""How things say no: the nearest known word, what is asked of something that does not know it, numbers in a range."""
+"""How a refusal is made: the nearest known name, an answer that somebody does not know, numbers of the right kind."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["NotKnown", "check_deviation", "is_traced", "nearest", "number"]
+__all__ = ["NotKnown", "check_deviation", "is_traced", "is_whole", "nearest", "number"]
 
 
 class NotKnown(ValueError):
@@ -32,6 +32,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def is_traced(value: object) -> bool:
     """Whether a number is known only to a program that JAX is tracing, so that no range can be asked of it."""
     return isinstance(value, Tracer)
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is one whole number of at least so much; 1e6 and NumPy's numbers are, True is not.
+
+    >>> is_whole(1e6, 1), is_whole(2.5, 1), is_whole(True, 1), is_whole("3", 1)
+    (True, False, False, False)
+    """
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return real and bool(value >= least and value % 1 == 0)
 
 
 def number(value: Any) -> Any:

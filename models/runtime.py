@@ -1,4 +1,4 @@
-"""Precision, CPU devices and kept programs, set by request only: nothing else in nnft changes a JAX setting."""
+"""Precision, CPU devices and the cache of compiled programs: the only place where nnft changes settings of JAX."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ import jax
 import numpyro.distributions
 
 from .programs import keep_programs
+from .refusals import is_whole
 
 __all__ = ["complete_numpyro", "configure", "settled"]
 
@@ -34,14 +35,14 @@ def configure(
     >>> configure() >= 1
     True
     """
-    if cores is not None and (isinstance(cores, bool) or not isinstance(cores, int) or cores < 1):
+    if cores is not None and not is_whole(cores, 1):
         raise ValueError(f"expected cores to be a positive integer, got {cores!r}, try cores=2 or leave it out")
     if x64 is not None:
         jax.config.update("jax_enable_x64", bool(x64))
     if cores is not None:
         # Once JAX has started its devices are fixed, and the results do not depend on them.
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", cores)
+            jax.config.update("jax_num_cpu_devices", int(cores))
     if cache is not None:
         keep_programs(cache)
     return jax.local_device_count()
@@ -49,11 +50,11 @@ def configure(
 
 @contextlib.contextmanager
 def settled(x64: bool | None = True, *, partitionable: bool | None = True) -> Iterator[None]:
-    """The switches of JAX that the suite's numbers depend on, as they come, whatever a session has set.
+    """JAX's defaults inside the block, for every switch that the suite's numbers depend on.
 
-    Strict promotion, another layout of random streams or coarse products are for debugging programs of one's own: a
-    recipe is the same ensemble, and a fit the same posterior, in a session that has turned them on. `x64` is the
-    precision inside, `partitionable` the layout of random streams, None what there is.
+    A session may have turned on strict promotion, another layout of random streams or coarse matrix products: the same
+    recipe still gives the same ensemble, and a fit the same posterior. `x64` is double precision inside the block and
+    `partitionable` the layout of random streams; None keeps what the session has.
 
     >>> import jax.numpy as jnp
     >>> with jax.numpy_rank_promotion("raise"), settled():

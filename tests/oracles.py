@@ -6,6 +6,7 @@ Nothing here uses the code under test, except the order of the sorted tuples to 
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 
@@ -71,3 +72,10 @@ def planted(kind: str, strength: float, points: int) -> Planted:
     np.fill_diagonal(near, 0.0)
     g = strength * np.linspace(0.7, 1.3, points)
     return Planted(covariance, g, -0.12 * strength * near, 0.5 * strength * near)
+
+
+def couplings_from_vertex(tensor: np.ndarray) -> np.ndarray:
+    """Coefficients of the sorted quartic monomials from a symmetric vertex, (..., M, M, M, M) -> (..., quad)."""
+    quads = np.array(list(combinations_with_replacement(range(tensor.shape[-1]), 4)))
+    orders = [len(set(permutations(quad))) for quad in quads.tolist()]
+    return tensor[(..., *quads.T)] * np.array(orders) / 24.0

@@ -46,7 +46,7 @@ from .nested import (
 
 __all__ = ["Comparison", "Row", "compare"]
 
-_RICH_POINTS = 8  # up to here the full quartic (330 couplings) ends the default ladder
+_QUARTIC_POINTS = 8  # up to here the full quartic (330 couplings) ends the default ladder
 _LARGEST = 5e8  # numbers of all networks held at once: 4 GB
 CONTROL = "control: odd cubic"
 
@@ -167,34 +167,34 @@ def compare(
                 "try an.compare(samples, ...)"
             )
         gains = _exact_gains(data, terms, maps)
-        value, rows, made = data.connected(4), None, "exact"
+        value, rows, origin = data.connected(4), None, "exact"
         tests: dict[str, tuple[Hotelling | None, Hotelling | None]] = dict.fromkeys((GAUSSIAN, *ladder), (None, None))
-        counts, found = (np.inf, np.inf), {n: ((g, np.nan), (g / gains[richest], np.nan)) for n, g in gains.items()}
+        counts, scores = (np.inf, np.inf), {n: ((g, np.nan), (g / gains[richest], np.nan)) for n, g in gains.items()}
     else:
         train, test, whole = _deal(rest if rest is not None else source, held_out, key)
         controlled = terms_of(Controlled(ladder[richest]), chosen, w)
-        found, tests = _held_out(train, test, whole, controlled, terms.size, maps, richest, progress)
-        value, rows, made = _four_point(data, whole, chosen)
+        scores, tests = _held_out(train, test, whole, controlled, terms.size, maps, richest, progress)
+        value, rows, origin = _four_point(data, whole, chosen)
         counts = (float(train.n), float(test.n))
     table = []
     for name in (GAUSSIAN, *ladder):
-        gain, share = found[name]
+        gain, share = scores[name]
         plain = white = None
         if name != GAUSSIAN:
             design = four_point(ladder[name].monomials(points, w), chosen)[0]
             plain, white = (left_over(value, rows, design, norm) for norm in (frobenius, lambda g: whitened(g, chosen)))
         size = sizes.get(name, 0)
         table.append(Row(name, size, gain, share, plain, white, *tests[name]))
-    if CONTROL in found:
-        gain, share = found[CONTROL]
+    if CONTROL in scores:
+        gain, share = scores[CONTROL]
         extra = len(cubes(points))
         table.append(Row(CONTROL, sizes[richest] + extra, gain, share, None, None, *tests[CONTROL]))
-    return Comparison(tuple(table), richest, counts, chosen, where, made)
+    return Comparison(tuple(table), richest, counts, chosen, where, origin)
 
 
 def _default_ladder(points: int) -> dict[str, AbstractAction]:
     ladder: dict[str, AbstractAction] = {"Constant": Constant(), "Local": Local(), "Bilocal": Bilocal()}
-    return ladder | ({"FullQuartic": FullQuartic()} if points <= _RICH_POINTS else {})
+    return ladder | ({"FullQuartic": FullQuartic()} if points <= _QUARTIC_POINTS else {})
 
 
 def _exact_gains(data: Correlators, terms: Terms, maps: Mapping[str, Matrix]) -> dict[str, float]:
@@ -246,49 +246,40 @@ def _held_out(
     """Gains with shares, and tests, of every action and of the control; `even` terms come before the control's."""
     with_odd = {name: np.pad(up, ((0, 0), (0, terms.size - even))) for name, up in maps.items()}
     ladder = {**with_odd, CONTROL: np.eye(terms.size)}
-    seen = observe(train, terms, progress=progress)
-    fitted = {n: up.T @ np.linalg.solve(up @ seen.matrix @ up.T, up @ seen.vector) for n, up in ladder.items()}
-    mean, spread = held_out_scores(test, terms, np.stack(list(fitted.values())))
-    names = list(fitted)
+
+    def fitted(a: Matrix, b: Vector) -> dict[str, Vector]:
+        return {name: up.T @ np.linalg.solve(up @ a @ up.T, up @ b) for name, up in ladder.items()}
+
+    equations = observe(train, terms, progress=progress)
+    mean, spread = held_out_scores(test, terms, np.stack(list(fitted(equations.matrix, equations.vector).values())))
+    names, unit = list(ladder), np.eye(len(ladder))
     gains: Found = {}
     first, best = names.index(GAUSSIAN), names.index(richest)
-    top = mean[first] - mean[best]
+    top, to_best = mean[first] - mean[best], unit[first] - unit[best]
     for k, name in enumerate(names):
-        direction = np.zeros(len(names))
-        direction[first] += 1.0
-        direction[k] -= 1.0
+        direction = unit[first] - unit[k]
         gain, error = float(mean @ direction), float(np.sqrt(direction @ spread @ direction / test.n))
         share = None
-        to_best = np.zeros(len(names))
-        to_best[first], to_best[best] = 1.0, -1.0
         if top > 3.0 * np.sqrt(to_best @ spread @ to_best / test.n):
             ratio = gain / top
             along = direction - ratio * to_best
             share = (ratio, float(np.sqrt(max(along @ spread @ along, 0.0) / test.n) / top))
         gains[name] = (gain, error), share
-    seen = observe(whole, terms, progress=progress)
-    pilots = {n: up.T @ np.linalg.solve(up @ seen.matrix @ up.T, up @ seen.vector) for n, up in ladder.items()}
-    spread_at = dict(zip(ladder, noises(whole, terms, np.stack(list(pilots.values()))), strict=True))
+    equations = observe(whole, terms, progress=progress)
+    a, b, n = equations.matrix, equations.vector, whole.n
+    pilots = fitted(a, b)
+    noise = dict(zip(ladder, noises(whole, terms, np.stack(list(pilots.values()))), strict=True))
     tests: Tests = {}
-    evens = slice(0, even)
-    for name, up in maps.items():
-        a, inside = seen.matrix[evens, evens], up
+    e = slice(0, even)
+    for name, inside in maps.items():
         outside = complement(inside)
-        if not len(outside):
-            tests[name] = (None, None)
-            continue
-        wald = wald_test(outside, pilots[richest][evens], a, spread_at[richest][evens, evens], whole.n)
-        rao = rao_test(
-            outside, inside, pilots[name][evens], a, seen.vector[evens], spread_at[name][evens, evens], whole.n
-        )
-        tests[name] = wald, rao
-    outside = np.eye(terms.size)[even:]
-    tests[CONTROL] = (
-        wald_test(outside, pilots[CONTROL], seen.matrix, spread_at[CONTROL], whole.n),
-        rao_test(
-            outside, np.eye(terms.size)[:even], pilots[richest], seen.matrix, seen.vector, spread_at[richest], whole.n
-        ),
-    )
+        tests[name] = None, None
+        if len(outside):
+            wald = wald_test(outside, pilots[richest][e], a[e, e], noise[richest][e, e], n)
+            tests[name] = wald, rao_test(outside, inside, pilots[name][e], a[e, e], b[e], noise[name][e, e], n)
+    inside, outside = np.split(np.eye(terms.size), [even])
+    wald = wald_test(outside, pilots[CONTROL], a, noise[CONTROL], n)
+    tests[CONTROL] = wald, rao_test(outside, inside, pilots[richest], a, b, noise[richest], n)
     return gains, tests
 
 

@@ -22,8 +22,8 @@ class MethodRow(NamedTuple):
     """One fit against the reference.
 
     method, sampler: of the fit; width: its standard errors over the reference's, mean over the interaction's couplings;
-    distance: rms difference of the estimates in standard errors of the reference; predicted: what the two covariances
-    lead one to expect, sqrt(V/V_ref - 1); test: Hausman's, None where it does not apply (why says so).
+    distance: rms difference of the estimates in standard errors of the reference; predicted: what
+    the two covariances let one expect, sqrt(V/V_ref - 1); test: Hausman's, or None and in `why` the reason.
     """
 
     method: str
@@ -45,13 +45,11 @@ class Methods:
     def __str__(self) -> str:
         lines = [f"{'method':8}{'sampler':9}{'errors/' + self.reference:>13}{'distance':>10}{'predicted':>11}  Hausman"]
         for row in self.rows:
-            told = (
-                row.why if row.test is None else f"chi2/dof = {row.test.chi2:.1f}/{row.test.dof}, p = {row.test.p:.2g}"
-            )
+            test = row.test
+            result = row.why if test is None else f"chi2/dof = {test.chi2:.1f}/{test.dof}, p = {test.p:.2g}"
             predicted = "-" if np.isnan(row.predicted) else f"{row.predicted:.2f} sd"
-            lines.append(
-                f"{row.method:8}{row.sampler:9}{row.width:13.3f}{row.distance:>7.2f} sd{predicted:>11}  {told}"
-            )
+            cells = f"{row.method:8}{row.sampler:9}{row.width:13.3f}{row.distance:>7.2f} sd{predicted:>11}"
+            lines.append(f"{cells}  {result}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -78,11 +76,12 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
             )
     q = int(first.constants.attrs["quadratic_terms"])
     equations = [_equations(fit) for fit in readings]
+    factors = [fit.constants["factors"].values for fit in readings]
     errors = [np.sqrt(np.diag(eq.sandwich))[q:] for eq in equations]
     gold = [k for k, fit in enumerate(readings) if fit.attrs["method"] == "gold"]
     best = gold[0] if gold else int(np.argmin([np.mean(e / errors[0]) for e in errors]))
-    physical = [(eq.estimate / fit.constants["factors"].values)[q:] for eq, fit in zip(equations, readings)]
-    scale = [e / fit.constants["factors"].values[q:] for e, fit in zip(errors, readings)]
+    physical = [(eq.estimate / factor)[q:] for eq, factor in zip(equations, factors)]
+    scale = [error / factor[q:] for error, factor in zip(errors, factors)]
     rows = []
     for k, fit in enumerate(readings):
         width = float(np.mean(scale[k] / scale[best]))
@@ -96,7 +95,12 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
         elif not gold:
             why = "needs an efficient estimate, method='gold'"
         else:
-            test = hausman(*_same_units(equations[k], fit, equations[best], readings[best]))
+            # Held-out metrics give each fit a scale of its own: its equations in the scaled couplings of the reference.
+            ratio, own = factors[k] / factors[best], equations[k]
+            matrix, noise = (table * np.outer(ratio, ratio) for table in (own.matrix, own.noise))
+            networks = equations[best].networks
+            turned = own._replace(matrix=matrix, vector=own.vector * ratio, noise=noise, networks=networks)
+            test = hausman(turned, equations[best])
             predicted = test.predicted
         rows.append(MethodRow(fit.attrs["method"], fit.attrs["sampler"], width, distance, predicted, test, why))
     return Methods(tuple(rows), readings[best].attrs["method"])
@@ -106,15 +110,3 @@ def _equations(fit: Reading) -> Equations:
     constants = fit.constants
     matrix, vector, noise, pilot = (constants[name].values for name in ("matrix", "vector", "noise", "estimate"))
     return Equations(matrix, vector, noise, pilot, float(fit.attrs["networks"]), np.inf, np.zeros((3, 3)))
-
-
-def _same_units(first: Equations, fit: Reading, second: Equations, other: Reading) -> tuple[Equations, Equations]:
-    """The first equations in the scaled couplings of the second: held-out metrics give each fit its own scale."""
-    ratio = fit.constants["factors"].values / other.constants["factors"].values
-    turned = first._replace(
-        matrix=first.matrix * np.outer(ratio, ratio),
-        vector=first.vector * ratio,
-        noise=first.noise * np.outer(ratio, ratio),
-        networks=second.networks,
-    )
-    return turned, second

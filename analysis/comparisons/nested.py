@@ -1,4 +1,4 @@
-"""One action inside a larger one: what its score is worth on networks, and is the rest of the larger one needed?
+"""One action inside a larger one: its score on networks, and tests of whether the other terms of the larger are needed.
 
 With psi_k = grad T_k.W grad S - lap_W T_k the Schwinger-Dyson residual of term k in one network, A theta = b the
 equations and B = Cov(psi), a statistic that is zero when the action is enough is normal with a sandwich covariance:
@@ -10,6 +10,7 @@ The terms of the control are odd in phi: with phi -> -phi a symmetry their true 
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,8 +21,8 @@ import numpy as np
 from ...inference.ensembles.samples import Samples
 from ...inference.equations.terms import Terms, terms_of
 from ...models.actions.base import AbstractAction
-from ...models.actions.monomials import Monomials
-from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
+from ...models.actions.monomials import Monomials, dense
+from ...models.combinatorics import multiplicities, sorted_tuples, tuple_count
 from ...models.distance import hotelling
 from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
@@ -84,7 +85,7 @@ def cubes(points: int) -> Tuples:
 def embedded(
     ladder: Mapping[str, AbstractAction], metric: Matrix, weights: Vector
 ) -> tuple[str, Terms, dict[str, Matrix]]:
-    """The richest action, its terms, and every action's terms in them, (term, rich term); the Gaussian among them."""
+    """The action of most terms, its terms, and those of every action and of the Gaussian in them, (term, its term)."""
     points = len(metric)
     for name, action in ladder.items():
         if not isinstance(action, AbstractAction):
@@ -95,19 +96,14 @@ def embedded(
             )
     all_terms = {name: terms_of(action, metric, weights) for name, action in ladder.items()}
     richest = max(reversed(list(ladder)), key=lambda name: all_terms[name].size)  # of equals the last
-    rich = all_terms[richest]
-    columns: dict[int, np.ndarray] = {}
-    for part in rich.parts:
-        table = np.zeros((part.count, tuple_count(points, part.degree)))
-        table[part.term, rank(part.tuples, points)] = part.coefficient
-        columns[part.degree] = table
-    starts = dict(zip((p.degree for p in rich.parts), np.cumsum([0, *(p.count for p in rich.parts)]), strict=False))
-    maps = {GAUSSIAN: np.eye(rich.size)[: rich.quadratic]}
+    largest = all_terms[richest]
+    columns = {part.degree: dense(part, points) for part in largest.parts}
+    starts = dict(zip(columns, np.cumsum([0, *map(len, columns.values())]), strict=False))
+    maps = {GAUSSIAN: np.eye(largest.size)[: largest.quadratic]}
     for name, terms in all_terms.items():
-        out, first = np.zeros((terms.size, rich.size)), 0
+        out, first = np.zeros((terms.size, largest.size)), 0
         for part in terms.parts:
-            table = np.zeros((part.count, tuple_count(points, part.degree)))
-            table[part.term, rank(part.tuples, points)] = part.coefficient
+            table = dense(part, points)
             here = columns.get(part.degree, np.zeros((0, table.shape[1])))
             solved = np.linalg.lstsq(here.T, table.T)[0].T if len(here) else np.zeros((part.count, 0))
             if np.max(np.abs(solved @ here - table), initial=0.0) > 1e-10:
@@ -119,7 +115,7 @@ def embedded(
             out[first : first + part.count, begin : begin + len(here)] = solved
             first += part.count
         maps[name] = out
-    return richest, rich, maps
+    return richest, largest, maps
 
 
 def complement(rows: Matrix) -> Matrix:
@@ -190,9 +186,7 @@ def _sums(source: Samples, block: Any) -> list[np.ndarray]:
 
 def frobenius(values: np.ndarray) -> np.ndarray:
     """Components on sorted quads in the Frobenius norm of the dense tensor."""
-    points = 1
-    while tuple_count(points, 4) < values.shape[-1]:
-        points += 1
+    points = next(m for m in count(1) if tuple_count(m, 4) >= values.shape[-1])
     return values * np.sqrt(multiplicities(sorted_tuples(points, 4)))
 
 

@@ -1,4 +1,4 @@
-"""Does the fitted action give back what was measured, and what it never saw? Observed beside predicted, draw by draw.
+"""Does the fitted action give back what was measured, and what the fit did not use? Observed beside predicted.
 
 The two-point function, the connected four-point function, the six-point function that no quartic fit uses, and the
 excess kurtosis G4c(aaaa)/G2(aa)^2 of every point. Where exp(-S) is unbounded below for a draw the predictions are
@@ -13,13 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ...inference.posterior.predict import (
-    Predictions,
-    predict,
-    predict_diagrams,
-    predict_fields,
-    quartic_coefficients,
-)
+from ...inference.posterior.predict import Predictions, predict, predict_diagrams, predict_fields, quartic_coefficients
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import boundedness
 from ...models.actions.monomials import dense
@@ -84,10 +78,11 @@ class Predictive:
         head = f"{'check':<11}{'worst at':<14}{'observed':>24}{'predicted':>13}{'band':>11}{'z':>8}{'within 3 sd':>14}"
         lines = [head]
         for r in self.rows:
-            seen = f"{r.observed:.4g} +- {r.error:.2g}"
+            observed = f"{r.observed:.4g} +- {r.error:.2g}"
             share = f"{r.inside} of {r.components}"
-            cells = f"{r.name:<11}{r.where:<14}{seen:>24}{r.predicted:>13.4g}{r.band:>11.2g}{r.z:>8.1f}{share:>14}"
-            lines.append(cells)
+            lines.append(
+                f"{r.name:<11}{r.where:<14}{observed:>24}{r.predicted:>13.4g}{r.band:>11.2g}{r.z:>8.1f}{share:>14}"
+            )
         lines.append(self.how)
         return "\n".join(lines)
 
@@ -127,26 +122,26 @@ def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) 
     six = "G6" in measured and count <= _SIX_POINTS
     orders = (4, 6) if six else (4,)
     if key is not None and bounded == len(forms):
-        made = predict_fields(count, pairs, quartic, sextic=sextic, orders=(2, *orders), key=key)
+        predictions = predict_fields(count, pairs, quartic, sextic=sextic, orders=(2, *orders), key=key)
         how = f"fields drawn from the action of each of {len(forms)} posterior draws, all bounded below"
     else:
-        made = predict_diagrams(positions, kernel, quartic, sextic=sextic, orders=orders)
+        predictions = predict_diagrams(positions, kernel, quartic, sextic=sextic, orders=orders)
         two = predict(kernel, {**{n: v[None] for n, v in kept.items()}, "q": pairs[None]}, action, weights)["G2"][0]
         # The gap equation is first order: what its loop adds to the propagator is the size of what it leaves out.
-        made[2] = Predictions(two, np.abs(two - kernel[tuple(sorted_tuples(count, 2).T)]), np.zeros_like(two))
+        predictions[2] = Predictions(two, np.abs(two - kernel[tuple(sorted_tuples(count, 2).T)]), np.zeros_like(two))
         why = f"{bounded} of {len(forms)} draws bounded below" if key is not None else "no key to draw fields with"
         how = f"diagrams to one loop on full lines ({why})"
     components = {}
-    for r in sorted(made):
+    for r in sorted(predictions):
         name = "m2" if r == 2 else f"G{r}"  # even fields: the two-point function is the second moment
-        components[f"G{r}"] = _component(measured[name].values, measured[f"{name}_error"].values, made[r])
+        components[f"G{r}"] = _component(measured[name].values, measured[f"{name}_error"].values, predictions[r])
     quads = sorted_tuples(count, 4)
     same = multiplicities(quads) == 1.0
     variance = np.diag(kernel) ** 2
-    ratio = Predictions(*(part[:, same] / variance for part in made[4]))
-    four, error = measured["G4"].values[same] / variance, measured["G4_error"].values[same] / variance
+    ratio = Predictions(*(part[:, same] / variance for part in predictions[4]))
+    four, error = (measured[name].values[same] / variance for name in ("G4", "G4_error"))
     components["kurtosis"] = _component(four, error, ratio)
-    labels = {f"G{r}": sorted_tuples(count, r) for r in made} | {"kurtosis": np.arange(count)[:, None]}
+    labels = {f"G{r}": sorted_tuples(count, r) for r in predictions} | {"kurtosis": np.arange(count)[:, None]}
     rows = tuple(_outcome(name, part, labels[name]) for name, part in components.items())
     return Predictive(rows, components, how, len(forms), bounded)
 
@@ -183,13 +178,13 @@ def _coefficients(
     return pairs, four @ dense(parts[0], count), six @ dense(parts[1], count)
 
 
-def _component(observed: np.ndarray, error: np.ndarray, made: Predictions) -> Component:
-    mean = made.value.mean(axis=0)
-    band = made.band.mean(axis=0)
+def _component(observed: np.ndarray, error: np.ndarray, predictions: Predictions) -> Component:
+    mean = predictions.value.mean(axis=0)
+    band = predictions.band.mean(axis=0)
     edges = np.array([0.5 - _INTERVAL / 2, 0.5 + _INTERVAL / 2])
-    low, high = np.quantile(made.value, edges, axis=0)
+    low, high = np.quantile(predictions.value, edges, axis=0)
     # Monte Carlo errors of the draws are independent and already in their spread; a floor keeps exact data finite.
-    spread = np.sqrt(error**2 + made.value.var(axis=0, ddof=1) + np.mean(made.error**2, axis=0))
+    spread = np.sqrt(error**2 + predictions.value.var(axis=0, ddof=1) + np.mean(predictions.error**2, axis=0))
     beyond = np.maximum(np.abs(observed - mean) - band, 0.0) * np.sign(observed - mean)
     z = np.divide(beyond, spread, out=np.zeros_like(beyond), where=spread > 0)
     return Component(observed, error, mean, low, high, band, z)

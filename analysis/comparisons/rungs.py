@@ -1,11 +1,11 @@
 """What each rung of the ladder of actions explains of an ensemble, without any statistical error.
 
-Three questions to the exact correlators, since the answer depends on who asks. What the statistics see: the share
-[J_Gauss - J_rung]/[J_Gauss - J_quartic] of the Hyvarinen score, in the metric K, by which the rung's action is better
-than the best Gaussian, the full quartic counting as one. What a plot sees: the smallest |G4c - G4c(rung)|/|G4c| that
-couplings of the rung can reach at tree level, G4c(rung) = -K^4 V, in the plain norm and in the norm whitened by
-K^(-1/2) (arXiv:2307.03223 sec. 4 for the tree). And whether exp(-S) exists: the lowest value of the fitted highest
-form on the unit sphere of phi_a/sqrt(K_aa). Where it is negative the action is formal.
+Three answers from the exact correlators. For a fit: the share [J_Gauss - J_rung]/[J_Gauss - J_quartic] of the
+Hyvarinen score, in the metric K, by which the rung's action is better than the best Gaussian, the full quartic counting
+as one. For a plot: the smallest |G4c - G4c(rung)|/|G4c| that couplings of the rung can reach at tree level, G4c(rung) =
+-K^4 V, in the plain norm and in the norm whitened by K^(-1/2) (arXiv:2307.03223 sec. 4 for the tree). And whether
+exp(-S) can be normalised: the lowest value of the fitted highest form on the unit sphere of phi_a/sqrt(K_aa), which
+must not be negative.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators
-from ...models.diagrams.from_couplings import non_gaussianity, vertex
+from ...models.diagrams.from_couplings import four_point, non_gaussianity, whitened
 from ...models.networks.latents import GammaScale
 from ...models.networks.network import Network
 from ...models.neurons.cos import Cos
@@ -32,6 +32,7 @@ from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
 from ...models.recursion import even_cumulants, even_moments
 from ...models.types import Matrix, Points, Vector
+from .nested import frobenius, left_over
 
 __all__ = ["Rung", "Rungs", "climb", "ring", "rungs", "standard_ensembles", "update"]
 
@@ -94,20 +95,16 @@ class Rungs:
     rows: tuple[Rung, ...] = field(default=())
 
     def __str__(self) -> str:
-        names, sizes, table = [], {}, {}
-        for row in self.rows:
-            if row.action not in sizes:
-                names.append(row.action)
-            sizes[row.action] = row.couplings
-            table.setdefault(row.ensemble, {})[row.action] = row
+        sizes = {row.action: row.couplings for row in self.rows}
         lines = [
-            "| ensemble | ε₄ | " + " | ".join(f"{name} ({sizes[name]})" for name in names) + " |",
-            "|---" * (len(names) + 2) + "|",
+            "| ensemble | ε₄ | " + " | ".join(f"{name} ({size})" for name, size in sizes.items()) + " |",
+            "|---" * (len(sizes) + 2) + "|",
         ]
-        for ensemble, found in table.items():
-            cells = [str(found[name]) if name in found else "" for name in names]
-            eps4 = next(iter(found.values())).eps4
-            lines.append(f"| {ensemble} | {eps4:.3f} | " + " | ".join(cells) + " |")
+        for ensemble, eps4 in {row.ensemble: row.eps4 for row in self.rows}.items():
+            rungs = {row.action: row for row in self.rows if row.ensemble == ensemble}
+            lines.append(
+                f"| {ensemble} | {eps4:.3f} | " + " | ".join(str(rungs.get(name, "")) for name in sizes) + " |"
+            )
         return "\n".join(lines)
 
     def __getitem__(self, where: tuple[str, str]) -> Rung:
@@ -129,8 +126,8 @@ def rungs(ensembles: Mapping[str, Correlators] | None = None) -> Rungs:
         ValueError: as `climb`.
 
     Example, the ring of cosine neurons: a local coupling explains next to nothing.
-        >>> found = rungs({"cos": exact(Network(Cos(), width=100), ring())})
-        >>> round(found["cos", "local"].share, 4), round(found["cos", "bilocal"].share, 4)
+        >>> table = rungs({"cos": exact(Network(Cos(), width=100), ring())})
+        >>> round(table["cos", "local"].share, 4), round(table["cos", "bilocal"].share, 4)
         (0.0118, 0.3068)
     """
     chosen = standard_ensembles() if ensembles is None else ensembles
@@ -152,8 +149,7 @@ def climb(truth: Correlators, *, name: str = "ensemble") -> tuple[Rung, ...]:
             apart, a full quartic that gains nothing.
 
     Example, one point: every quartic rung is the same.
-        >>> found = climb(exact(Network(Cos(), width=100), np.zeros((1, 1))))
-        >>> [row.share for row in found]
+        >>> [row.share for row in climb(exact(Network(Cos(), width=100), np.zeros((1, 1))))]
         [1.0, 1.0, 1.0, 1.0]
     """
     if any(truth.rows.values()):
@@ -285,15 +281,7 @@ def _gain(matrix: Matrix, vector: Vector, pairs: int, terms: Matrix) -> tuple[fl
 
 def _residuals(truth: Correlators, monomials: Matrix) -> tuple[float, float]:
     """|G4c - tree|/|G4c| of the best couplings, in the plain and in the whitened norm, each with its own couplings."""
-    points, kernel = len(truth.points), truth.tensor(2)
-    root = np.linalg.cholesky(kernel)
-    inverse = np.linalg.inv(root)
-    whitened = np.einsum("abcd,ia,jb,kc,ld->ijkl", truth.tensor(4), *[inverse] * 4, optimize=True)
-    found = []
-    for legs, target in ((kernel, truth.tensor(4).ravel()), (root, whitened.ravel())):
-        tree = -np.einsum("nabcd,ai,bj,ck,dl->nijkl", vertex(monomials, points), *[legs] * 4, optimize=True)
-        columns = tree.reshape(len(monomials), -1).T
-        columns = columns / np.linalg.norm(columns, axis=0)
-        fitted = columns @ np.linalg.lstsq(columns, target)[0]
-        found.append(float(np.linalg.norm(target - fitted) / np.linalg.norm(target)))
-    return found[0], found[1]
+    kernel, value = truth.tensor(2), truth.connected(4)
+    tree = four_point(monomials, kernel)[0]
+    plain, white = (left_over(value, None, tree, norm)[0] for norm in (frobenius, lambda g: whitened(g, kernel)))
+    return plain, white

@@ -68,15 +68,15 @@ def prior_sensitivity(seen: Reading) -> xr.Dataset:
             "log_likelihood": seen.group("log_likelihood") if known else _of_equations(seen, names),
         }
     )
-    found = {}
+    variables: dict[str, Any] = {}
     for kind in ("prior", "likelihood"):
         moved = az.psense(tree, group=kind)
         values = {str(name): np.ravel(value.values) for name, value in moved.items()}
-        found[kind] = np.concatenate(list(values.values()))
+        variables[kind] = np.concatenate(list(values.values()))
         labels = [f"{name}[{k}]" for name, value in values.items() for k in range(len(value))]
-    strong, heard = found["prior"] >= 0.05, found["likelihood"] >= 0.05
-    words = np.where(strong & heard, "prior-data conflict", np.where(strong, "prior decides", "-")).astype(object)
-    variables = {**found, "diagnosis": words}
+    prior, data = variables["prior"] >= 0.05, variables["likelihood"] >= 0.05
+    words = np.where(prior & data, "prior-data conflict", np.where(prior, "prior decides", "-")).astype(object)
+    variables["diagnosis"] = words
     return xr.Dataset({name: ("component", value) for name, value in variables.items()}, coords={"component": labels})
 
 

@@ -185,7 +185,7 @@ def _no_collection() -> Iterator[None]:
 def _checks(seen: Reading, given: Iterable[Any] | None) -> list[Check]:
     """Verdicts that were given, else those of `diagnose`, with the checks of one's own among them."""
     told = list(given or ())
-    own = [check for check in told if callable(check)]
+    own: list[Any] = [check for check in told if callable(check)]
     if given is None or own:
         return [*(check for check in told if not callable(check)), *diagnose(seen, *own)]
     return told

@@ -208,7 +208,7 @@ class Reading:
             rows = columns[first[k] : first[k + 1]]
             bias = lost.get(name, np.full(sizes[k], np.nan))
             found[name] = [
-                Coupling(name, str(label), *map(float, row), float(b), symbol)
+                Coupling._make([name, str(label), *map(float, row), float(b), symbol])
                 for label, row, b in zip(labels, rows, bias, strict=True)
             ]
         return found

@@ -21,6 +21,7 @@ from ...inference.calibration.recovery import JOINT, SHAPE, Recovery
 from ...inference.calibration.uniformity import ecdf_band
 from ...models.refusals import nearest
 from ..figures.canvas import BLUE, GREY, ORANGE, WIDTH, styled
+from ..pages.report import plain
 
 __all__ = [
     "LEVEL",
@@ -85,10 +86,10 @@ def calibration_table(tree: xr.DataTree) -> str:
         row = "".join(f"{value:>8.1%}" for value in coverage)
         lines.append(f"{name:<10}{float(p[name]):>11.2g}{row}")
     shape = float(p[SHAPE])
-    told = "too few simulations for its test" if np.isnan(shape) else f"p = {shape:.2g}"
+    result = "too few simulations for its test" if np.isnan(shape) else f"p = {shape:.2g}"
     lines += [
         "",
-        f"shape of the posterior (mean and covariance of the whitened truth): {told}",
+        f"shape of the posterior (mean and covariance of the whitened truth): {result}",
         f"{'calibrated' if verdict(tree) else 'not calibrated'} at a false-alarm rate of {LEVEL:g}",
     ]
     return "\n".join(lines)
@@ -136,16 +137,14 @@ def write_calibration(tree: xr.DataTree, folder: str | Path, *, force: bool = Fa
     """
     folder = check_files(folder, force=force)
     folder.mkdir(parents=True, exist_ok=True)
-    found = {
-        "about": {name: value.item() if hasattr(value, "item") else value for name, value in tree.attrs.items()},
+    summary: dict[str, Any] = {
+        "about": tree.attrs,
         "calibrated": verdict(tree),
         "false_alarm": LEVEL,
-        "p_value": {name: _number(float(value)) for name, value in _values(tree, "p_value").items()},
-        "levels": tree["coverage"].dataset["level"].values.tolist(),
-        "coverage": {name: value.tolist() for name, value in _values(tree, "coverage").items()},
-        "coverage_p": {name: value.tolist() for name, value in _values(tree, "coverage_p").items()},
+        "levels": tree["coverage"].dataset["level"].values,
     }
-    (folder / FILES[0]).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    summary |= {name: _values(tree, name) for name in ("p_value", "coverage", "coverage_p")}
+    (folder / FILES[0]).write_text(json.dumps(plain(summary), indent=2) + "\n", encoding="utf-8")
     plot_calibration(tree).savefig(folder / FILES[1], dpi=_DPI)
     tree.to_netcdf(folder / FILES[2], engine="h5netcdf")
     return folder / FILES[0]
@@ -170,8 +169,3 @@ def check_files(folder: str | Path, *, force: bool = False) -> Path:
 def _values(tree: xr.DataTree, name: str) -> dict[str, np.ndarray]:
     """The variables of one group."""
     return {str(variable): values.values for variable, values in tree[name].dataset.data_vars.items()}
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if np.isfinite(value) else None

@@ -7,8 +7,6 @@ no answer from so few, two things are chosen and said first: the points (`infere
 
 import json
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import jax
@@ -22,7 +20,7 @@ from ...inference.planning.apart import apart, usable
 from ...inference.planning.few import Few, check_few, few_networks
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
-from .. import pages
+from ..pages.frame import render
 from ..pages.report import FILES, check_folder, plain
 from ..reading.typesetting import count, typeset, with_error
 from .settings import Fitting
@@ -172,40 +170,21 @@ def _json(answer: FewAnswer) -> str:
 
 
 def _page(answer: FewAnswer) -> str:
-    f, frame = answer.found, files(pages)
-    title = f"What {count(f.networks)} networks can tell"
-    notes = "".join(f"<p class='note'>{escape(typeset(note))}.</p>" for note in answer.notes)
+    f = answer.found
     positions = [", ".join(f"{x:.5g}" for x in place) for place in f.points]
     variances = [with_error(f.two_point[k, k], f.two_point_error[k, k]) for k in range(len(positions))]
     named = [str(index) for index in answer.chosen]
-    points = _table(("point", "position", "⟨φ²⟩"), list(zip(named, positions, variances, strict=True)))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-{(frame / "page.css").read_text(encoding="utf-8")}
-</style>
-</head>
-<body>
-<main>
-<header><h1>{title}</h1><p class="subtitle">{escape(answer.source)}</p></header>
-<section aria-label="Summary"><p class="lead">{escape(typeset(_lead(f)))}</p>{notes}
-<p class="note">A fit of couplings takes sixth moments and begins at 1000 networks. ε<sub>4</sub> =
-(‖G<sub>4</sub><sup>c</sup>‖<sup>2</sup>/24)<sup>1/2</sup> is the distance to the Gaussian, with
-G<sub>4</sub><sup>c</sup> the connected four-point function whitened by the two-point function; beyond 0.3 there is no
-action to speak of. The p-value is exact at this number of networks.</p></section>
-<section><h2>Answer</h2><pre>{escape(str(f))}</pre></section>
-<section><h2>Points</h2>{points}</section>
-<section><h2>How to reproduce</h2><pre>{escape(_session(answer))}</pre>
-<p>nnft {__version__}. The numbers of this page are in <code>summary.json</code>.</p></section>
-</main>
-</body>
-</html>
-"""
+    return render(
+        "few.html",
+        title=f"What {count(f.networks)} networks can tell",
+        subtitle=answer.source,
+        lead=typeset(_lead(f)),
+        notes=[typeset(note) for note in answer.notes],
+        answer=str(f),
+        points=[[typeset(cell) for cell in row] for row in zip(named, positions, variances, strict=True)],
+        session=_session(answer),
+        version=__version__,
+    )
 
 
 def _lead(f: Few) -> str:
@@ -229,9 +208,3 @@ def _session(answer: FewAnswer) -> str:
         f"array, points = ..., ...  # {answer.source}{part}\n"
         f"inf.few_networks(inf.Samples(array, points), action=m.{answer.action!r}, key={key})"
     )
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th scope='col'>{text}</th>" for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(typeset(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -10,7 +10,7 @@ six-point function is predicted at x, which the fit has not seen. The mean of ab
 alone: its floor is given beside it, and widths are compared through signed means, whose errors are right.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from ...models.neurons.base import AbstractNeuron
 from ...models.neurons.gauss import Gauss
 from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
-from ...models.refusals import nearest
+from ...models.refusals import is_whole, nearest
 from ...models.types import Points, Vector
 
 __all__ = [
@@ -209,17 +209,19 @@ def experiment(
     deviations = []
     for k, width in enumerate(widths):
         network = setting.network(width)
-        found = {"exact": exact(network, setting.points)}
+        correlators = {"exact": exact(network, setting.points)}
         sizes = {"field": (n, 2), "readout": (max(1000, n // 10), 2000), "neuron": (_NEURONS * n, 4000)}
         for space, (count, number) in sizes.items():
             ensemble = Ensemble(network, points=setting.points, n=count, key=jax.random.fold_in(key, number + k))
-            found[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
-        for space, data in found.items():
+            correlators[space] = measure(ensemble, orders=ORDERS, space=space, progress=progress)
+        for space, data in correlators.items():
             for order in ORDERS:
                 # A hidden layer of many neurons hides the tail of one: what a neuron forbids, the layer does too.
-                why = data.refused.get(order) or (found["neuron"].refused.get(order) if space == "readout" else None)
-                refused = Deviation(width, space, order, why=why or "")
-                deviations.append(refused if why else deviation(data, kernel, order, width=width, space=space))
+                refused = correlators["neuron"].refused if space == "readout" else {}
+                if why := data.refused.get(order) or refused.get(order):
+                    deviations.append(Deviation(width, space, order, why=why))
+                else:
+                    deviations.append(deviation(data, kernel, order, width=width, space=space))
     fits, predictions = _couplings(setting, widths, n, jax.random.fold_in(key, 1), progress)
     slopes = [_slope(deviations, space, order) for space in ("field", "readout", "neuron") for order in (4, 6)]
     return Experiment(name, setting, n, seed, widths, tuple(deviations), tuple(slopes), tuple(fits), tuple(predictions))
@@ -232,13 +234,12 @@ def check_arguments(name: str, n: float, widths: Sequence[int], seed: int) -> tu
             f"expected an experiment among {', '.join(EXPERIMENTS)}, got {name!r}; "
             f"try {nearest(str(name), list(EXPERIMENTS))!r}"
         )
-    if isinstance(n, bool) or int(n) != n or n < 1000:
+    if not is_whole(n, 1000):
         raise ValueError(f"expected n, the number of networks per width, to be an integer >= 1000, got {n!r}; try 1e5")
     chosen = tuple(widths) if isinstance(widths, Sequence | np.ndarray) else (widths,)
-    whole = all(isinstance(w, int | np.integer) and not isinstance(w, bool) and w >= 1 for w in chosen)
-    if not whole or len(set(chosen)) != len(chosen) or len(chosen) < 2:
+    if not all(is_whole(w, 1) for w in chosen) or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise ValueError(f"expected at least two distinct widths, integers >= 1, got {widths!r}; try (2, 5, 20)")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32 - 1:
+    if not is_whole(seed, 0) or seed >= 2**32 - 1:
         raise ValueError(f"expected seed to be an integer >= 0 and below 2^32 - 1, got {seed!r}; try 0")
     return EXPERIMENTS[name], int(n), tuple(sorted(int(w) for w in chosen))
 
@@ -290,19 +291,15 @@ def power_law(widths: Sequence[int], values: Sequence[float], errors: Sequence[f
 
     grid = np.linspace(_STEEPEST, _FLATTEST, 321)
     start = grid[np.argmin([chi2(p) for p in grid])]
-    found: Any = minimize_scalar(chi2, bounds=(start - 0.05, start + 0.05), method="bounded", options={"xatol": 1e-9})
-    best = float(found.x)
+    lowest: Any = minimize_scalar(chi2, bounds=(start - 0.05, start + 0.05), method="bounded", options={"xatol": 1e-9})
+    best = float(lowest.x)
     least = chi2(best)
     sides = []
     for edge in (_STEEPEST, _FLATTEST):
         closed = chi2(edge) > least + 1.0
-        sides.append(abs(_crossing(lambda p: chi2(p) - least - 1.0, best, edge) - best) if closed else float("inf"))
+        crossing: Any = brentq(lambda p: chi2(p) - least - 1.0, best, edge) if closed else np.inf
+        sides.append(abs(crossing - best))
     return best, float(np.mean(sides))
-
-
-def _crossing(function: Callable[[float], float], start: float, end: float) -> float:
-    root: Any = brentq(function, start, end)
-    return float(root)
 
 
 def _slope(deviations: Sequence[Deviation], space: str, order: int) -> Slope:
@@ -321,17 +318,16 @@ def _couplings(
     setting: Setting, widths: tuple[int, ...], n: int, key: jax.Array, progress: bool
 ) -> tuple[list[Fit], list[SixPoint]]:
     """Every model fitted to exact, neuron-space and field-space G4c, and the six-point functions they predict."""
-    seen, points, width = setting.fit_points, setting.coupling_points, setting.coupling_width
+    fitted, points, width = setting.fit_points, setting.coupling_points, setting.coupling_width
     network = setting.network(width)
-    design, elsewhere = (vertex_design(network, x, cutoff=setting.cutoff) for x in (seen, points))
-    sources = {"exact": exact(network, seen, orders=(2, 4))}
+    design, elsewhere = (vertex_design(network, x, cutoff=setting.cutoff) for x in (fitted, points))
+    sources = {"exact": exact(network, fitted, orders=(2, 4))}
     for number, space in enumerate(("neuron", "field")):
-        ensemble = Ensemble(network, points=seen, n=n, key=jax.random.fold_in(key, number))
+        ensemble = Ensemble(network, points=fitted, n=n, key=jax.random.fold_in(key, number))
         sources[space] = measure(ensemble, orders=(2, 4), space=space, progress=progress)
     # The sixth order is needed of the held-out fields alone: it is what the couplings are to predict.
-    held = measure(
-        Ensemble(network, points=points, n=n, key=jax.random.fold_in(key, 2)), orders=ORDERS, progress=progress
-    )
+    others = Ensemble(network, points=points, n=n, key=jax.random.fold_in(key, 2))
+    held = measure(others, orders=ORDERS, progress=progress)
     fits, six = [], []
     for space, data in sources.items():
         for model in MODELS:
@@ -341,7 +337,7 @@ def _couplings(
                 # Equal weights: the same projection for every source, also where the model is wrong.
                 fits.append(Fit(space, model, fit_correlators(data, design, couplings=model, weights="equal")))
     for other in sorted({*widths, width}):
-        truth, data = exact(setting.network(other), points), exact(setting.network(other), seen, orders=(2, 4))
+        truth, data = exact(setting.network(other), points), exact(setting.network(other), fitted, orders=(2, 4))
         six.append(_six_point("exact", other, (), _gaussian(truth), truth))
         for model in MODELS:
             fit = fit_correlators(data, design, couplings=model, weights="equal").at(points, elsewhere)

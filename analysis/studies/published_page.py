@@ -6,10 +6,8 @@ the width, and the singular values of the three coupling models: those below the
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from .. import pages
 from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
-from ..pages.page import _figure
+from ..pages.frame import drawn_figure, render
 from ..pages.paragraph import count, significant, with_error
 from ..pages.report import check_folder, plain
 from .published import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
@@ -85,21 +82,11 @@ def plot_experiment(found: Experiment) -> Figure:
                 continue
             middle.plot([d.width for d in exact], [d.connected for d in exact], color=colour, lw=0.9)
             for space, mark in _MARKS.items():
-                # A logarithmic axis has no place for what is below zero: only what is seen at two errors is drawn.
-                seen = [d for d in found.of(space, order) if not d.why and d.connected > 2.0 * d.connected_error]
-                label = f"n = {order}, {space}: {_power(found, space, order)}"
-                values, errors = [d.connected for d in seen], [d.connected_error for d in seen]
-                middle.errorbar(
-                    [d.width for d in seen],
-                    values,
-                    errors,
-                    fmt=mark,
-                    color=colour,
-                    mfc="none",
-                    ms=4.0,
-                    lw=0.8,
-                    label=label,
-                )
+                # A logarithmic axis has no place for what is below zero: only what is above two errors is drawn.
+                clear = [d for d in found.of(space, order) if not d.why and d.connected > 2.0 * d.connected_error]
+                drawn = np.reshape([(d.width, d.connected, d.connected_error) for d in clear], (-1, 3)).T
+                style = {"color": colour, "mfc": "none", "ms": 4.0, "lw": 0.8}
+                middle.errorbar(*drawn, fmt=mark, label=f"n = {order}, {space}: {_power(found, space, order)}", **style)
         for panel, what in ((top, r"$m_n(N)$"), (middle, r"mean of $G^{(n)}_c/G^{(n)}_{GP}$")):
             panel.set(xscale="log", yscale="log", ylabel=what)
             panel.set_xlabel("width N")
@@ -134,84 +121,99 @@ def _apart(widths: Sequence[int]) -> list[int]:
 
 def experiment_page(found: Experiment) -> str:
     """The page of an experiment, self-contained HTML."""
-    style = (files(pages) / "page.css").read_text(encoding="utf-8")
     title = f"Published experiment {found.name}: {found.setting.neuron.__name__} networks against their limit"
     places = ", ".join(f"{x:.4g}" for x in found.setting.points[:, 0])
     caption = (
         f"Widths N = {', '.join(map(str, found.widths))}; n = {count(found.n)} networks each, "
         f"key(seed = {found.seed}), "
-        f"points {places}. Top: m<sub>n</sub>(N) over networks, one standard error; lines exact; "
+        f"points {places}. Top: $m_n(N)$ over networks, one standard error; lines exact; "
         "dotted the noise floor, "
         "what noise alone would give. Middle: signed mean of the connected function over the limit, with the fitted "
         "power of N; values within two errors of zero are not drawn, but count in the fit. Bottom: singular values of "
         "the design of each coupling model, columns scaled to one; crosses are combinations that cannot be told apart "
         "at the accuracy marked by the bar."
     )
-    parts = [
-        f"<p class='lead'>{_lead(found)}</p>",
-        _figure(
-            plot_experiment(found), "Deviation from the limit, its fall with the width, and the couplings", caption
-        ),
-        "<h2>Deviations</h2>",
-        "<p>m<sub>n</sub> = mean over sorted tuples of |G/G<sub>GP</sub> − 1|, G<sub>GP</sub> the sum over "
-        "pairings of the exact kernel. Noise makes it positive: compare with the floor. A mean of "
-        f"absolute values has its stated error only well above the floor.</p>{_deviations(found)}",
-        "<h2>Powers of the width</h2>",
-        "<p>Of the signed mean of G<sub>c</sub>/G<sub>GP</sub>; −1 for n = 4 and −2 for n = 6 if neurons are "
-        "independent. Readout space draws whole hidden layers, and tests that they are; neuron space draws other "
-        f"neurons at every width, of which the prefactor is measured and 1/N taken for granted.</p>{_slopes(found)}",
-        "<h2>Couplings</h2>",
-        f"<p>Vertices at |y| ≤ Λ = {found.setting.cutoff:g}, points "
-        f"{', '.join(f'{x:.4g}' for x in found.setting.fit_points[:, 0])}, N = {found.setting.coupling_width}; "
-        "given is the coupling times N, from least squares with equal weights and errors from the full covariance of "
-        f"G<sub>4</sub><sup>c</sup>.</p>{_fits(found)}",
-        "<h2>Six-point function</h2>",
-        "<p>Predicted where nothing was fitted, at the points "
-        f"{', '.join(f'{x:.4g}' for x in found.setting.coupling_points[:, 0])}. "
-        "First order in the couplings, no connected six-point function: mean over sorted tuples of "
-        f"|predicted/true − 1|. Couplings from exact G<sub>4</sub><sup>c</sup> against the exact six-point "
-        f"function; where the truth is a field, couplings from neurons.</p>{_six(found)}",
-    ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main><h1>{escape(title)}</h1>"
-        + "\n".join(parts)
-        + "</main></body></html>\n"
+    figure = plot_experiment(found)
+    return render(
+        "published.html",
+        title=title,
+        subtitle="",
+        lead=_lead(found),
+        shown=drawn_figure(figure, "Deviation from the limit, its fall with the width, and the couplings", caption),
+        parts=_parts(found),
     )
+
+
+def _parts(found: Experiment) -> list[dict[str, Any]]:
+    """The tables with their headings and what they show."""
+    fitted, predicted = (
+        ", ".join(f"{x:.4g}" for x in places[:, 0])
+        for places in (found.setting.fit_points, found.setting.coupling_points)
+    )
+    return [
+        {
+            "title": "Deviations",
+            "text": r"$m_n$ = mean over sorted tuples of $|G/G_{GP} - 1|$, $G_{GP}$ the sum over pairings of the exact "
+            "kernel. Noise makes it positive: compare with the floor. A mean of absolute values has its stated error "
+            "only well above the floor.",
+            "heads": ("N", "n", "space", "m_n", "floor", "mean of G_c/G_GP"),
+            "rows": _deviations(found),
+            "fold": True,
+        },
+        {
+            "title": "Powers of the width",
+            "text": r"Of the signed mean of $G_c/G_{GP}$; −1 for n = 4 and −2 for n = 6 if neurons are independent. "
+            "Readout space draws whole hidden layers, and tests that they are; neuron space draws other neurons at "
+            "every width, of which the prefactor is measured and 1/N taken for granted.",
+            "heads": ("n", "space", "power of N"),
+            "rows": [[s.order, s.space, s.why or with_error(s.value, s.error)] for s in found.slopes],
+            "fold": False,
+        },
+        {
+            "title": "Couplings",
+            "text": f"Vertices at |y| ≤ Λ = {found.setting.cutoff:g}, points {fitted}, N = "
+            f"{found.setting.coupling_width}; given is the coupling times N, from least squares with equal weights and "
+            "errors from the full covariance of $G_4^c$.",
+            "heads": ("model", "from", "times N", "condition", "misfit"),
+            "rows": _fits(found),
+            "fold": False,
+        },
+        {
+            "title": "Six-point function",
+            "text": f"Predicted where nothing was fitted, at the points {predicted}. First order in the couplings, no "
+            "connected six-point function: mean over sorted tuples of |predicted/true − 1|. Couplings from exact "
+            "$G_4^c$ against the exact six-point function; where the truth is a field, couplings from neurons.",
+            "heads": ("N", "truth", "model", "mean |relative|", "signed mean", "χ² of the difference"),
+            "rows": _six(found),
+            "fold": False,
+        },
+    ]
 
 
 def _lead(found: Experiment) -> str:
-    local = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == ("local",))
-    joint = next(fit.result for fit in found.fits if fit.space == "exact" and fit.model == MODELS[-1])
+    local, joint = (
+        next(fit.result for fit in found.fits if (fit.space, fit.model) == ("exact", model))
+        for model in (("local",), MODELS[-1])
+    )
     assert local is not None
     assert joint is not None
     value = local.coupling("local")[0] * found.setting.coupling_width
-    verdict = (
-        f"The three-coupling model is refused: {escape(joint.why)}." if joint.why else "All couplings are resolved."
-    )
+    verdict = f"The three-coupling model is refused: {joint.why}." if joint.why else "All couplings are resolved."
     refused = next((d.why for d in found.deviations if d.space == "field" and d.why), "")
-    tail = f" Averages refused at the narrowest width concerned: {escape(refused)}." if refused else ""
+    tail = f" Averages refused at the narrowest width concerned: {refused}." if refused else ""
     return f"The single local coupling times the width is {value:.6g}, from exact correlators. {verdict}{tail}"
 
 
-def _deviations(found: Experiment) -> str:
+def _deviations(found: Experiment) -> list[list[Any]]:
     rows = []
     for d in found.deviations:
-        cells = [d.why] if d.why else [with_error(d.value, d.error), significant(d.floor, 2)]
-        if not d.why:
-            cells.append(with_error(d.connected, d.connected_error) if d.order > 2 else "–")
+        signed = "–" if d.order == 2 or d.why else with_error(d.connected, d.connected_error)
+        cells = [d.why] if d.why else [with_error(d.value, d.error), significant(d.floor, 2), signed]
         rows.append([d.width, d.order, d.space, *cells])
-    table = _table(("N", "n", "space", "m_n", "floor", "mean of G_c/G_GP"), rows)
-    return f"<details><summary>All {len(rows)} numbers</summary>{table}</details>"
+    return rows
 
 
-def _slopes(found: Experiment) -> str:
-    rows = [[s.order, s.space, s.why or with_error(s.value, s.error)] for s in found.slopes]
-    return _table(("n", "space", "power of N"), rows)
-
-
-def _fits(found: Experiment) -> str:
+def _fits(found: Experiment) -> list[list[Any]]:
     rows = []
     for fit in found.fits:
         result = fit.result
@@ -221,33 +223,18 @@ def _fits(found: Experiment) -> str:
         given = [f"{_sum(fit, c.coefficients)} = {_value(found, c.value, c.error)}" for c in result.combinations]
         if not result.why and len(fit.model) > 1:
             given = [f"{_SYMBOLS[name]} = {_value(found, *result.coupling(name))}" for name in fit.model]
-        told = f" Refused apart: {result.why}." if result.why else ""
+        refusal = f" Refused apart: {result.why}." if result.why else ""
         condition = "∞" if math.isinf(result.condition) else f"{result.condition:.3g}"
-        rows.append([_plain_model(fit.model), fit.space, "; ".join(given) + told, condition, f"{result.misfit:.2g}"])
-    return _table(("model", "from", "times N", "condition", "misfit"), rows)
+        rows.append([_plain_model(fit.model), fit.space, "; ".join(given) + refusal, condition, f"{result.misfit:.2g}"])
+    return rows
 
 
-def _six(found: Experiment) -> str:
+def _six(found: Experiment) -> list[list[Any]]:
     rows = []
     for s in found.six_point:
         signed = with_error(s.signed, s.error) if s.error > 0 else significant(s.signed, 3)
         rows.append([s.width, s.space, _plain_model(s.model), significant(s.residual, 3), signed, str(s.chi2 or "")])
-    return _table(("N", "truth", "model", "mean |relative|", "signed mean", "χ² of the difference"), rows)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{f' colspan={chr(34)}{len(heads) - len(row) + 1}{chr(34)}' if k == len(row) - 1 else ''}>"
-            f"{escape(str(cell))}</td>"
-            for k, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return rows
 
 
 def _plain_model(model: Sequence[str]) -> str:
@@ -270,33 +257,22 @@ def _power(found: Experiment, space: str, order: int) -> str:
 
 
 def _summary(found: Experiment) -> str:
-    fits = [
-        {"space": fit.space, "model": fit.model, "width": found.setting.coupling_width, "refused": fit.why}
-        if fit.result is None
-        else {
-            "space": fit.space,
-            "model": fit.model,
-            "width": found.setting.coupling_width,
-            "identifiable": not fit.result.why,
-            "why": fit.result.why,
-            "condition": fit.result.condition,
-            "singular_values": fit.result.singular_values,
-            "accuracy": fit.result.accuracy,
-            "misfit": fit.result.misfit,
-            "combinations": [asdict(c) for c in fit.result.combinations],
-            "chi2": None if fit.result.chi2 is None else fit.result.chi2._asdict(),
-        }
-        for fit in found.fits
-    ]
+    fits = []
+    for fit in found.fits:
+        row = {"space": fit.space, "model": fit.model, "width": found.setting.coupling_width}
+        if (result := fit.result) is None:
+            fits.append(row | {"refused": fit.why})
+            continue
+        row |= {"identifiable": not result.why, "combinations": [asdict(c) for c in result.combinations]}
+        numbers = ("why", "condition", "singular_values", "accuracy", "misfit")
+        fits.append(row | {n: getattr(result, n) for n in numbers} | {"chi2": result.chi2 and result.chi2._asdict()})
+    setting = found.setting
     content = {
         "experiment": found.name,
         "n": found.n,
         "seed": found.seed,
         "widths": found.widths,
-        "points": found.setting.points,
-        "fit_points": found.setting.fit_points,
-        "coupling_points": found.setting.coupling_points,
-        "cutoff": found.setting.cutoff,
+        **{n: getattr(setting, n) for n in ("points", "fit_points", "coupling_points", "cutoff")},
         "deviations": [asdict(d) for d in found.deviations],
         "slopes": [asdict(s) for s in found.slopes],
         "couplings": fits,

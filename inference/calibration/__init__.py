@@ -1,1 +1,1 @@
-"""Plant couplings, simulate, fit again: does the posterior keep its word?"""
+"""Plant couplings, simulate, fit again: does the posterior hold the truth as often as it says?"""

@@ -1,9 +1,9 @@
-"""Ready recoveries: couplings planted where the truth is known by another road, and the posteriors that look for them.
+"""Ready recoveries: couplings planted where the truth is known in another way, and the posteriors tested on them.
 
-`planted_chain`: the periodic chain, S = kinetic + m2 T_1 + lam T_2, whose likelihood is exact (`models.chain`);
-`planted_site`: one site of it, a quadrature; `planted_bilocal`: a bounded bilocal action on a few points, through the
-same road as `fit`; `planted_mixture`: a Gaussian field of random scale, on which score matching of a quartic action has
-a known target though no quartic action is true (physics: `models.shared`).
+`planted_chain`: the periodic chain, S = kinetic + m2 T_1 + lam T_2, whose likelihood is exact (`m.Chain`);
+`planted_site`: one site of it, a quadrature; `planted_bilocal`: a bounded bilocal action on a few points, fitted as by
+`fit`; `planted_mixture`: a Gaussian field of random scale, for which score matching of a quartic action has a known
+target though no quartic action is true (physics: `models/networks/latents.py`).
 
 Posteriors of score matching with A theta = b, B = Cov(psi), a free part P and the metric W fixed:
     A = E[grad T^t W grad T],  b = E[lap_W T - grad T^t W P phi],  psi = grad T^t W (grad T theta + P phi) - lap_W T,
@@ -15,6 +15,7 @@ Z(pilot) = log E_ref exp(-(theta - pilot).T); both carry the noise of the refere
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -118,8 +119,8 @@ def planted_chain(
 
 def planted_site(*, n: int = 20_000, reference: int = 20) -> Recovery:
     """One site, S = m2 phi^2/2 + lam phi^4: log Z is a quadrature, and no free part is fixed."""
-    made = planted_chain(n=n, sites=1, reference=reference)
-    return Recovery(made.names, made.prior, made.simulator, made.posteriors, about={**made.about, "planted": "site"})
+    chain = planted_chain(n=n, sites=1, reference=reference)
+    return replace(chain, about={**chain.about, "planted": "site"})
 
 
 def scale_target(scale: AbstractScale, points: int) -> Vector:
@@ -165,6 +166,12 @@ def planted_mixture(*, n: int = 20_000, points: int = 4, scale: AbstractScale | 
     return Recovery(("a", "b"), scale_target(scale, points), simulator, posteriors, about=about)
 
 
+def _sandwich(matrix: Table, noise: Table) -> Table:
+    """A^-1 B A^-1."""
+    inverse = jnp.linalg.inv(matrix)
+    return inverse @ noise @ inverse.T
+
+
 def _score_posteriors(
     equations: Callable[[Table], tuple[Table, Numbers, Table]], mean: Vector, sd: Vector
 ) -> dict[str, Callable[..., Table]]:
@@ -177,20 +184,12 @@ def _score_posteriors(
 
         return draw
 
-    def sandwich(matrix: Table, noise: Table) -> Table:
-        inverse = jnp.linalg.inv(matrix)
-        return inverse @ noise @ inverse.T
+    def scalar(matrix: Table, noise: Table) -> Table:
+        """Divided by the learning rate, 1/w = tr(A^-1 B)/p: the average of what the naive variances lack."""
+        return jnp.linalg.inv(matrix) * (jnp.trace(jnp.linalg.solve(matrix, noise)) / len(matrix))
 
-    return {
-        "score": posterior(sandwich),
-        "naive": posterior(lambda matrix, noise: jnp.linalg.inv(matrix)),
-        "scalar": posterior(lambda matrix, noise: jnp.linalg.inv(matrix) * learning_rate_inverse(matrix, noise)),
-    }
-
-
-def learning_rate_inverse(matrix: Table, noise: Table) -> Array:
-    """1/w = tr(A^-1 B)/p, the average of what the naive variances lack."""
-    return jnp.trace(jnp.linalg.solve(matrix, noise)) / len(matrix)
+    widths = {"score": _sandwich, "naive": lambda matrix, noise: jnp.linalg.inv(matrix), "scalar": scalar}
+    return {name: posterior(width) for name, width in widths.items()}
 
 
 def _likelihood_posteriors(
@@ -223,8 +222,7 @@ def _likelihood_posteriors(
 
     def pilot_and_reference(key: jax.Array, fields: Table) -> tuple[Numbers, Table, Numbers, Table]:
         matrix, vector, noise = equations(fields)
-        inverse = jnp.linalg.inv(matrix)
-        covariance = inverse @ noise @ inverse.T / len(fields)
+        covariance = _sandwich(matrix, noise) / len(fields)
         pilot, _ = _updated(jnp.linalg.solve(matrix, vector), covariance, mean, sd)
         reference = statistics(draw_reference(key, pilot))
         centre = reference.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Couplings of a bounded bilocal action, planted on a few points and found again by the road that `fit` takes.
+"""Couplings of a bounded bilocal action, planted on a few points and found again by the steps that `fit` takes.
 
 S = phi.K^-1.phi/2 + sum_a g_a phi_a^4 + sum_{a != b} u_ab phi_a phi_b^3 + sum_{a<b} v_ab phi_a^2 phi_b^2 with S4 >= 0:
 fields are drawn from the free theory N(0, K) and kept with probability exp(-S4), which is exact. Of each simulation the
@@ -90,9 +90,9 @@ def planted_bilocal(kind: str = "lat", *, n: int = 50_000, points: int = 4, stre
         return problem.equations.estimate, problem.equations.naive
 
     def scalar(problem: Problem, _: jax.Array) -> tuple[Vector, Matrix]:
-        found = problem.equations
-        rate = np.trace(np.linalg.solve(found.matrix, found.noise)) / len(found.vector)
-        return found.estimate, found.naive * rate
+        own = problem.equations
+        rate = np.trace(np.linalg.solve(own.matrix, own.noise)) / len(own.vector)
+        return own.estimate, own.naive * rate
 
     posteriors: dict[str, Any] = {one.word: posterior(closed(one)) for one in (Score(), Pseudo(), Gold())}
     posteriors |= {"naive": posterior(naive), "scalar": posterior(scalar)}

@@ -42,7 +42,7 @@ _REPLICATES = 10  # simulations a moment of the whitened truth: its test is not 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What is planted, how fields come from it, and the posteriors that shall find it again.
+    """What is planted, how fields come from it, and the posteriors to be tested.
 
     Attributes:
         names: of the couplings, in the order of theta.
@@ -141,23 +141,22 @@ def recover(
             return theta, *_ranked(rank_key, theta, sample)
 
         if recovery.traced:
-            found = jax.jit(lambda keys: jax.lax.map(judged, keys, batch_size=batch))(keys)
+            columns = jax.jit(lambda keys: jax.lax.map(judged, keys, batch_size=batch))(keys)
         else:
             rank = jax.jit(_ranked)
             rows = []
             for one in tqdm(range(simulations), desc="recovery", delay=2.0, disable=not progress, leave=False):
                 theta, (sample, rank_key) = planted(keys[one])
                 rows.append((theta, *rank(rank_key, jnp.asarray(theta), jnp.asarray(sample))))
-            found = [np.stack(column) for column in zip(*rows, strict=True)]
-        columns = _Columns(*(np.asarray(column) for column in found))
-    bad = int(np.sum(~np.all(np.isfinite(columns.whitened), axis=1)))
-    if bad:
+            columns = [np.stack(column) for column in zip(*rows, strict=True)]
+        results = _Columns(*(np.asarray(column) for column in columns))
+    if bad := int(np.sum(~np.all(np.isfinite(results.whitened), axis=1))):
         raise ValueError(
             f"expected finite posterior draws that spread in every direction, got {bad} of {simulations} simulations "
             "without; try more fields"
         )
     about = {"method": method, "simulations": simulations, "draws": draws, **dict(recovery.about)}
-    return _tree(recovery.names, columns, about)
+    return _tree(recovery.names, results, about)
 
 
 def _planted(recovery: Recovery, key: jax.Array) -> Any:
@@ -226,9 +225,9 @@ def _shape(z: np.ndarray) -> float:
     return hotelling(square, k, count - 1.0)
 
 
-def _tree(couplings: tuple[str, ...], found: _Columns, about: Mapping[str, Any]) -> xr.DataTree:
+def _tree(couplings: tuple[str, ...], results: _Columns, about: Mapping[str, Any]) -> xr.DataTree:
     names = (*couplings, JOINT)
-    simulations = len(found.theta)
+    simulations = len(results.theta)
     coords = {"chain": [0], "draw": np.arange(simulations)}
 
     def columns(values: np.ndarray) -> xr.Dataset:
@@ -238,22 +237,22 @@ def _tree(couplings: tuple[str, ...], found: _Columns, about: Mapping[str, Any])
     def levels(of: Callable[[np.ndarray, float], float]) -> xr.Dataset:
         values = {
             name: ("level", [of(u if name == JOINT else np.abs(2.0 * u - 1.0), level) for level in LEVELS])
-            for name, u in zip(names, found.uniform.T, strict=True)
+            for name, u in zip(names, results.uniform.T, strict=True)
         }
         return xr.Dataset(values, {"level": list(LEVELS)})
 
     def binomial(u: np.ndarray, level: float) -> float:
         return float(stats.binomtest(int(np.sum(u < level)), simulations, level).pvalue)
 
-    p_values = {name: uniformity(u) for name, u in zip(names, found.uniform.T, strict=True)}
+    p_values = {name: uniformity(u) for name, u in zip(names, results.uniform.T, strict=True)}
     groups = {
-        "prior": columns(found.theta),
-        "prior_sbc": columns(found.uniform),
-        "rank": columns(found.rank),
-        "estimate": columns(found.mean),
-        "error": columns(found.spread),
-        "whitened": columns(found.whitened),
-        "p_value": xr.Dataset(p_values | {SHAPE: _shape(found.whitened)}),
+        "prior": columns(results.theta),
+        "prior_sbc": columns(results.uniform),
+        "rank": columns(results.rank),
+        "estimate": columns(results.mean),
+        "error": columns(results.spread),
+        "whitened": columns(results.whitened),
+        "p_value": xr.Dataset(p_values | {SHAPE: _shape(results.whitened)}),
         "coverage": levels(lambda u, level: float(np.mean(u < level))),
         "coverage_p": levels(binomial),
     }

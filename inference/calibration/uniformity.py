@@ -4,8 +4,8 @@ n F(z) is binomial at each z; the band holds at each of the points z_i = i/K all
 tail exceeds gamma, and gamma is chosen so that uniform numbers leave it anywhere with the stated probability (T.
 Sailynoja, P. Burkner and A. Vehtari, Stat. Comput. 32 (2022) 32, arXiv:2103.10522). From one point to the next the
 counts are a Markov chain, N_{i+1} - N_i ~ Bin(n - N_i, (z_{i+1} - z_i)/(1 - z_i)), so that probability is a sum done
-exactly, and the terms added are those that leave: a p-value of 1e-9 is as accurate as one of 0.3. Below 1e-12 the sum
-over the points of the chances to leave there, an upper bound, stands for it.
+exactly, over the counts that leave the band: a p-value of 1e-9 is as accurate as one of 0.3. Below 1e-12 the upper
+bound is taken that adds up the chances to leave at each point.
 """
 
 from functools import cache

@@ -87,22 +87,22 @@ def dependence_of(series: np.ndarray, n: int, *, chains: int | None, independent
         series: from `series_of`, (network, observable), of the first networks.
         n: number of all.
         chains: so many chains of equal length lie one after the other; None where nobody said so.
-        independent: True believes it without a look, False takes the fields for a chain whatever the tests say; None
-            lets the tests decide where no chains are given.
+        independent: True takes them as independent without a test, False as a chain whatever the tests say; None lets
+            the tests decide where no chains are given.
 
     Example, an exact alternation of blocks of four:
 
         >>> import numpy as np
         >>> signs = np.repeat(np.random.default_rng(0).choice([-1.0, 1.0], size=500), 4)
-        >>> found = dependence_of(series_of(signs[:, None]), 2000, chains=None, independent=None)
-        >>> 1.5 < found.tau < 2.5
+        >>> chain = dependence_of(series_of(signs[:, None]), 2000, chains=None, independent=None)
+        >>> 1.5 < chain.tau < 2.5
         True
     """
     if independent is True:
         return Dependence(n)
     columns = series.T.astype(float)
     moving = [k for k, x in enumerate(columns) if np.ptp(x) > 0]
-    if chains is None and independent is None and not any(_alarm(columns[k]) for k in moving):
+    if chains is None and independent is None and not any(_remembers(columns[k]) for k in moving):
         return Dependence(n)
     length = len(series) if chains is None else n // chains
     whole = max(1, len(series) // length)
@@ -120,7 +120,7 @@ def _rounded(length: float) -> int:
     return next(b for b in (power, 3 * power // 2, 2 * power) if b >= length)
 
 
-def _alarm(x: np.ndarray) -> bool:
+def _remembers(x: np.ndarray) -> bool:
     """Whether a series remembers: sums of lagged products against their own spread, which heavy tails leave right."""
     x = x - x.mean()
     ahead = np.concatenate([[0.0], np.cumsum(x)])
@@ -138,9 +138,8 @@ def _worth(x: np.ndarray) -> float:
     """Effective over actual number of draws, (chain, draw), at most one."""
     if x.shape[1] < 8:  # too short to look inside: the chains count
         return 1.0 / x.shape[1]
-    found: Any = array_stats.ess(x, chain_axis=0, draw_axis=1, method="mean")
-    found = float(np.asarray(found))
-    return min(1.0, found / x.size) if np.isfinite(found) else 1.0 / x.size
+    effective = float(np.asarray(array_stats.ess(x, chain_axis=0, draw_axis=1, method="mean")))
+    return min(1.0, effective / x.size) if np.isfinite(effective) else 1.0 / x.size
 
 
 def worth(source: Any) -> Dependence:
@@ -154,10 +153,10 @@ def check_independent(source: Any, purpose: str, instead: str) -> None:
     Raises:
         ValueError: a chain; the message says how long it remembers.
     """
-    if (found := worth(source)).block > 1:
-        step = int(np.ceil(4.0 * found.tau))
+    if (chain := worth(source)).block > 1:
+        step = int(np.ceil(4.0 * chain.tau))
         raise ValueError(
-            f"expected independent networks {purpose}, got {found}; try {instead}, Samples(array[::{step}], points), "
+            f"expected independent networks {purpose}, got {chain}; try {instead}, Samples(array[::{step}], points), "
             "or independent=True if these are independent and the file is only sorted"
         )
 
@@ -168,11 +167,11 @@ def check_worth(source: Any) -> Dependence:
     Raises:
         ValueError: fewer than 100 effective fields, with their number.
     """
-    found = worth(source)
-    if found.block > 1 and found.effective < LEAST_WORTH:
+    chain = worth(source)
+    if chain.block > 1 and chain.effective < LEAST_WORTH:
         raise ValueError(
             f"expected independent networks, or a chain worth at least {LEAST_WORTH} of them, got n_eff = "
-            f"{found.effective:.0f}: {found}; try a longer chain, or independent=True if these are independent and the "
+            f"{chain.effective:.0f}: {chain}; try a longer chain, or independent=True if these are independent and the "
             "file is only sorted"
         )
-    return found
+    return chain

@@ -19,25 +19,23 @@ def row_hashes(fields: np.ndarray) -> np.ndarray:
         fields: (network, point).
 
     Example:
-        >>> found = row_hashes(np.array([[1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]]))
-        >>> bool(found[0] == found[1]), bool(found[0] == found[2])
+        >>> hashes = row_hashes(np.array([[1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]]))
+        >>> bool(hashes[0] == hashes[1]), bool(hashes[0] == hashes[2])
         (True, False)
     """
     rows = np.asarray(fields, dtype=float)
     rows = rows * np.where(rows.sum(axis=1, keepdims=True) < 0, -1.0, 1.0) + 0.0  # no negative zero
-    found = np.zeros(len(rows), dtype=np.uint64)
+    hashes = np.zeros(len(rows), dtype=np.uint64)
     with np.errstate(over="ignore"):  # numbers of 64 bits wrap around
         for column in rows.T:
-            found += np.ascontiguousarray(column).view(np.uint64)
-            found = (found ^ (found >> np.uint64(30))) * _MIX[1]
-            found = (found ^ (found >> np.uint64(27))) * _MIX[0]
-    return found
+            hashes += np.ascontiguousarray(column).view(np.uint64)
+            hashes = (hashes ^ (hashes >> np.uint64(30))) * _MIX[1]
+            hashes = (hashes ^ (hashes >> np.uint64(27))) * _MIX[0]
+    return hashes
 
 
 def copies(hashes: np.ndarray) -> np.ndarray:
     """Which rows repeat an earlier one that is not their neighbour, (network,) bool.
-
-    A row beside its equal is a move that a Markov chain refused, and stays.
 
     Example:
         >>> copies(np.array([5, 5, 7, 5, 7, 9], dtype=np.uint64)).tolist()
@@ -45,13 +43,13 @@ def copies(hashes: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(hashes, kind="stable")
     same = np.concatenate([[False], hashes[order][1:] == hashes[order][:-1]])
-    jump = same & (np.concatenate([[0], np.diff(order)]) != 1)
-    # Once a run has jumped, all later ones of that hash are copies: count jumps since the hash began.
-    seen = np.cumsum(jump)
-    begun = np.maximum.accumulate(np.where(same, 0, seen))
-    found = np.zeros(len(hashes), dtype=bool)
-    found[order] = same & (seen > begun)
-    return found
+    apart = same & (np.concatenate([[0], np.diff(order)]) != 1)
+    # After the first gap between rows of one hash all later ones are copies: count gaps since the hash began.
+    gaps = np.cumsum(apart)
+    begun = np.maximum.accumulate(np.where(same, 0, gaps))
+    copied = np.zeros(len(hashes), dtype=bool)
+    copied[order] = same & (gaps > begun)
+    return copied
 
 
 def in_runs(copied: np.ndarray) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ...models.combinatorics import connected_from_moments, sorted_tuples
+from ...models.arrays import attach, unique
+from ...models.combinatorics import connected_from_moments
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Points
 from .ensemble import Source
@@ -95,16 +96,8 @@ def in_modes(
             "expected networks or exact correlators to look at in modes, got correlators with errors and no networks; "
             "try inf.fit(ensemble, ...)"
         )
-    moments = {r: _turned(data.tensor(r, "moment"), modes) for r in (2, 4, 6) if r in data.moments}
+    moments = {r: unique(attach(data.tensor(r, "moment"), modes)) for r in (2, 4, 6) if r in data.moments}
     cumulants = {r: connected_from_moments(moments, len(modes), r, even=True) for r in moments}
     points: Any = np.arange(float(len(modes)))[:, None]
     about = {**data.about, "modes": len(modes)}
     return Correlators(points, moments, cumulants, maker=data.maker, even=data.even, about=about), None
-
-
-def _turned(tensor: np.ndarray, modes: Float[np.ndarray, "mode point"]) -> np.ndarray:
-    """A symmetric tensor of the points in modes, on sorted tuples."""
-    order = tensor.ndim
-    for _ in range(order):  # each turn brings the new axis to the end, so the order is the old one when all are done
-        tensor = np.tensordot(tensor, modes, axes=(0, 1))
-    return tensor[tuple(sorted_tuples(len(modes), order).T)]

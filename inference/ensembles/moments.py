@@ -1,8 +1,8 @@
 """Moments of the field at all sorted tuples in one pass over an ensemble, with the rows of their covariance.
 
-Connected functions do not depend on a constant added to the field, but their digits do: of <phi^6> at a mean c and a
-standard deviation s, a share (c/s)^6 cancels. Where c is many times s it is taken off before the products, and given
-back to the moments by <prod phi> = sum over subsets S of prod_{S'} c <prod_S (phi - c)>.
+Connected functions do not depend on a constant added to the field, but their round-off does: <phi^6> at a mean c and a
+standard deviation s is (c/s)^6 times larger than what is left of it. Where c is many times s it is subtracted before
+the products, and put back into the moments by <prod phi> = sum over subsets S of prod_{S'} c <prod_S (phi - c)>.
 
 Per group of networks and in float64 the products of the sorted monomials of degree <= 3 are summed: their Gram matrix
 holds every moment up to degree six. The spread of the group means is the error, over networks.
@@ -36,16 +36,14 @@ def group_moments(
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1). With a
     `centre`, (point,), they are those of phi - centre.
     """
-    if centre is None:
-        sizes, totals = sums(source, moment_sums(len(source.points), orders), progress=progress)
-    else:
-        sizes, totals = sums(source, centred_sums(len(source.points), orders), centre, progress=progress)
+    statistic, arguments = (moment_sums, ()) if centre is None else (_centred_sums, (centre,))
+    sizes, totals = sums(source, statistic(len(source.points), orders), *arguments, progress=progress)
     means = {r: total.sum(axis=0) / sizes.sum() for r, total in totals.items()}
     return means, {r: error_rows(source, sizes, total) for r, total in totals.items()}, len(sizes)
 
 
 def far_centre(fields: Float[np.ndarray, "network point"], centre: Vector) -> Vector | None:
-    """The centre of the field where it costs digits, above ten standard deviations of it; else None, zero will do.
+    """The centre of the field if it is above ten standard deviations and costs digits; else None, for zero.
 
     >>> far_centre(np.array([[-1.0], [1.0]]), np.array([3.0])), far_centre(np.array([[-1.0], [1.0]]), np.array([30.0]))
     (None, array([30.]))
@@ -80,7 +78,7 @@ def moved(
 
 
 @lru_cache(maxsize=32)
-def centred_sums(points: int, orders: tuple[int, ...]) -> Statistic:
+def _centred_sums(points: int, orders: tuple[int, ...]) -> Statistic:
     """`moment_sums` of phi - centre, the centre an argument."""
     plain = moment_sums(points, orders)
 

@@ -58,16 +58,11 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
 
 
 def total(
-    source: Source,
-    statistic: Statistic,
-    *arguments: Any,
-    keep: int = 0,
-    progress: bool = False,
-    what: str = "networks",
+    source: Source, statistic: Statistic, *arguments: Any, keep: int = 0, progress: bool = False, what: str = "networks"
 ) -> Any:
-    """The same summed over all networks, (total weight, pytree): the sums of the groups are added as they come.
+    """The same summed over all networks, (total weight, pytree): sums are added as they come, none is kept apart.
 
-    For statistics whose values are large and whose spread nobody asks for, such as a matrix of all pairs of terms.
+    For large statistics whose spread is not needed, such as a matrix of all pairs of terms.
     With keep > 0 the statistic gives (pytree, values of every network (network, column)), and what it gives of the
     first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """

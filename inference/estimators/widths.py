@@ -18,9 +18,9 @@ __all__ = ["WidthSplit", "split_widths"]
 
 
 class WidthSplit(NamedTuple):
-    """surviving + finite/N (+ a 1/N^2 part at order 6), as `Correlators`; beyond: is the next power zero?
+    """surviving + finite/N (+ a 1/N^2 part at order 6), as `Correlators`, and a test that the next power is zero.
 
-    `beyond` is None where no width is left to ask.
+    `beyond` is that test, None where it would need one more width.
     """
 
     surviving: Correlators
@@ -83,23 +83,18 @@ def split_widths(measured: Mapping[int, Correlators], *, order: int = 4) -> Widt
             f"expected measured correlators with errors at every width, got none at width {width}; try inf.measure"
         )
     rows = [d.rows["connected"][order] for d in data]
-    inverse = 1.0 / np.array(widths, dtype=float)
-    powers = np.stack([inverse**k for k in range(terms + 1)], axis=1)
+    powers = np.vander(1.0 / np.array(widths, dtype=float), terms + 1, increasing=True)
     surviving, finite = _least_squares(powers[:, :terms], error)[:2]
     parts = [_combined(data, weights, value, rows, order) for weights in (surviving, finite)]
-    beyond = None
-    if len(widths) > terms:
-        beyond = _combined(data, _least_squares(powers, error)[terms], value, rows, order).chi2(order)
+    more = len(widths) > terms
+    beyond = _combined(data, _least_squares(powers, error)[terms], value, rows, order).chi2(order) if more else None
     return WidthSplit(parts[0], parts[1], beyond)
 
 
 def _least_squares(design: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Weights of the least-squares coefficients on the measurements, (coefficient, width, component)."""
-    out = np.empty((design.shape[1], *error.shape))
-    for k in range(error.shape[1]):
-        scaled = design / error[:, k : k + 1]
-        out[:, :, k] = np.linalg.pinv(scaled) / error[:, k]
-    return out
+    weights = np.linalg.pinv(design / error.T[:, :, None]) / error.T[:, None, :]  # component by component
+    return np.moveaxis(weights, 0, -1)
 
 
 def _combined(

@@ -61,8 +61,8 @@ class FieldDraws(NamedTuple):
         values = np.asarray(observable(self.fields), dtype=float)
         many = values.reshape(*values.shape[:2], -1)
         ess = _ess(many)
-        found, error = many.mean(axis=(0, 1)), many.std(axis=(0, 1), ddof=1) / np.sqrt(ess)
-        return found.reshape(values.shape[2:]), error.reshape(values.shape[2:])
+        mean, error = many.mean(axis=(0, 1)), many.std(axis=(0, 1), ddof=1) / np.sqrt(ess)
+        return mean.reshape(values.shape[2:]), error.reshape(values.shape[2:])
 
     def __str__(self) -> str:
         chains, draws, points = self.fields.shape
@@ -116,8 +116,7 @@ def sample_action(
         >>> bool(abs(mean - 0.6155) < 5 * error), drawn.divergences
         (True, 0)
     """
-    for name, number in (("chains", chains), ("warmup", warmup), ("draws", draws), ("thin", thin)):
-        least = {"chains": 2, "warmup": 20, "draws": 4, "thin": 1}[name]
+    for name, number, least in (("chains", chains, 2), ("warmup", warmup, 20), ("draws", draws, 4), ("thin", thin, 1)):
         if number < least:
             raise ValueError(f"expected {name} >= {least}, got {number}; try leaving it out")
     given = None if metric is None else _covariance(metric)
@@ -137,12 +136,8 @@ def sample_action(
         tables, numbers = _monomials(action, count, tuples)
         start = _free_covariance(tables, numbers, count) if given is None else given
         scale = np.sqrt(np.diag(start))
-        verdict = boundedness(
-            {t.shape[1]: g for t, g in zip(tables, numbers, strict=True)},
-            count,
-            tuples={t.shape[1]: t for t in tables},
-            scale=scale,
-        )
+        forms = {t.shape[1]: g for t, g in zip(tables, numbers, strict=True)}
+        verdict = boundedness(forms, count, tuples={t.shape[1]: t for t in tables}, scale=scale)
         if not verdict.bounded:
             raise ValueError(f"expected an action bounded below to draw fields from, got one of which {verdict.why}")
         potential = None
@@ -173,8 +168,7 @@ def sample_action(
         fields, energy, diverged, steps = run(keys[2], unit, root, warmup // 2, draws, thin)
         if even:
             fields = fields * np.asarray(jax.random.rademacher(keys[3], fields.shape[:2], dtype=float))[..., None]
-    seen = [fields**2, energy[..., None]] if even else [fields, fields**2, energy[..., None]]
-    watched = np.concatenate(seen, axis=-1)
+    watched = np.concatenate([*([] if even else [fields]), fields**2, energy[..., None]], axis=-1)
     return FieldDraws(
         fields,
         energy,
@@ -200,7 +194,7 @@ def _runner(
         phi = root @ unit
         numpyro.factor("action", -(potential(phi) if potential is not None else _polynomial(phi, numbers, tables)))
 
-    del shapes  # what the kernel remembers of its first run, so each has its own
+    del shapes  # a kernel remembers the shapes of its first run, so each set of shapes has its own
     kernel = NUTS(model, adapt_mass_matrix=False, target_accept_prob=target_accept)
 
     def begin(key: jax.Array, start: jax.Array, root: jax.Array, arguments: Any) -> Any:
@@ -248,13 +242,17 @@ def _monomials(
     return tuple(tables), tuple(numbers)
 
 
+def precision(pairs: Tuples, values: Vector, points: int) -> Matrix:
+    """G^-1 = q + q^T of the quadratic part sum_{a<=b} q_ab phi_a phi_b of an action, (point, point)."""
+    half = np.zeros((points, points))
+    np.add.at(half, tuple(pairs.T), values)
+    return half + half.T
+
+
 def _free_covariance(tables: tuple[np.ndarray, ...], numbers: tuple[np.ndarray, ...], points: int) -> Matrix:
     """Inverse of the quadratic part; with a part that is not positive, a multiple of one set by its size."""
-    inverse = np.zeros((points, points))
-    for table, g in zip(tables, numbers, strict=True):
-        if table.shape[1] == 2:
-            np.add.at(inverse, (table[:, 0], table[:, 1]), g)
-            np.add.at(inverse, (table[:, 1], table[:, 0]), g)
+    quadratic = [part for part in zip(tables, numbers, strict=True) if part[0].shape[1] == 2]
+    inverse = precision(*quadratic[0], points) if quadratic else np.zeros((points, points))
     eigenvalues, vectors = np.linalg.eigh(inverse)
     top = float(np.max(np.abs(eigenvalues)))
     if top == 0.0:
@@ -285,7 +283,7 @@ def _covariance(metric: Matrix) -> Matrix:
 
 
 def _probe(potential: Potential, metric: Matrix) -> None:
-    """A function shows no coefficients: it must rise from radius to radius along many directions of the metric."""
+    """A function has no coefficients: it must rise from radius to radius along many directions of the metric."""
     rng = np.random.default_rng(0)
     along = np.concatenate([np.eye(len(metric)), rng.normal(size=(_PROBES, len(metric)))])
     along = along / np.linalg.norm(along, axis=1, keepdims=True) @ np.linalg.cholesky(metric).T
@@ -304,5 +302,4 @@ def _probe(potential: Potential, metric: Matrix) -> None:
 
 def _ess(values: np.ndarray) -> Vector:
     """Effective number of draws for the mean of each component, (chain, draw, component) -> (component,)."""
-    found: Any = array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean")
-    return np.asarray(found, dtype=float)
+    return np.asarray(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean"), dtype=float)

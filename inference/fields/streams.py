@@ -17,7 +17,7 @@ from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
 from ..equations.terms import Terms
-from .nuts import sample_action
+from .nuts import precision, sample_action
 
 __all__ = ["FieldStream", "boundedness_of", "field_stream", "forms_of"]
 
@@ -165,7 +165,7 @@ class Chains:
         self.worth, self.acceptance = 1.0 / (1.0 / float(drawn.ess) + max(0.0, 1.0 / m - 1.0 / whole)), 1.0
 
     def take(self, count: int) -> np.ndarray:
-        """The next fields, physical, (network, point); the first ones again behind the last."""
+        """The next fields, physical, (network, point); after the last of them the first again."""
         at = np.arange(self._start, self._start + count) % len(self._fields)
         self._start += count
         return self._fields[at]
@@ -196,10 +196,7 @@ def boundedness_of(terms: Terms, theta: Vector) -> Boundedness:
 def _free_precision(terms: Terms, theta: Vector) -> Matrix:
     """Inverse covariance of the scaled free fields at theta, (point, point)."""
     values, pairs = forms_of(terms, theta)[2]
-    precision = np.zeros((len(terms.scale),) * 2)
-    np.add.at(precision, (pairs[:, 0], pairs[:, 1]), values)
-    np.add.at(precision, (pairs[:, 1], pairs[:, 0]), values)
-    return precision
+    return precision(pairs, values, len(terms.scale))
 
 
 def _can_reject(terms: Terms, theta: Vector) -> bool:

@@ -10,6 +10,8 @@ number of points whose four-point function has at most n/10 components, C(M+3, 4
 noise to a test of Gaussianity. N. Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 10.3.
 """
 
+from itertools import count
+
 import numpy as np
 
 from ...models.combinatorics import tuple_count
@@ -38,9 +40,7 @@ def apart(two_point: Matrix, n: int) -> list[int]:
     """
     own = np.sqrt(np.diag(two_point))
     rest = two_point / np.outer(own, own)
-    most = 1
-    while tuple_count(most + 1, 4) <= n / 10:
-        most += 1
+    most = next(m for m in count(1) if tuple_count(m + 1, 4) > n / 10)
     chosen: list[int] = []
     while len(chosen) < min(most, len(own)):
         left = np.diag(rest)
@@ -59,15 +59,15 @@ def usable(two_point: Matrix, n: int) -> bool:
 
 
 def check_apart(two_point: Matrix, n: int) -> None:
-    """Refuse points that n networks cannot answer for, with those they can.
+    """Refuse points that n networks do not resolve, and name those that they do.
 
     Raises:
         ValueError: fewer than four networks a point, or a Gram matrix that cannot be inverted; the number is given.
     """
     if fault := _fault(two_point, n):
-        found = apart(two_point, n)
+        kept = apart(two_point, n)
         raise ValueError(
-            f"{fault}; try points further apart or fewer: points[{found}] with array[:, {found}], those that the "
+            f"{fault}; try points further apart or fewer: points[{kept}] with array[:, {kept}], those that the "
             "others predict least"
         )
 

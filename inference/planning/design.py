@@ -1,4 +1,4 @@
-"""What n networks will be able to say about the couplings, before the first of them is drawn.
+"""What n networks will tell about the couplings, computed before any of them is drawn.
 
 Around the free theory N(0, K) the Fisher matrix of a network is the covariance of the terms of the action, and Wick
 ordering splits the freely fitted quadratic part off exactly: with phi_a phi_b phi_c phi_d = :phi_a phi_b phi_c phi_d: +
@@ -38,7 +38,7 @@ from .projection import LEADING, projection
 
 __all__ = ["Design", "Needed", "design"]
 
-_SIGMA = 3.0  # what "seen" means in the table
+_SIGMA = 3.0  # standard errors at which a direction counts as seen
 _ERRORS = 3.0  # relative error over eps4 of errors at lambda = 0, at most
 _ROWS = 10  # couplings and directions that are printed
 
@@ -194,10 +194,10 @@ def design(
 
         >>> import numpy as np
         >>> from nnft.models import Cos, Network
-        >>> found = design(Network(Cos(), width=100, output_scale=2**0.5), np.zeros((1, 1)), 1e6)
-        >>> found.fisher.round(9).tolist(), found.leading.round(9).tolist()
+        >>> plan = design(Network(Cos(), width=100, output_scale=2**0.5), np.zeros((1, 1)), 1e6)
+        >>> plan.fisher.round(9).tolist(), plan.leading.round(9).tolist()
         ([[24.0]], [-0.000625])
-        >>> round(float(found.z[0]), 2), round(found.needed(3.0).best)
+        >>> round(float(plan.z[0]), 2), round(plan.needed(3.0).best)
         (-2.99, 1003612)
     """
     x = check_points(points)
@@ -232,22 +232,22 @@ def design(
 
     slope = None if four_point is None else -terms @ (four_point / np.prod(scale[quads], axis=1))
     resolvable = bool(np.linalg.cond(fisher) < RESOLUTION_LIMIT)
-    expected = leading = z = eps4 = share = None
-    found = None
+    expected = leading = z = eps4 = share = projected = None
+
+    def significances(slope: Vector) -> Vector:
+        known = levels > levels[0] / RESOLUTION_LIMIT
+        return np.sqrt(n) * np.divide(vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=known)
+
     if slope is not None:  # d log likelihood per network at lambda = 0, F theta; no inverse of F is needed for z_k
-        seen = levels > levels[0] / RESOLUTION_LIMIT
-        z = np.sqrt(n) * np.divide(vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=seen)
+        z = significances(slope)
         leading = expected = np.linalg.solve(fisher, slope) / factors if resolvable else None
         if invertible and four_point is not None:
             eps4 = non_gaussianity(four_point, None, kernel)[0]
             share = float(z @ z) / n / eps4**2 if eps4 > 0.0 else None
-        found = projection(known, action, w, kernel) if invertible and resolvable and known is not None else None
-        if found is not None:
-            expected, slope = found, fisher @ (found * factors)
-            z = np.sqrt(n) * np.divide(vectors.T @ slope, np.sqrt(levels), out=np.zeros(len(levels)), where=seen)
-    error = np.full(len(terms), np.inf)
-    if resolvable:
-        error = np.sqrt(np.diag(np.linalg.inv(fisher)) / n) / factors
+        projected = projection(known, action, w, kernel) if invertible and resolvable and known is not None else None
+        if projected is not None:
+            expected, z = projected, significances(fisher @ (projected * factors))
+    error = np.sqrt(np.diag(np.linalg.inv(fisher)) / n) / factors if resolvable else np.full(len(terms), np.inf)
     return Design(
         action=type(action).__name__,
         points=x,
@@ -260,7 +260,7 @@ def design(
         posterior_error=np.sqrt(np.sum(vectors**2 / (1.0 + n * levels), axis=1)) / factors,
         expected=expected,
         leading=leading,
-        projected=found is not None,
+        projected=projected is not None,
         expected_z=z,
         resolution=n * levels,
         directions=(vectors / factors[:, None]).T,
@@ -281,8 +281,8 @@ def _kernel(network: AbstractModel | Matrix, points: Points) -> tuple[Matrix, Co
             )
         if tuple_count(len(points), 6) > MAX_COMPONENTS:
             orders = orders[:2]
-        found = exact(network, points, orders=orders)
-        return found.tensor(2), found
+        correlators = exact(network, points, orders=orders)
+        return correlators.tensor(2), correlators
     try:
         kernel = np.asarray(network, dtype=float)
     except (TypeError, ValueError):

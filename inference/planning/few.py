@@ -1,4 +1,4 @@
-"""What 50 to 1000 networks can tell: an answer with its reach, where a fit of many couplings has none.
+"""What 50 to 1000 networks can tell, too few for a fit of many couplings, and how many networks would decide the rest.
 
 The error of an excess kurtosis is (24/n)^(1/2), .22 at n = 500, where a narrow network has .1 and a wide one .01. So
 few networks give the two-point function, a test of Gaussianity that is exact at any n and an upper bound on eps4
@@ -17,6 +17,7 @@ import numpy as np
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
+from ...models.arrays import dense
 from ...models.combinatorics import multiplicities, rank, sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
@@ -108,8 +109,8 @@ def few_networks(
         draws: Gaussian sets behind the p-value, whose smallest value is 1/(draws + 1), and sets behind the intervals.
         key: `jax.random.key(seed)` of everything drawn.
 
-    A symmetry is refused at p <= 1e-3, its false-alarm rate. Where eps4 = .3 is rejected at 5 % couplings have no
-    interval: there is no action to speak of.
+    A symmetry is refused at p <= 1e-3, its false-alarm rate. Couplings have no interval where eps4 <= .3 is rejected at
+    5 %: so far from the Gaussian an action describes nothing.
 
     Raises:
         ValueError: too few or too many networks, a symmetry the data reject (its p-value is given), an action of too
@@ -118,8 +119,8 @@ def few_networks(
     Example:
         >>> import jax, numpy as np
         >>> rng = np.random.default_rng(0)
-        >>> found = few_networks(Samples(rng.normal(size=(200, 1)), np.zeros((1, 1))), key=jax.random.key(0))
-        >>> found.gaussianity.p > 0.05, found.couplings.low[0] < 0.0 < found.couplings.high[0]
+        >>> answer = few_networks(Samples(rng.normal(size=(200, 1)), np.zeros((1, 1))), key=jax.random.key(0))
+        >>> answer.gaussianity.p > 0.05, answer.couplings.low[0] < 0.0 < answer.couplings.high[0]
         (True, np.True_)
     """
     check_key(key)
@@ -154,12 +155,13 @@ def few_networks(
     second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
-    if far := far_from_gaussian(tested):
-        found = uncertain(fields, basis, group, far)
+    if tested.far < _FAR:  # there sandwich errors and pivots miss, the more often the more networks (`pivot.py`)
+        far = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
+        answer = uncertain(fields, basis, group, far)
     else:
-        found = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
+        answer = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
     with np.errstate(divide="ignore"):
-        decided = np.where(np.isfinite(found.low), n * (3.0 * found.error / found.estimate) ** 2, np.nan)
+        decided = np.where(np.isfinite(answer.low), n * (3.0 * answer.error / answer.estimate) ** 2, np.nan)
     labels = [(name, at) for name, rows in action.blocks(points).items() for at in rows]
     return Few(
         points=x,
@@ -172,19 +174,10 @@ def few_networks(
         kurtosis=fourth[diagonal] / np.diag(second) ** 2,
         gaussianity=tested,
         names=tuple(f"{name}({','.join(map(str, at))})" if len(at) else name for name, at in labels),
-        couplings=found,
+        couplings=answer,
         decided_by=(deciding(group, tested.eps4), deciding(group, tested.bound)),
         couplings_decided_by=decided,
     )
-
-
-def far_from_gaussian(tested: Gaussianity) -> str:
-    """Why couplings have no intervals, or "": eps4 is above .3 beyond doubt, and there is no action to speak of.
-
-    Sandwich errors and pivots there miss more often the more networks there are (`pivot.py`).
-    """
-    decided = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
-    return decided if tested.far < _FAR else ""
 
 
 def _check_size(n: int, level: float, draws: int) -> None:
@@ -198,7 +191,7 @@ def _check_size(n: int, level: float, draws: int) -> None:
 
 
 def check_few(action: AbstractAction, points: int, n: int) -> None:
-    """Refuse an action that so few networks cannot answer for.
+    """Refuse an action with more couplings than so few networks can measure.
 
     Raises:
         ValueError: no quartic action of the field at the points, or more couplings than n/100 (two at least).
@@ -225,16 +218,16 @@ def _permutation(given: Sequence[int], points: int) -> np.ndarray:
 
 def _generated(declared: Sequence[np.ndarray], points: int) -> Group:
     """The group that the permutations generate, the identity first."""
-    found = {tuple(range(points)): None}
-    edge = list(found)
+    elements = {tuple(range(points)): None}
+    edge = list(elements)
     while edge:
-        edge = [new for old in edge for g in declared if (new := tuple(np.array(old)[g].tolist())) not in found]
-        found.update(dict.fromkeys(edge))
-        if len(found) > _LARGEST_GROUP:
+        edge = [new for old in edge for g in declared if (new := tuple(np.array(old)[g].tolist())) not in elements]
+        elements.update(dict.fromkeys(edge))
+        if len(elements) > _LARGEST_GROUP:
             raise ValueError(
                 f"expected symmetries of a group of at most {_LARGEST_GROUP} permutations, got more; try fewer of them"
             )
-    return np.array(list(found))
+    return np.array(list(elements))
 
 
 def _two_point(fields: np.ndarray, group: Group) -> tuple[Matrix, Matrix]:
@@ -242,9 +235,7 @@ def _two_point(fields: np.ndarray, group: Group) -> tuple[Matrix, Matrix]:
     n, points = fields.shape
     pairs = sorted_tuples(points, 2)
     each = np.mean([fields[:, g[pairs[:, 0]]] * fields[:, g[pairs[:, 1]]] for g in group], axis=0)
-    index = np.stack(np.meshgrid(np.arange(points), np.arange(points), indexing="ij"), axis=-1)
-    where = rank(index, points)
-    return each.mean(axis=0)[where], (each.std(axis=0, ddof=1) / np.sqrt(n))[where]
+    return dense(each.mean(axis=0), points, 2), dense(each.std(axis=0, ddof=1) / np.sqrt(n), points, 2)
 
 
 def _check_symmetry(name: str, images: list[np.ndarray], *, odd: bool, rng: np.random.Generator) -> float:

@@ -1,4 +1,4 @@
-"""Are a few hundred random functions Gaussian, and if not seen to be otherwise, how far from it may they be?
+"""Are a few hundred random functions Gaussian? If the test does not reject it, how far from Gaussian may they be?
 
 The statistic is the squared norm of the connected four-point function, k-statistics whitened with the two-point
 function of the same networks: T = (n/24) ||G4c||^2, on average n eps4^2 plus its own noise. It does not change under
@@ -7,8 +7,8 @@ is drawn, T of standard normal numbers, not approximated: with r of B draws at o
 uniform at every n, where chi^2 is not yet right. Held at 5 % against the projection on the scalar direction (Mardia's
 kurtosis): 1 to 10 % more power on narrow nets, up to 12 % less on a scale shared by all points, blind to no direction.
 
-An upper bound on eps4 turns the test round: the smallest distance at which networks would give a T as small as this one
-so rarely that P(T <= t | eps4)/P(T <= t | 0) <= 1 - level (A. L. Read, J. Phys. G 28 (2002) 2693), t not below its 16 %
+The same test gives an upper bound on eps4: the smallest distance at which networks would give a T as small as this so
+rarely that P(T <= t | eps4)/P(T <= t | 0) <= 1 - level (A. L. Read, J. Phys. G 28 (2002) 2693), t not below its 16 %
 quantile: no bound beyond the reach of the experiment (arXiv:1105.3166). The networks are those whose non-Gaussianity is
 easiest to miss at a given eps4: Gaussian but for one mode, which carries a random scale of Gamma law, eps4 =
 (3/8)^(1/2) Var(tau); all else being equal one mode has the largest kurtosis and so the noisiest estimate. It holds for
@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, stats
 
+from ...models.arrays import dense
 from ...models.combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ...models.types import Vector
 
@@ -43,14 +44,14 @@ EPS4_LIMIT = 0.3  # physics: beyond it stay with the correlators
 _CHUNK = 2**21  # numbers held at a time: 16 MB
 _STEPS = 9  # bisections of the bound: to 2 % in eps4
 _REACH = 0.16  # quantile of Gaussian sets: one standard deviation below the middle
-_FARTHEST = 3.0  # eps4 beyond which no bound is stated: far above .3 there is no action to speak of
+_FARTHEST = 3.0  # eps4 beyond which no bound is stated: ten times the limit of an action
 _MODE = (3.0 / 8.0) ** 0.5  # eps4 of one mode with a random scale of unit variance
 
 
 class Gaussianity(NamedTuple):
     """Result of the test; `expected` is the average of T over Gaussian networks, `bound` inf where there is none.
 
-    far: p-value of eps4 <= .3, beyond which there is no action to speak of.
+    far: p-value of eps4 <= .3, the limit beyond which an action describes nothing.
     """
 
     statistic: float
@@ -87,8 +88,7 @@ def connected(fields: Sets, group: Group) -> tuple[np.ndarray, np.ndarray]:
     for rest in ([0, 1, 2, 3], [0, 2, 1, 3], [0, 3, 1, 2]):
         left, right = rank(quads[:, rest[:2]], points), rank(quads[:, rest[2:]], points)
         fourth -= (n * means[:, left] * means[:, right] - same[:, left, right]) / (n - 1)
-    index = np.stack(np.meshgrid(np.arange(points), np.arange(points), indexing="ij"), axis=-1)
-    return means[:, rank(index, points)], fourth
+    return dense(means, points, 2), fourth
 
 
 def statistics(fields: Sets, group: Group) -> Vector:
@@ -116,9 +116,9 @@ def test_of_gaussianity(
 ) -> Gaussianity:
     """The statistic of these networks, its p-value from `draws` Gaussian sets, and the bound on eps4."""
     n, points = fields.shape
-    found = float(statistics(fields[None], group)[0])
+    observed = float(statistics(fields[None], group)[0])
     gauss = _drawn(n, points, group, draws, rng, 0.0)
-    reach = max(found, float(np.quantile(gauss, _REACH)))  # a lucky T gives no better bound than this
+    reach = max(observed, float(np.quantile(gauss, _REACH)))  # a lucky T gives no better bound than this
     below = (1.0 + np.sum(gauss <= reach)) / (draws + 1.0)
     seed = rng.integers(2**63)
     sets = int(np.clip(4.0 / ((1.0 - level) * below), 199, 2 * draws))
@@ -129,8 +129,7 @@ def test_of_gaussianity(
         other = _drawn(n, points, group, sets, np.random.default_rng(seed), variance)
         return float(np.log((1.0 + np.sum(other <= reach)) / (sets + 1.0) / below / (1.0 - level)))
 
-    low, high = np.log(0.01 / np.sqrt(n)), np.log(_FARTHEST)
-    bound = float(np.inf)
+    low, high, bound = np.log(0.01 / np.sqrt(n)), np.log(_FARTHEST), np.inf
     if excess(high) <= 0.0:
         for _ in range(_STEPS):
             middle = 0.5 * (low + high)
@@ -138,12 +137,12 @@ def test_of_gaussianity(
         bound = float(np.exp(high))
     expected = float(gauss.mean())
     return Gaussianity(
-        statistic=found,
+        statistic=observed,
         expected=expected,
-        p=float((1.0 + np.sum(gauss >= found)) / (draws + 1.0)),
-        eps4=float(np.sqrt(max(found - expected, 0.0) / n)),
+        p=float((1.0 + np.sum(gauss >= observed)) / (draws + 1.0)),
+        eps4=float(np.sqrt(max(observed - expected, 0.0) / n)),
         bound=bound,
-        far=farther(found, gauss, n, EPS4_LIMIT),
+        far=farther(observed, gauss, n, EPS4_LIMIT),
     )
 
 

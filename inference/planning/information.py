@@ -1,8 +1,7 @@
 """What one network says about the couplings: the Fisher matrix at lambda = 0, a prior in its units, their directions.
 
-Around N(0, K) the quadratic part, fitted freely, takes up all but the Wick-ordered quartic terms: F_kl = <:T_k: :T_l:>.
-Of a restricted quadratic part what it cannot reach is information on the couplings. Amari and Nagaoka, Methods of
-Information Geometry (2000), ch. 2.
+Around N(0, K) a freely fitted quadratic part takes up all but the Wick-ordered quartic terms: F_kl = <:T_k: :T_l:>.
+Amari and Nagaoka, Methods of Information Geometry (2000), ch. 2.
 """
 
 import numpy as np
@@ -22,8 +21,8 @@ __all__ = ["directions", "fisher_information", "unit_prior"]
 def fisher_information(action: AbstractAction, terms: Matrix, kernel: Matrix, scale: Vector) -> Matrix:
     """F of the quartic terms in scaled fields, the quadratic part profiled out.
 
-    A free quadratic part takes up all of sum_6 K :phi phi:, and only the Wick-ordered quartic terms are left. Of a
-    restricted one (a lattice action) what it cannot reach is information on the couplings.
+    A free quadratic part takes up all of sum_6 K :phi phi:, and only the Wick-ordered quartic terms are left. A
+    restricted one (of a lattice action) leaves the rest of that sum as information on the couplings.
     """
     points = len(kernel)
     used = np.any(terms != 0.0, axis=0)

@@ -32,7 +32,7 @@ from .gaussianity import Group, Sets, symmetrised
 __all__ = ["Derivatives", "Intervals", "derivatives", "estimates", "intervals", "uncertain"]
 
 _CHUNK = 2**20  # numbers of one kind held at a time
-# Networks, and networks a point, from which they are drawn anew: of fewer too few different ones come.
+# Least networks, and least networks a point, for drawing them anew: fewer give too few different sets.
 _OWN, _OWN_EACH = 50, 10
 
 

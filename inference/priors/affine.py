@@ -120,7 +120,9 @@ class Affine(AbstractPosterior):
         free = () if setting.gaussian else self.laws
         self.origin, covariance = coordinates(self.units, whitened(setting.equations), self.laws, free)
         self.axes = setting.data.root(covariance)
-        self._turn = np.linalg.solve(self.axes, np.linalg.cholesky(covariance)).T
+        lower = np.linalg.cholesky(covariance)
+        same = np.array_equal(self.axes, lower)  # exactly: chains remember the last bit of where they began
+        self._turn = np.eye(len(lower)) if same else np.linalg.solve(self.axes, lower).T
         self.gaussian = setting.gaussian and not laws
         self.size = len(self.origin)
         self.program = turned_model(setting.names, tuple(laws.items())) if laws else _default(setting.names)

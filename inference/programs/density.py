@@ -1,4 +1,4 @@
-"""Does the field of a network have a smooth density on the points? Only then is there an action to speak of.
+"""Does the field of a network have a smooth density P on the points? Otherwise there is no action -log P.
 
 N neurons with p continuous parameters each reach a surface of dimension N p; the density of one neuron diverges, that
 of one or two +-1 neurons ends in a step, where partial integration leaves a boundary term and the Schwinger-Dyson
@@ -19,7 +19,7 @@ __all__ = ["check_density"]
 
 
 def check_density(model: Any, points: Points) -> None:
-    """Refuse networks whose field has no smooth density on the points; models of others are taken on trust.
+    """Refuse networks whose field has no smooth density on the points; a model of the user's own is not judged.
 
     Raises:
         ValueError: fewer continuous parameters than points, or one or two neurons of a law with edges.

@@ -60,8 +60,12 @@ class HiddenCovariance(eqx.Module):
         first, second = sorted_tuples(len(self.points), 2).T
         places = jnp.asarray(self.points)
         key: Any = numpyro.prng_key()
-        shapes = jax.eval_shape(lambda: _values(self.model, places, key, self.linear))
-        zeros = {name: jnp.zeros(value.shape) for name, value in shapes.items()}
+
+        def weights() -> dict[str, jax.Array]:
+            sites = run(self.model, places, key)
+            return {n: sites[n]["value"] for n in self.linear}
+
+        zeros = {name: jnp.zeros(value.shape) for name, value in jax.eval_shape(weights).items()}
 
         def field(weights: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
             sites = run(self.model, places, key, weights)
@@ -71,7 +75,7 @@ class HiddenCovariance(eqx.Module):
         slopes, scales = jax.jacrev(field, has_aux=True)(zeros)
         j = jnp.concatenate([(slopes[n] * scales[n]).reshape(len(places), -1) for n in self.linear], axis=1)
         j = jax.lax.optimization_barrier(j)
-        # Registered though nobody reads it: the size of a network decides how many are drawn at a time.
+        # Recorded for its size alone, which decides how many networks are drawn at a time.
         numpyro.deterministic("slopes", j)
         sigma = (j @ j.T)[first, second]
         numpyro.deterministic("phi", sigma)
@@ -81,8 +85,3 @@ class HiddenCovariance(eqx.Module):
 def as_tuples(points: Points) -> tuple[tuple[float, ...], ...]:
     """Points that can be part of a program compared by content."""
     return tuple(map(tuple, points.tolist()))
-
-
-def _values(model: Callable[..., Any], points: Any, key: Any, names: tuple[str, ...]) -> dict[str, jax.Array]:
-    sites = run(model, points, key)
-    return {n: sites[n]["value"] for n in names}

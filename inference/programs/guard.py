@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ...models.combinatorics import rank
+from ...models.arrays import dense
 from ...models.networks.model import as_model
 from ...models.types import Matrix
 from ..ensembles.ensemble import Ensemble, is_plain
@@ -40,8 +40,7 @@ _JUDGED: WeakKeyDictionary[Ensemble, dict[str, str]] = WeakKeyDictionary()
 def check_law(ensemble: Ensemble, space: str, made: Made) -> None:
     """Refuse a space whose own fields differ from those drawn from the model; once for an ensemble and a space.
 
-    Networks of the suite are left out: their structure is not read from a stranger's program, and every space is held
-    against their closed forms.
+    Networks of the suite are left out: tests hold each of their spaces against closed forms.
 
     Raises:
         ValueError: G2 or G4c of both differ with p < 1e-6.
@@ -117,8 +116,7 @@ def square(pairs: Float[np.ndarray, "*network pair"], points: int) -> Float[np.n
     >>> square(np.array([1.0, 2.0, 3.0]), 2).tolist()
     [[1.0, 2.0], [2.0, 3.0]]
     """
-    index = np.stack(np.meshgrid(np.arange(points), np.arange(points), indexing="ij"), axis=-1)
-    return pairs[..., rank(index, points)]
+    return dense(pairs, points, 2)
 
 
 def from_covariances(hidden: Ensemble, points: int) -> Made:

@@ -1,4 +1,4 @@
-"""Does every site of a program move from network to network, follow the law it states, and on its own?
+"""Is every random site of a program drawn anew for each network, from the law it states, independently of the others?
 
 A site that a handler holds fixed (`substitute`, a `seed` inside the model, `rng_key=`) looks random in the program and
 is a constant in the field. Each recorded value is therefore ranked among K fresh draws of its law under the same
@@ -65,13 +65,13 @@ def ranks(site: Mapping[str, Any], key: jax.Array) -> tuple[jax.Array, jax.Array
 
 
 def judge_ranks(
-    found: Mapping[str, tuple[Int[np.ndarray, "context *place"], Int[np.ndarray, "context *place"]]],
+    ranked: Mapping[str, tuple[Int[np.ndarray, "context *place"], Int[np.ndarray, "context *place"]]],
     laws: Mapping[str, str],
 ) -> str:
     """Why the sites are not drawn from their laws, each on its own; empty if nothing speaks against it.
 
     Args:
-        found: site -> what `ranks` gives, context first; equal ones are put in order at random.
+        ranked: site -> what `ranks` gives, context first; equal ones are put in order at random.
         laws: site -> the name of its law, for the message.
 
     >>> even, none = np.random.default_rng(0).integers(0, 16, size=(200, 3)), np.zeros((200, 3), int)
@@ -81,7 +81,7 @@ def judge_ranks(
     "its sites 'w' and 'c' are not drawn independently: their ranks correlate to 1.00; is one key used at both?"
     """
     rng = np.random.default_rng(15_041_978)
-    whole = {n: below + rng.integers(0, equal + 1) for n, (below, equal) in found.items() if below.size}
+    whole = {n: below + rng.integers(0, equal + 1) for n, (below, equal) in ranked.items() if below.size}
     flat = {n: r.reshape(len(r), -1) for n, r in whole.items()}
     for name, rank in flat.items():
         counts = np.bincount(rank.ravel(), minlength=RANKS + 1)

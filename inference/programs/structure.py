@@ -5,9 +5,9 @@ every random site lies in one plate, the law of each neuron does not depend on t
 is a sum over the plate of equal shares: k neurons of one kind and N - k of another give a field straight in k. Further
 plates may lie inside or around it, as that of the inputs of a neuron. The field is Gaussian given the rest when it is
 linear in sites drawn from N(0, s^2) that nothing else depends on; then Sigma = J diag(s^2) J^T with J = d phi/d W. Each
-identity is asked for at up to 256 draws of all sites: a branch that one network in a hundred takes is seen, a proof it
-is not. Sites must move and follow their own laws (`sites.py`); a `numpyro.factor` deforms the density: draws of the
-program are then not draws of the theory.
+identity is tested at up to 256 draws of all sites, which finds a branch that one network in a hundred takes but is no
+proof. Sites must differ from network to network and follow their own laws (`sites.py`). A `numpyro.factor` deforms the
+density: draws of the program are then not draws of the theory.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,10 +62,14 @@ def run(model: Callable[..., Any], points: Any, key: jax.Array, values: Values |
 
 def gaussian(law: Any) -> Any:
     """The `Normal` a law is made of, or None."""
-    law = unmasked(law)
+    law = _innermost(unmasked(law))
+    return law if type(law) is dist.Normal else None  # a subclass may have another density
+
+
+def _innermost(law: Any) -> Any:
     while isinstance(law, dist.Independent | dist.ExpandedDistribution):
         law = law.base_dist
-    return law if type(law) is dist.Normal else None  # a subclass may have another density
+    return law
 
 
 def read_structure(model: Callable[..., Any], points: Any, site: str = "phi") -> Structure:
@@ -94,9 +98,9 @@ class _Reading:
     def __init__(self, model: Callable[..., Any], points: np.ndarray, site: str) -> None:
         self.model, self.points, self.site = model, points, site
         key = jax.random.key(20_080_860)
-        seen = [self._seen(key) for _ in range(2)]
-        self.stable = seen[0][0].keys() == seen[1][0].keys()
-        (self.random, self.factors), self.frozen = seen[0], dict[str, Any]()
+        first, second = (self._sites(key) for _ in range(2))
+        self.stable = first[0].keys() == second[0].keys()
+        (self.random, self.factors), self.frozen = first, dict[str, Any]()
         count = int(np.clip(_NUMBERS // max(sum(s.size for s in self.random.values()), 1), _LEAST, _CONTEXTS))
         self.own = is_plain(model)  # the package's own models are what they say: no need to ask their sites
         self.keys = jax.random.split(key, count)
@@ -105,10 +109,10 @@ class _Reading:
         self.compiled = jax.jit(jax.vmap(self._all))
 
     def places(self) -> jax.Array:
-        """The points in the precision of now; a copy, because JAX remembers an array in the first it was used in."""
+        """The points in the present precision; a copy, since JAX remembers the precision an array was first used in."""
         return jnp.asarray(self.points.copy())
 
-    def _seen(self, key: jax.Array) -> tuple[dict[str, "_Site"], tuple[str, ...]]:
+    def _sites(self, key: jax.Array) -> tuple[dict[str, "_Site"], tuple[str, ...]]:
         """The random sites of the program and its factors, from its shapes alone."""
         random: dict[str, _Site] = {}
         factors: list[str] = []
@@ -119,8 +123,8 @@ class _Reading:
                     factors.append(name)
                 elif site["type"] == "sample":
                     law, plates = unmasked(site["fn"]), {f.name: f for f in site["cond_indep_stack"]}
-                    normal = gaussian(law) is not None
-                    random[name] = _Site(plates, law.event_dim, int(np.size(site["value"])), normal, _name(law))
+                    normal, kind = gaussian(law) is not None, type(_innermost(law)).__name__
+                    random[name] = _Site(plates, law.event_dim, int(np.size(site["value"])), normal, kind)
 
         jax.eval_shape(look, key)
         return random, tuple(factors)
@@ -158,8 +162,8 @@ class _Reading:
         self.frozen = {n: v for n, v in held.items() if n in beside and np.any(beside[n][1] < RANKS)}
         self.random = {n: s for n, s in self.random.items() if n not in self.frozen}
         self.contexts = {n: v for n, v in values.items() if n in self.random}
-        found = {n: pair for n, pair in beside.items() if n in self.random}
-        return judge_ranks(found, {n: s.law for n, s in self.random.items()})
+        ranked = {n: pair for n, pair in beside.items() if n in self.random}
+        return judge_ranks(ranked, {n: s.law for n, s in self.random.items()})
 
     def hidden(self) -> str:
         """Why the values of the sites do not decide the field, empty if they do."""
@@ -184,8 +188,7 @@ class _Reading:
             return _nothing(self.unlike)
         if not self.random:
             return _nothing(f"its site {next(iter(self.frozen))!r} and all others are the same for every key")
-        reason = self.hidden()
-        if reason:
+        if reason := self.hidden():
             return _nothing(reason)
         why: dict[str, str] = {}
         linear = self.linear()
@@ -200,11 +203,11 @@ class _Reading:
 
     def linear(self) -> tuple[str, ...]:
         """Gaussian sites that can be integrated out together, the largest first."""
-        found: tuple[str, ...] = ()
+        names: tuple[str, ...] = ()
         for name in sorted(self.random, key=lambda n: -self.contexts[n].size):
-            if self.random[name].normal and self.is_linear((*found, name)):
-                found = (*found, name)
-        return found
+            if self.random[name].normal and self.is_linear((*names, name)):
+                names = (*names, name)
+        return names
 
     def is_linear(self, names: tuple[str, ...]) -> bool:
         """f(u a + v b) = u f(a) + v f(b) + (1 - u - v) f(0) for u, v of both signs and sizes, in every context.
@@ -317,12 +320,6 @@ class _Reading:
             if moved:
                 return f"the law of its site {moved[0]!r} depends on the neurons of the plate {name!r}"
         return ""
-
-
-def _name(law: Any) -> str:
-    while isinstance(law, dist.Independent | dist.ExpandedDistribution):
-        law = law.base_dist
-    return type(law).__name__
 
 
 def _wide(leaf: jax.Array) -> np.ndarray:

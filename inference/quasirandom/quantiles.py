@@ -22,7 +22,7 @@ __all__ = ["numbers_taken", "quantile"]
 def quantile(law: Any, u: Any) -> jax.Array:
     """A draw of a law from numbers in (0, 1), distributed like the law where they are uniform and independent.
 
-    Open: `inf.quantile.register(MyLaw)` teaches it a law of yours, `numbers_taken.register` how many numbers it takes.
+    `inf.quantile.register(MyLaw)` adds a law of your own, `numbers_taken.register(MyLaw)` how many numbers it takes.
 
     Args:
         law: a NumPyro distribution.
@@ -63,16 +63,7 @@ def numbers_taken(law: Any) -> tuple[int, ...]:
     return ()
 
 
-@quantile.register
-def _(law: dist.Independent, u: Any) -> jax.Array:
-    return quantile(law.base_dist, u)
-
-
-@numbers_taken.register
-def _(law: dist.Independent) -> tuple[int, ...]:
-    return _inner(law)
-
-
+@quantile.register(dist.Independent)
 @quantile.register(dist.ExpandedDistribution)
 @quantile.register(dist.MaskedDistribution)
 def _(law: Any, u: Any) -> jax.Array:
@@ -93,9 +84,11 @@ def _(law: Any, u: Any) -> jax.Array:
     return value
 
 
+@numbers_taken.register(dist.Independent)
 @numbers_taken.register(dist.TransformedDistribution)
 def _(law: Any) -> tuple[int, ...]:
-    return _inner(law)
+    inside = law.base_dist  # the axes of its batch that are one draw here are numbers too
+    return (*inside.batch_shape[len(law.batch_shape) :], *numbers_taken(inside))
 
 
 @quantile.register(dist.MultivariateNormal)
@@ -147,23 +140,16 @@ def _(law: Any, u: Any) -> jax.Array:
     return law.loc + law.scale * _scipy(special.stdtrit, law.df, u)
 
 
-def _inner(law: Any) -> tuple[int, ...]:
-    """Numbers taken by the law inside, with the axes of its batch that are one draw here."""
-    inside = law.base_dist
-    return (*inside.batch_shape[len(law.batch_shape) :], *numbers_taken(inside))
-
-
 def _scipy(function: Any, *arguments: Any) -> jax.Array:
     """A SciPy function of arrays inside a compiled program, elementwise."""
     arrays = jnp.broadcast_arrays(*map(jnp.asarray, jax.tree.leaves(arguments)))
     kind = jnp.result_type(*arrays, float)
-    # As pairs of words: JAX may call from a thread of its own, where double precision is not on and would be cut.
+    # As pairs of 32 bits: JAX may call from another thread, where double precision is off and numbers would be cut.
     words = [jax.lax.bitcast_convert_type(a.astype(kind), jnp.uint32) for a in arrays]
 
     def call(*given: Any) -> np.ndarray:
         numbers = [np.ascontiguousarray(np.asarray(g)).view(kind) for g in given]
-        value = np.ascontiguousarray(function(*numbers), dtype=kind)
-        return value.view(np.uint32)
+        return np.ascontiguousarray(function(*numbers), dtype=kind).view(np.uint32)
 
     out = jax.ShapeDtypeStruct(words[0].shape, jnp.uint32)
     answer = jax.pure_callback(call, out, *words, vmap_method="broadcast_all")

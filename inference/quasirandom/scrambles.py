@@ -1,9 +1,9 @@
 """Scrambled Sobol points: sets of 2^k points that fill the cube evenly, random and independent of each other.
 
-Scrambles are Owen's nested uniform ones (A. B. Owen, J. Complexity 14 (1998) 466): every bit
-of a coordinate turned by a random bit of its own for each value of the bits before it, with errors that tend to a
-normal law (W.-L. Loh, Ann. Stat. 31 (2003) 1282). Tried and left out: a random triangular matrix of bits and a shift
-have the same variance, but for smooth neurons a few scrambles make most of it (excess 20 to 50 at 2^14 points).
+Scrambles are Owen's nested uniform ones (A. B. Owen, J. Complexity 14 (1998) 466): each bit of a coordinate is flipped
+by a random bit of its own for each value of the bits before it, with errors that tend to a normal law (W.-L. Loh, Ann.
+Stat. 31 (2003) 1282). A random triangular matrix of bits and a shift have the same variance and were tried, but for
+smooth neurons a few scrambles make most of that variance (excess kurtosis 20 to 50 at 2^14 points).
 """
 
 from functools import lru_cache
@@ -58,12 +58,12 @@ def seeds(plan: Plan, key: jax.Array) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _directions(dimensions: int, log2: int) -> np.ndarray:
     """Direction numbers of the Sobol sequence as integers of 52 bits, (direction, dimension)."""
-    sequence, found, at = qmc.Sobol(dimensions, scramble=False), [], 0
+    sequence, numbers, at = qmc.Sobol(dimensions, scramble=False), [], 0
     for b in range(log2):  # the Gray code of 2^(b + 1) - 1 is 2^b: that point is the direction number itself
         sequence.fast_forward((2 << b) - 1 - at)
-        found.append(sequence.random(1)[0])
+        numbers.append(sequence.random(1)[0])
         at = 2 << b
-    return (np.reshape(found, (log2, dimensions)) * 2.0**_BITS).astype(np.uint64)
+    return (np.reshape(numbers, (log2, dimensions)) * 2.0**_BITS).astype(np.uint64)
 
 
 def _spanned(directions: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def _spanned(directions: np.ndarray) -> np.ndarray:
 def scrambled(y: Any, seed: Any, log2: Any) -> jax.Array:
     """Numbers in (0, 1) from integers of 52 bits of which the first log2 are not zero, in double precision.
 
-    Bit i is turned by a random bit that belongs to the i bits before it, a node of a binary tree numbered like a heap;
+    Bit i is flipped by a random bit that belongs to the i bits before it, a node of a binary tree numbered like a heap;
     bits beyond log2, where every point has a node of its own, are random.
 
     Args:

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ...models.combinatorics import tuple_count
 from ...models.correlators import SCRAMBLES_PER_COMPONENT
+from ...models.refusals import is_whole
 from ...models.runtime import settled
 from ...models.types import Points
 from ..ensembles.ensemble import ByContent, Ensemble, is_plain
@@ -38,8 +39,8 @@ __all__ = ["Neuron", "Sampling", "Sobol", "average_neuron", "count_dimensions", 
 
 LEAST_SCRAMBLES = 16  # behind an error bar: the spread of fewer means is too rough
 LEAST_POINTS = 6  # log2 of the points of a scramble below which little is gained over independent draws
-# Above, `space=None` takes independent draws: the gain at equal numbers, 600 to 18 000 in two dimensions, falls with
-# each one and is not known beforehand.
+# In more dimensions `space=None` takes independent draws: the gain at equal numbers, 600 to 18 000 in two dimensions,
+# falls with each further one and is not known beforehand.
 MAX_DIMENSIONS = 10
 _PIECE = 12  # log2 of the points whose monomials are in cache together
 _CALL = 16  # log2 of the points of one call
@@ -67,10 +68,9 @@ class Sobol:
     scrambles: int | None = None
 
     def __post_init__(self) -> None:
-        r = self.scrambles
-        if r is not None and (isinstance(r, bool) or not isinstance(r, int | np.integer) or r < LEAST_SCRAMBLES):
+        if self.scrambles is not None and not is_whole(self.scrambles, LEAST_SCRAMBLES):
             raise ValueError(
-                f"expected at least {LEAST_SCRAMBLES} scrambles, whose spread is the error, got {r!r}; "
+                f"expected at least {LEAST_SCRAMBLES} scrambles, whose spread is the error, got {self.scrambles!r}; "
                 f"try Sobol(scrambles={LEAST_SCRAMBLES})"
             )
 
@@ -144,13 +144,13 @@ def enough_scrambles(components: int) -> int:
 
 def read_dimensions(neuron: Neuron, points: Points) -> tuple[int, str]:
     """Numbers that make one neuron, and "" or the reason why one of its laws cannot be made of them."""
-    seen = _FromPoint(None, neuron)
+    sites = _FromPoint(None, neuron)
     try:
         with settled():
-            jax.eval_shape(lambda: _field(neuron, jnp.asarray(points), seen))
+            jax.eval_shape(lambda: _field(neuron, jnp.asarray(points), sites))
     except _NoInverse as refused:
         return 0, str(refused)
-    return seen.taken, "" if seen.taken else "its neurons draw nothing"
+    return sites.taken, "" if sites.taken else "its neurons draw nothing"
 
 
 def average_neuron(

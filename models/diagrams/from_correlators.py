@@ -21,17 +21,18 @@ import numpy as np
 from jaxtyping import Float
 
 from ..actions.boundedness import minimum_on_sphere
+from ..arrays import attach, dense, unique
 from ..combinatorics import multiplicities, sorted_tuples
 from ..correlators import Correlators, check_scrambles
 from ..types import Matrix, Vector
 from .from_couplings import non_gaussianity
-from .graphs import attach, connected_sum, dense, unique
+from .graphs import connected_sum
 
 __all__ = ["EffectiveCouplings", "effective_couplings"]
 
 CONDITION_LIMIT = 1e6  # of the Gram matrix: beyond it, fourth powers of its inverse are round-off
 EPS4_LIMIT, RHO_LIMIT = 0.3, 0.1
-_ORDERS = {"leading": 1, "next": 2}
+_ORDERS = {"leading": 1, "next": 2}  # powers of 1/N
 
 
 class EffectiveCouplings(NamedTuple):
@@ -92,7 +93,7 @@ class EffectiveCouplings(NamedTuple):
 
     def __str__(self) -> str:
         size = "1/N" if self.order == "leading" else "1/N^2"
-        speak = "below it" if self.eps4 < EPS4_LIMIT else "do not speak of an action, stay with the correlators"
+        far = "below it" if self.eps4 < EPS4_LIMIT else "do not speak of an action, stay with the correlators"
         if self.rho is None:
             rho, good = "-", "not known without the six-point function"
         else:
@@ -102,7 +103,7 @@ class EffectiveCouplings(NamedTuple):
         return "\n".join(
             [
                 f"effective action at {len(self.g2)} points, all terms to {size}",
-                f"eps4 = {self.eps4:.3g}: distance to the Gaussian, limit {EPS4_LIMIT:g}: {speak}",
+                f"eps4 = {self.eps4:.3g}: distance to the Gaussian, limit {EPS4_LIMIT:g}: {far}",
                 f"rho = {rho}: next over leading order of g4, whitened norm, limit {RHO_LIMIT:g}: {good}",
                 f"minimum = {self.minimum:.3g}: quartic form over phi G2^-1 phi = 1, exp(-S) to phi^4: {bound}",
             ]
@@ -129,8 +130,8 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
     Example, one site of a cos-net with N = 100: the next order is 5 % of g4.
 
         >>> from nnft.models import Cos, Network, exact
-        >>> found = effective_couplings(exact(Network(Cos(), width=100), np.zeros((1, 1))))
-        >>> round(float(found.g4[0] / found.gamma4[0]), 4), round(found.rho, 4)
+        >>> couplings = effective_couplings(exact(Network(Cos(), width=100), np.zeros((1, 1))))
+        >>> round(float(couplings.g4[0] / couplings.gamma4[0]), 4), round(couplings.rho, 4)
         (1.0525, 0.0525)
     """
     if order not in _ORDERS:
@@ -211,12 +212,9 @@ def _rows(correlators: Correlators, given: Mapping[int, np.ndarray], points: int
         block[: len(stacks.get(r, ()))] = stacks.get(r, 0.0)
     if depth > joint.shape[1]:
         joint = np.linalg.qr(joint, mode="r")  # the same covariance in fewer rows
+    steps = [dict(zip(given, np.split(row, cuts))) for row in joint]
     sides = [
-        [
-            _rule({r: given[r] + sign * step for r, step in zip(given, np.split(row, cuts))}, points, power)
-            for sign in (1.0, -1.0)
-        ]
-        for row in joint
+        [_rule({r: given[r] + sign * step[r] for r in given}, points, power) for sign in (1.0, -1.0)] for step in steps
     ]
     return {name: np.stack([(up[name] - down[name]) / 2.0 for up, down in sides]) for name in sides[0][0]}
 

@@ -17,20 +17,13 @@ from math import factorial
 import numpy as np
 
 from ..actions.rungs import Bilocal, identifiable
+from ..arrays import attach, dense, unique
 from ..combinatorics import moments_from_connected, multiplicities, rank, sorted_tuples
 from ..correlators import Correlators, check_points
 from ..types import Matrix, Points, Vector
-from .graphs import attach, connected_sum, dense, unique
+from .graphs import connected_sum
 
-__all__ = [
-    "couplings_from_vertex",
-    "four_point",
-    "non_gaussianity",
-    "predicted",
-    "vertex",
-    "whitened",
-    "wick_contraction",
-]
+__all__ = ["four_point", "non_gaussianity", "predicted", "vertex", "whitened", "wick_contraction"]
 
 _DENSE = 2**18  # numbers of dense tensors held at a time, 2 MB
 
@@ -46,14 +39,7 @@ def vertex(couplings: np.ndarray, points: int, *, order: int = 4) -> np.ndarray:
         raise ValueError(
             f"expected one coefficient per sorted {name}, {len(tuples)} at {points} points, got {np.shape(couplings)}"
         )
-    index = np.stack(np.meshgrid(*[np.arange(points)] * order, indexing="ij"), axis=-1)
-    return (factorial(order) * np.asarray(couplings) / multiplicities(tuples))[..., rank(index, points)]
-
-
-def couplings_from_vertex(tensor: np.ndarray) -> np.ndarray:
-    """Coefficients of the sorted monomials from a symmetric vertex, (..., M, M, M, M) -> (..., quad)."""
-    quads = sorted_tuples(tensor.shape[-1], 4)
-    return tensor[(..., *quads.T)] * multiplicities(quads) / 24.0
+    return dense(factorial(order) * np.asarray(couplings) / multiplicities(tuples), points, order)
 
 
 def four_point(quartic: np.ndarray, two_point: Matrix) -> tuple[np.ndarray, np.ndarray]:
@@ -219,29 +205,21 @@ def _line(points: int, two_point: Matrix | None, quadratic: Vector | None) -> Ma
     return np.linalg.inv(inverse)
 
 
-def _root(line: Matrix) -> Matrix:
+def _root(line: Matrix, purpose: str = "") -> Matrix:
     """Lower triangular L with line = L L^T."""
     try:
         return np.linalg.cholesky(line)
     except np.linalg.LinAlgError:
         raise ValueError(
-            f"expected a positive definite two-point function, got eigenvalue {np.linalg.eigvalsh(line)[0]:.3g}; "
-            "try fewer points or points further apart"
+            f"expected a positive definite two-point function{purpose}, got eigenvalue "
+            f"{np.linalg.eigvalsh(line)[0]:.3g}; try fewer points or points further apart"
         ) from None
 
 
 def whitened(connected: np.ndarray, two_point: Matrix) -> np.ndarray:
-    """K^(-1/2) x4 . G on sorted quads times sqrt(multiplicity), (..., quad): its squares add up to the Frobenius
-    norm^2.
-    """
+    """K^(-1/2) on each leg of G, times sqrt(multiplicity), (..., quad): the squares add up to the Frobenius norm^2."""
     points = len(two_point)
-    try:
-        whitener = np.linalg.inv(np.linalg.cholesky(two_point))
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            f"expected a positive definite two-point function to whiten with, got eigenvalue "
-            f"{np.linalg.eigvalsh(two_point)[0]:.3g}; try fewer points or points further apart"
-        ) from None
+    whitener = np.linalg.inv(_root(two_point, " to whiten with"))
     quads, (a, b) = sorted_tuples(points, 4), sorted_tuples(points, 2).T
     pairs = len(a)
     both = whitener[a][:, a] * whitener[b][:, b]  # two legs at once, from sorted pairs to sorted pairs

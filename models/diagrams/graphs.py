@@ -6,26 +6,27 @@ A_ij join vertices i and j; legs, lines and self-loops (two ends each) use up ev
 
     (1/prod_v n_v!) prod_{i<j} 1/A_ij! prod_i 1/(2^A_ii A_ii!),   summed over the labellings of the n_v equal vertices,
 
-that is one over the order of its symmetry group. Counting ends, sum_i (v_i - 2) = r - 2 + 2 (loops): this sum, the
-`excess`, orders every series here, in loops at given r, and in the width, N^(-excess/2), where a v-point function is of
+that is one over the order of its symmetry group. Counting ends, sum_i (v_i - 2) = r - 2 + 2 (loops). This sum, the
+`excess`, orders every series here: in loops at given r, and in the width as N^(-excess/2) if a v-point function is of
 order N^(1-v/2). Lines are unit matrices: a propagator is put into the vertices by its root, line = root root^T.
 Feynman rules: S. Weinberg, The Quantum Theory of Fields I, ch. 6.
 """
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 from itertools import combinations, combinations_with_replacement, permutations
 from math import factorial, prod
 from string import ascii_letters
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
-from ..combinatorics import rank, sorted_tuples, tuple_count
+from ..combinatorics import sorted_tuples, tuple_count
 from ..types import Vector
 
-__all__ = ["Diagram", "attach", "connected_sum", "dense", "diagrams", "evaluate", "unique", "vertex_sets"]
+__all__ = ["Diagram", "connected_sum", "diagrams", "evaluate", "vertex_sets"]
 
 Table = tuple[tuple[int, ...], ...]  # A_ij, symmetric, self-loops on the diagonal
 
@@ -83,10 +84,10 @@ def diagrams(legs: int, valences: tuple[int, ...], *, self_energies: bool = True
     kinds = tuple(sorted(valences))
     vertices = range(len(kinds))
     relabellings = [p for p in permutations(vertices) if all(kinds[p[i]] == kinds[i] for i in vertices)]
-    found = []
+    shapes = []
     for table in _tables(kinds, legs):
         images = {p: tuple(tuple(table[p[i]][p[j]] for j in vertices) for i in vertices) for p in relabellings}
-        if table != max(images.values()) or not _connected(table):
+        if table != max(images.values()) or connected_components(np.array(table))[0] > 1:
             continue  # another labelling of a diagram that is counted, or two diagrams
         ends = [kinds[i] - sum(table[i]) - table[i][i] for i in vertices]
         if not self_energies and _has_self_energy(table, ends):
@@ -99,8 +100,8 @@ def diagrams(legs: int, valences: tuple[int, ...], *, self_energies: bool = True
         still = sum(all(p[i] == i for i in vertices if ends[i]) for p in symmetries)
         lines = tuple((i, j) for i in vertices for j in range(i, len(kinds)) for _ in range(table[i][j]))
         equal = prod(factorial(table[i][j]) * (2 ** table[i][i] if i == j else 1) for i, j in set(lines))
-        found.append(Diagram(kinds, lines, tuple(sorted(attached)), Fraction(1, still * equal)))
-    return tuple(found)
+        shapes.append(Diagram(kinds, lines, tuple(sorted(attached)), Fraction(1, still * equal)))
+    return tuple(shapes)
 
 
 def vertex_sets(excess: int, valences: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -169,35 +170,6 @@ def connected_sum(
     return total
 
 
-def dense(values: Vector, points: int, order: int) -> np.ndarray:
-    """The symmetric tensor (point,) * order behind its components on sorted tuples."""
-    return np.asarray(values)[_positions(points, order)]
-
-
-def unique(tensor: np.ndarray) -> Vector:
-    """The components of a symmetric tensor on sorted tuples, (component,)."""
-    return tensor[tuple(sorted_tuples(len(tensor), tensor.ndim).T)]
-
-
-def attach(tensor: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """A matrix on every leg: sum_b matrix_a1b1 .. matrix_arbr tensor_b1..br.
-
-    >>> float(attach(np.ones((1, 1, 1, 1)), np.array([[2.0]])).item())
-    16.0
-    """
-    for _ in range(tensor.ndim):  # the first leg goes to the end, so that after all steps each is back in place
-        tensor = np.tensordot(tensor, matrix, axes=(0, 1))
-    return tensor
-
-
-@lru_cache(maxsize=32)
-def _positions(points: int, order: int) -> np.ndarray:
-    """Where each entry of the dense tensor is among the sorted tuples."""
-    table = rank(np.moveaxis(np.indices((points,) * order), 0, -1), points)
-    table.setflags(write=False)
-    return table
-
-
 def _tables(valences: tuple[int, ...], legs: int) -> Iterator[Table]:
     """Every table of lines that leaves exactly `legs` ends free."""
     count = len(valences)
@@ -223,22 +195,8 @@ def _tables(valences: tuple[int, ...], legs: int) -> Iterator[Table]:
     return fill(0, list(valences))
 
 
-def _connected(table: Table) -> bool:
-    reached, edge = {0}, [0]
-    while edge:
-        i = edge.pop()
-        new = {j for j, lines in enumerate(table[i]) if lines} - reached
-        reached |= new
-        edge += new
-    return len(reached) == len(table)
-
-
 def _has_self_energy(table: Table, ends: list[int]) -> bool:
     """Does a part of the diagram hang on exactly two lines? A leg is a line too: full lines end the diagram as well."""
     vertices = range(len(table))
-    for size in range(1, len(table) + 1):
-        for part in combinations(vertices, size):
-            cut = sum(ends[i] + sum(table[i][j] for j in vertices if j not in part) for i in part)
-            if cut == 2:
-                return True
-    return False
+    parts = (part for size in range(1, len(table) + 1) for part in combinations(vertices, size))
+    return any(sum(ends[i] + sum(table[i][j] for j in vertices if j not in part) for i in part) == 2 for part in parts)

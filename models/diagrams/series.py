@@ -24,6 +24,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..analytic.convergence import check_sources
+from ..arrays import attach, unique
 from ..combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..correlators import Correlators
 from ..types import Matrix, Vector
@@ -246,11 +247,8 @@ def _cholesky(two_point: Matrix, order: int) -> Matrix:
 
 def _whitened(data: Correlators, order: int, factor: Matrix) -> Polynomial:
     """(1/r!) G_c^(r) (L^-T t)^r as a polynomial in t."""
-    tensor = data.tensor(order)
-    for _ in range(order):  # each turn whitens the first axis and makes it the last
-        tensor = np.moveaxis(np.tensordot(np.linalg.inv(factor), tensor, axes=(1, 0)), 0, -1)
-    tuples = data.tuples(order)
-    return {order: tensor[tuple(tuples.T)] * multiplicities(tuples) / factorial(order)}
+    white = attach(data.tensor(order), np.linalg.inv(factor))
+    return {order: unique(white) * multiplicities(data.tuples(order)) / factorial(order)}
 
 
 def _exponential(terms: dict[int, Polynomial], budget: int, points: int) -> Polynomial:

@@ -1,4 +1,4 @@
-"""The periodic chain of anharmonic sites, solved exactly: an interacting lattice field every method can be held to.
+"""The periodic chain of anharmonic sites, solved exactly: an interacting lattice field to test every method against.
 
 S = sum_x [(phi_{x+1} - phi_x)^2/2 + m2 phi_x^2/2 + lam phi_x^4] on M sites, phi_{M+1} = phi_1, has Z = Tr T^M with the
 transfer matrix T(phi, phi') = exp(-V(phi)/2 - (phi - phi')^2/2 - V(phi')/2) (M. Creutz and B. Freedman, Ann. Phys. 132
@@ -12,9 +12,9 @@ whatever is larger: the splitting of two deep wells is below rounding. Fields dr
 chain have, for the same reason, every polynomial moment of the continuum to that accuracy, though they never leave the
 nodes.
 
-The functions of theta = (m2, lam) are JAX, for vmap and grad, and want double precision; `Chain` enters it itself and
-hands out NumPy. Their `nodes` may be left out where theta are numbers; under vmap, grad or jit say `grid_nodes` of the
-hardest couplings in reach.
+The functions of theta = (m2, lam) are JAX, for vmap and grad, and need double precision; `Chain` switches it on itself
+and returns NumPy arrays. Their `nodes` may be left out where theta are numbers; under vmap, grad or jit pass
+`grid_nodes` of the couplings that need most.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ Theta = Float[Array | np.ndarray, "2"]
 
 
 def _nodes(theta: Any, sites: int, nodes: int | None) -> int:
-    """As many as asked for, else as many as the couplings need."""
+    """The number of nodes asked for, else the number that the couplings need."""
     if nodes is not None:
         return nodes
     if isinstance(theta, Tracer):
@@ -166,19 +166,19 @@ def _draw_fields(key: jax.Array, theta: Theta, *, n: int, sites: int, nodes: int
     ring = jnp.cumsum(jnp.diag(last))
     origin = _bisect(ring, jnp.zeros(n, int), jax.random.uniform(first_key, (n,)))
 
-    def walk(at: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        closing, site_key = given
+    def walk(at: jax.Array, site: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        closing, site_key = site
+        uniform = jax.random.uniform(site_key, (n,))
         if nodes**3 > _TABLE:
 
             def step(one: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
                 row = jnp.cumsum(matrix[one[0]] * closing[one[1]])
                 return jnp.minimum(jnp.searchsorted(row, one[2] * row[-1], side="right"), nodes - 1)
 
-            uniform = jax.random.uniform(site_key, (n,))
             following = jax.lax.map(step, (at, origin, uniform), batch_size=_ROWS).astype(at.dtype)
-            return following, following
-        table = jnp.cumsum(matrix[:, None, :] * closing[None, :, :], axis=2).reshape(-1)  # (from, origin, to)
-        following = _bisect(table, (at * nodes + origin) * nodes, jax.random.uniform(site_key, (n,)), nodes)
+        else:
+            table = jnp.cumsum(matrix[:, None, :] * closing[None, :, :], axis=2).reshape(-1)  # (from, origin, to)
+            following = _bisect(table, (at * nodes + origin) * nodes, uniform, nodes)
         return following, following
 
     _, rest = jax.lax.scan(walk, origin, (powers[::-1], jax.random.split(key, sites - 1)))
@@ -189,12 +189,12 @@ def _bisect(table: jax.Array, start: jax.Array, uniform: jax.Array, count: int |
     """Index, in the row of `count` cumulative sums that begins at `start`, of the first that exceeds uniform * last."""
     count = len(table) if count is None else count
     wanted = uniform * table[start + count - 1]
-    found = jnp.zeros_like(start)
+    index = jnp.zeros_like(start)
     for bit in reversed(range((count - 1).bit_length())):
-        tried = found + (1 << bit)
+        tried = index + (1 << bit)
         below = (tried < count) & (table[start + jnp.minimum(tried, count) - 1] <= wanted)
-        found = jnp.where(below, tried, found)
-    return found
+        index = jnp.where(below, tried, index)
+    return index
 
 
 def statistics(fields: Float[Array, "network point"]) -> Float[Array, "network 2"]:

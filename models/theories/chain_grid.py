@@ -16,11 +16,11 @@ from scipy.special import logsumexp
 
 __all__ = ["DEPTH", "MOST_NODES", "NODES", "free_variance", "grid_nodes", "least_nodes"]
 
-NODES = 40  # at least, where nobody says otherwise
+NODES = 40  # of a site at least, where their number is left out
 MOST_NODES = 1024  # an eigensystem of a third of a second
 DEPTH = 42.0  # of the weight at the edge of the grid: exp(-42) is 6e-19
 _DIGITS = 13.5  # of log Z and of the moments
-_SAFETY = 2  # nodes
+_SAFETY = 2  # nodes more than needed
 _ROUND = 16  # above 40 a multiple of it: each number of nodes is another program
 
 

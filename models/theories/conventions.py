@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..refusals import nearest
+from ..refusals import is_whole, nearest
 from ..types import Matrix, Vector
 
 __all__ = ["LATTICE_CONVENTIONS", "Convention", "LatticeCouplings", "convert_lattice"]
@@ -50,40 +50,24 @@ class Convention:
     shifted: bool = False
 
 
+_MASS, _KAPPA = ("m2", "coupling"), ("kappa", "coupling")
 _HALF = "sum_x [sum_mu (d_mu phi)^2/2 + m2 phi^2/2 + "
+_HOP, _SHIFTED = "sum_x [-2 kappa sum_mu phi phi_mu + ", "phi^2 + coupling (phi^2 - 1)^2]"
 LATTICE_CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
     {
         "plain": Convention(
-            "sum_x [kappa sum_mu (d_mu phi)^2 + m2 phi^2 + coupling phi^4]",
-            ("kappa", "m2", "coupling"),
-            "free",
-            (1.0, 1.0, 1.0),
+            "sum_x [kappa sum_mu (d_mu phi)^2 + m2 phi^2 + coupling phi^4]", ("kappa", *_MASS), "free", (1.0, 1.0, 1.0)
         ),
-        "unit": Convention(
-            "sum_x [sum_mu (d_mu phi)^2 + m2 phi^2 + coupling phi^4]", ("m2", "coupling"), "kinetic", (1.0, 1.0)
-        ),
-        "half": Convention(_HALF + "coupling phi^4]", ("m2", "coupling"), "kinetic", (0.5, 1.0), 0.5),
-        "half_quarter": Convention(_HALF + "coupling phi^4/4]", ("m2", "coupling"), "kinetic", (0.5, 1 / 4), 0.5),
-        "half_factorial": Convention(_HALF + "coupling phi^4/4!]", ("m2", "coupling"), "kinetic", (0.5, 1 / 24), 0.5),
-        "hopping": Convention(
-            "sum_x [-2 kappa sum_mu phi phi_mu + phi^2 + coupling (phi^2 - 1)^2]",
-            ("kappa", "coupling"),
-            "hopping",
-            (1.0, 1.0),
-            shifted=True,
-        ),
+        "unit": Convention("sum_x [sum_mu (d_mu phi)^2 + m2 phi^2 + coupling phi^4]", _MASS, "kinetic", (1.0, 1.0)),
+        "half": Convention(_HALF + "coupling phi^4]", _MASS, "kinetic", (0.5, 1.0), 0.5),
+        "half_quarter": Convention(_HALF + "coupling phi^4/4]", _MASS, "kinetic", (0.5, 1 / 4), 0.5),
+        "half_factorial": Convention(_HALF + "coupling phi^4/4!]", _MASS, "kinetic", (0.5, 1 / 24), 0.5),
+        "hopping": Convention(_HOP + _SHIFTED, _KAPPA, "hopping", (1.0, 1.0), shifted=True),
         "hopping_expanded": Convention(
-            "sum_x [-2 kappa sum_mu phi phi_mu + (1 - 2 coupling) phi^2 + coupling phi^4]",
-            ("kappa", "coupling"),
-            "hopping",
-            (1.0, 1.0),
+            _HOP + "(1 - 2 coupling) phi^2 + coupling phi^4]", _KAPPA, "hopping", (1.0, 1.0)
         ),
         "hopping_beta": Convention(
-            "sum_x [-beta sum_mu phi phi_mu + phi^2 + coupling (phi^2 - 1)^2]",
-            ("beta", "coupling"),
-            "hopping",
-            (0.5, 1.0),
-            shifted=True,
+            "sum_x [-beta sum_mu phi phi_mu + " + _SHIFTED, ("beta", "coupling"), "hopping", (0.5, 1.0), shifted=True
         ),
     }
 )
@@ -122,21 +106,13 @@ class LatticeCouplings:
         return dict(zip(self.values, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
 
     def __str__(self) -> str:
-        known = bool(np.any(self.covariance))
-        parts = [
-            f"{name} = {_number(self.values[name], error if known else 0.0)}" for name, error in self.errors.items()
-        ]
+        parts = [f"{name} = {_number(self.values[name], error)}" for name, error in self.errors.items()]
         scale = _number(self.field_scale, self.field_scale_error)
         return f"S = {self.formula} in d = {self.dimensions}: {', '.join(parts)}; phi = {scale} x the field before"
 
 
 def convert_lattice(
-    values: Mapping[str, float],
-    frm: str,
-    to: str,
-    *,
-    dimensions: int = 2,
-    covariance: Matrix | None = None,
+    values: Mapping[str, float], frm: str, to: str, *, dimensions: int = 2, covariance: Matrix | None = None
 ) -> LatticeCouplings:
     """Couplings of lattice phi^4 in another convention, with the rescaling of the field, S'(Z phi) = S(phi) + const.
 
@@ -164,7 +140,7 @@ phi = 1.41421 x the field before
         {'kappa': 0.25, 'coupling': 0.5}
     """
     source, target = _named(frm), _named(to)
-    if isinstance(dimensions, bool) or int(dimensions) != dimensions or dimensions < 1:
+    if not is_whole(dimensions, 1):
         raise ValueError(f"expected dimensions, a whole number >= 1, got {dimensions!r}; try 2")
     given = _checked(values, frm, source)
     spread = _covariance(covariance, source.names)
@@ -172,12 +148,12 @@ phi = 1.41421 x the field before
     result, scale, out = _from_plain(coefficients, target, to, dimensions)
     jacobian = out @ into
     carried = jacobian @ spread @ jacobian.T
-    found = dict(zip(target.names, result.tolist(), strict=True))
+    converted = dict(zip(target.names, result.tolist(), strict=True))
     return LatticeCouplings(
         convention=to,
-        values=found,
+        values=converted,
         field_scale=float(scale),
-        constant=target.shifted * found["coupling"] - source.shifted * float(values["coupling"]),
+        constant=target.shifted * converted["coupling"] - source.shifted * float(values["coupling"]),
         dimensions=int(dimensions),
         covariance=carried[:-1, :-1],
         field_scale_error=float(np.sqrt(max(carried[-1, -1], 0.0))),
@@ -211,15 +187,14 @@ def _from_plain(plain: Vector, target: Convention, name: str, dimensions: int) -
                 f"expected a kinetic term of positive sign for the convention {name!r}, got K = {kinetic:.6g} in front "
                 "of (d phi)^2; try 'plain', which keeps it, or a staggered field"
             )
-        powers, raw = (1, 2), np.array([quadratic, quartic])
-        raw_slope = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        used = [1, 2]  # A and B
     else:
         square, slope = _hopping_scale(quadratic + 2.0 * dimensions * kinetic, quartic, dimensions)
-        powers, raw = (1, 2), np.array([kinetic, quartic])
-        raw_slope = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    factors = np.array(target.factors) * square ** np.array(powers)
-    result = raw / factors
-    jacobian = raw_slope / factors[:, None] - np.outer(result * np.array(powers) / square, slope)
+        used = [0, 2]  # K and B
+    powers = np.array([1, 2])  # of Z^2
+    factors = np.array(target.factors) * square**powers
+    result = plain[used] / factors
+    jacobian = np.eye(3)[used] / factors[:, None] - np.outer(result * powers / square, slope)
     scale = float(np.sqrt(square))
     return result, scale, np.concatenate([jacobian, slope[None] / (2.0 * scale)])
 

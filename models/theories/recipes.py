@@ -37,7 +37,7 @@ def described(thing: Any) -> Any:
     return {
         "class": type(thing).__name__,
         "options": {name: described(value) for name, value in changed.items()},
-        **({"words": thing.words} if getattr(thing, "words", "") else {}),
+        **({"words": words} if (words := getattr(thing, "words", "")) else {}),
         **({} if ours else {"home": type(thing).__module__}),
     }
 

@@ -3,8 +3,8 @@
 The words and the numbers stand in `suite.toml`, which the command line prints without building a network.
 
 phi(x) = N^(-1/2) sum_i W_i s_i(x) + b1, <W^2> = sigma^2, with s(x) below and sigma = 1, b1 = 0 unless asked for. The
-default width and points are chosen so that an effective action can be spoken of at all: the Gram matrix K(x_a, x_b)
-is well conditioned, and the distance to the Gaussian eps4 = [||whitened G4c||^2/24]^(1/2), which grows with the number
+default width and points are chosen so that an effective action makes sense: the Gram matrix K(x_a, x_b) is well
+conditioned, and the distance to the Gaussian eps4 = [||whitened G4c||^2/24]^(1/2), which grows with the number
 of points and falls like 1/N, is below 0.3. Sources: arXiv:2008.08601 (Gauss, Erf, ReLU), 2112.04527 (Cos).
 """
 

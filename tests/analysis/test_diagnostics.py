@@ -153,7 +153,7 @@ def ess(fit):
 
 def bfmi(fit):
     chains = fit["sample_stats"]["energy"].values
-    return min(np.mean((e[1:] - e[:-1]) ** 2) / (np.mean(e**2) - np.mean(e) ** 2) for e in chains)
+    return min(np.mean((e[1:] - e[:-1]) ** 2) / np.var(e, ddof=1) for e in chains)
 
 
 def sampler(fit):

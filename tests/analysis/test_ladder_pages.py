@@ -23,7 +23,7 @@ from nnft.analysis.checks.boundedness import boundedness_checks
 from nnft.analysis.checks.diagnose import LIMITS
 from nnft.analysis.cli import main
 from nnft.analysis.figures import posterior as plots
-from nnft.analysis.pages.formulas import mathml, prose
+from nnft.analysis.pages.formulas import mathml
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.couplings import HYPER
@@ -128,7 +128,9 @@ def pages(rungs):
     """Checks and page of each, their figures counted and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         pages = import_module("nnft.analysis.pages.page")
-        patch.setattr(pages, "_figure", lambda figure, alt, caption: f"<figure>{alt}{prose(caption)}</figure>")
+        patch.setattr(
+            pages, "drawn_figure", lambda figure, title, caption: {"title": title, "data": "", "caption": caption}
+        )
         patch.setattr(pages, "plots", SimpleNamespace(**{name: lambda fit: None for name in plots.__all__}))
         return {name: (checks := diagnose(fit), page(fit, checks)) for name, fit in rungs.items()}
 

@@ -18,7 +18,7 @@ from nnft.analysis import diagnose
 from nnft.analysis.checks.diagnose import Check
 from nnft.analysis.cli import main
 from nnft.analysis.pages.captions import four_point_caption
-from nnft.analysis.pages.formulas import mathml, prose
+from nnft.analysis.pages.formulas import mathml
 from nnft.analysis.pages.page import page
 from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.fit import Reading
@@ -136,7 +136,8 @@ def test_long_tables_are_folded(small_fit, monkeypatch):
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_action_has_a_page(fits, action, monkeypatch):
     monkeypatch.setattr(
-        "nnft.analysis.pages.page._figure", lambda figure, alt, caption: f"<figure>{alt}{prose(caption)}</figure>"
+        "nnft.analysis.pages.page.drawn_figure",
+        lambda figure, title, caption: {"title": title, "data": "", "caption": caption},
     )
     monkeypatch.setattr(
         "nnft.analysis.pages.page.plots", SimpleNamespace(**{f"plot_{n}": lambda fit: None for n in PLOTS})

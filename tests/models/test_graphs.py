@@ -8,8 +8,9 @@ from math import factorial, prod
 import numpy as np
 import pytest
 
+from nnft.models.arrays import attach, dense, unique
 from nnft.models.combinatorics import set_partitions, sorted_tuples
-from nnft.models.diagrams.graphs import attach, connected_sum, dense, diagrams, evaluate, unique, vertex_sets
+from nnft.models.diagrams.graphs import connected_sum, diagrams, evaluate, vertex_sets
 
 CASES = [
     (2, (4,)),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nnft.models import predicted
+from nnft.models.arrays import dense, unique
 from nnft.models.combinatorics import connected_from_moments, multiplicities, sorted_tuples
-from nnft.models.diagrams.graphs import connected_sum, dense, diagrams, unique
+from nnft.models.diagrams.graphs import connected_sum, diagrams
 
 
 def test_one_site_by_the_series_of_the_integral():
