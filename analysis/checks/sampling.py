@@ -33,10 +33,14 @@ def sampling_checks(seen: Reading) -> Iterator[Check]:
             "for the posterior; use NUTS."
         )
         yield Check("k-hat of the guide", f"{khat:.2f}", f"<= {LIMITS['guide_khat']}", verdict, why)
-    else:
+    elif sampler == "closed":
         sizes = seen.posterior.sizes
         why = "The posterior is Gaussian, and its draws are independent: there are no chains to converge."
         yield Check("draws of the closed form", f"{sizes['chain'] * sizes['draw']}", "none", "note", why)
+    else:
+        number = f"{seen.posterior.sizes['chain'] * seen.posterior.sizes['draw']}"
+        why = f"Nothing here judges the draws of the sampler {sampler}: hold them against those of NUTS."
+        yield Check(f"draws of {sampler}", number, "none", "note", why)
     if "reference_fields" in seen.attrs:
         yield _reference(seen)
     if sampler != "closed" and "closed_mean" in seen.constants:

@@ -117,8 +117,9 @@ def _figures(seen: Reading) -> Iterable[dict[str, str]]:
     if seen.markov:
         yield drawn_figure(plots.plot_trace_rank(seen), title, captions.trace_caption(seen))
     else:
-        what = {"closed": "the closed posterior", "svi": "the variational guide"}[seen.sampler]
-        yield _left_out(title, f"The draws are independent ones from {what}: there are no chains to look at.")
+        exact = {"closed": "the closed posterior", "svi": "the variational guide"}.get(seen.sampler)
+        what = f"independent ones from {exact}" if exact else f"those of the sampler {seen.sampler}"
+        yield _left_out(title, f"The draws are {what}: there are no chains to look at.")
 
 
 def _left_out(title: str, why: str) -> dict[str, str]:

@@ -102,7 +102,7 @@ def _method(seen: Reading) -> str:
         "score": f"{fields or moments}, score matching",
         "pseudo": "From the fields themselves, the pseudo-likelihood (every point given the others)",
         "tree": "Inverting the connected four-point function at tree level",
-    }[method]
+    }.get(method, f"The method {method}")
 
 
 @reads

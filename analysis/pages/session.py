@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...inference.posterior.words import METHODS
 from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import word_of
 from ...models.theories.recipes import code, described, writable
@@ -116,7 +117,9 @@ def _options(seen: Reading) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = seen.constants["weights"].values
     method, given = seen.method, seen.attrs.get("metric_from") == "given"
-    text = f', method="{method}"' if method != "score" else ", method=inf.Score(metric=...)" if given else ""
+    text = ", method=inf.Score(metric=...)" if given else ""
+    if method != "score":
+        text = f', method="{method}"' if method in METHODS else ", method=..."
     changed = [option for option in _changed(seen) if not option.startswith("prior_scale")]
     sizes = ", ".join(option for option in changed if seen.markov or not option.startswith("warmup"))
     name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(seen.attrs.get("sampler", "nuts")))

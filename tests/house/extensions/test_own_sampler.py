@@ -6,6 +6,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
 
@@ -70,6 +71,7 @@ def test_it_agrees_with_nuts_under_a_prior_of_heavy_tails(data):
         assert np.all(np.abs(found.mean(axis=(0, 1)) - mean) < 0.2 * sd)
         assert np.all(np.abs(found.std(axis=(0, 1)) / sd - 1.0) < 0.2) == weighed
     assert fit.attrs["sampler"] == "Laplace"
+    assert {check.name for check in an.diagnose(fit)} >= {"draws of Laplace"}
     assert fit.attrs["proposed"] == 40_000
     assert fit["posterior"]["q"].dims == ("chain", "draw", "pair")
     assert set(fit["sample_stats"].data_vars) == {"lp"}
