@@ -8,6 +8,7 @@ from .calibration.recovery import Recovery as Recovery
 from .calibration.recovery import recover as recover
 from .ensembles.ensemble import Ensemble as Ensemble
 from .ensembles.samples import Samples as Samples
+from .ensembles.source import Source as Source
 from .equations.from_moments import Equations as Equations
 from .equations.polynomial import fit_polynomial as fit_polynomial
 from .estimators.generating import generating as generating

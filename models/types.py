@@ -11,6 +11,10 @@ from jaxtyping import Array, Float, Int
 Points = Float[np.ndarray, "point axis"]
 """Input points x_a, one row a point, one column an input coordinate."""
 
+Here = Float[np.ndarray, "here axis"]
+There = Float[np.ndarray, "there axis"]
+"""Two sets of points, of a function of both."""
+
 Inputs = Float[Array | np.ndarray, "point axis"]
 """Input points as a network takes them: NumPy's, or JAX's while a model is traced."""
 

@@ -211,7 +211,7 @@ def _exact_gains(data: Correlators, terms: Terms, maps: Mapping[str, Matrix]) ->
 
 def _deal(source: Ensemble | Samples, held_out: float, key: jax.Array) -> tuple[Samples, Samples, Samples]:
     """Networks to fit to, to score on, and all of them, in random order."""
-    if getattr(source, "weighted", False):
+    if source.weighted:
         raise ValueError(
             "expected networks of equal weight, got draws weighted by numpyro.factor; try exact correlators, or a fit "
             "of each action"
@@ -285,7 +285,7 @@ def _held_out(
 
 def _four_point(data: Any, whole: Samples, metric: Matrix) -> tuple[Vector, np.ndarray | None, str]:
     """G4c and its error rows: exact where the model knows it, else measured."""
-    truth = exact_if_known(getattr(data, "model", None), np.asarray(data.points), (4,))
+    truth = exact_if_known(data.model, np.asarray(data.points), (4,))
     if truth is not None:
         return truth.connected(4), None, "exact"
     measured = measure(whole, orders=(2, 4))

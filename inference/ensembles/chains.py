@@ -138,13 +138,14 @@ def _worth(x: np.ndarray) -> float:
     """Effective over actual number of draws, (chain, draw), at most one."""
     if x.shape[1] < 8:  # too short to look inside: the chains count
         return 1.0 / x.shape[1]
-    effective = float(np.asarray(array_stats.ess(x, chain_axis=0, draw_axis=1, method="mean")))
+    draws: Any = x
+    effective = float(np.asarray(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean")))
     return min(1.0, effective / x.size) if np.isfinite(effective) else 1.0 / x.size
 
 
 def worth(source: Any) -> Dependence:
     """What the order of a source's fields says; draws of a recipe are independent by construction."""
-    return getattr(source, "dependence", None) or Dependence(source.n)
+    return source.dependence
 
 
 def check_independent(source: Any, purpose: str, instead: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,37 +24,21 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
+from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.runtime import settled
 from ...models.theories.recipes import described
-from ...models.types import Points
+from ...models.types import Matrix, Points
 from .drawn import DRAWN
+from .source import Source, two_point
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "Source", "check_key", "device_mesh", "is_plain"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain"]
 
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
 _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten networks, enough to hide the call
+_PILOT = 4096  # networks that fix a two-point function
 _LONG = 8  # times as many where an ensemble is twelve such calls or more (measured: 12 to 20 % less, to the same bits)
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Where networks come from: a recipe (`Ensemble`) or somebody's array (`Samples`)."""
-
-    @property
-    def points(self) -> Points:
-        """Input points, (point, axis)."""
-        ...
-
-    @property
-    def n(self) -> int:
-        """Number of networks."""
-        ...
-
-    def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point)."""
-        ...
 
 
 class Materialise(Messenger):
@@ -69,7 +53,7 @@ class Materialise(Messenger):
 
 
 @dataclass(frozen=True, eq=False)  # compared as an object: an array of points has no single truth value
-class Ensemble:
+class Ensemble[Model: Callable[..., Any]](Source):
     """n independent networks of a NumPyro model at M points, drawn when needed.
 
     Args:
@@ -92,7 +76,7 @@ class Ensemble:
         (3, 2)
     """
 
-    model: Callable[..., Any]
+    model: Model = field()
     points: Points = field(kw_only=True)
     n: int = field(kw_only=True)
     key: jax.Array = field(kw_only=True, repr=False)
@@ -176,8 +160,23 @@ class Ensemble:
         with _precision(self.dtype):
             return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
 
+    @property
+    def neurons(self) -> Independent | None:
+        return as_model(self.model).as_sum if self.site == "phi" else None
+
+    @property
+    def program(self) -> "Ensemble[Model]":
+        return self
+
+    def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
+        """Of networks beyond the ensemble, which are independent of it."""
+        return two_point(self.read(self.n, _PILOT)), f"{_PILOT} further networks", None
+
+    def about(self) -> dict[str, Any]:
+        key = np.asarray(jax.random.key_data(self.key)).tolist()
+        return {"model": repr(self.model), "ensemble_key": key, "dtype": str(self.dtype)}
+
     def recipe(self) -> dict[str, Any]:
-        """What a fit remembers, for JSON."""
         key = np.asarray(jax.random.key_data(self.key)).tolist()
         return {"kind": "ensemble", "model": described(self.model), "n": self.n, "site": self.site, "key": key}
 

@@ -15,40 +15,33 @@ from ...models.arrays import attach, unique
 from ...models.combinatorics import connected_from_moments
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Points
-from .ensemble import Source
+from .source import Source
 
 __all__ = ["InModes", "in_modes", "leading_modes"]
 
 
 @dataclass(frozen=True, eq=False)
-class InModes:
+class InModes(Source):
     """Networks of another source, seen in modes; a `Source` like any other, its points the numbers of the modes."""
 
     source: Source
     modes: Float[np.ndarray, "mode point"]
     points: Points = field(init=False)
+    n: int = field(init=False)
+    even: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", np.arange(float(len(self.modes)))[:, None])
-        if getattr(self.source, "weighted", False):
+        object.__setattr__(self, "n", self.source.n)
+        object.__setattr__(self, "even", self.source.even)  # of the modes if of the field
+        if self.source.weighted:
             raise ValueError(
                 "expected networks of equal weight to look at in modes, got draws weighted by numpyro.factor; try the "
                 "points themselves"
             )
 
-    @property
-    def n(self) -> int:
-        """Number of networks."""
-        return self.source.n
-
-    @property
-    def even(self) -> bool:
-        """Whether phi -> -phi is known to be a symmetry: of the modes if of the field."""
-        return bool(getattr(self.source, "even", False))
-
     def recipe(self) -> dict[str, Any]:
-        """What a fit remembers, for JSON."""
-        return {**getattr(self.source, "recipe", dict)(), "modes": len(self.modes)}
+        return {**self.source.recipe(), "modes": len(self.modes)}
 
     def read(self, start: int, count: int) -> Float[np.ndarray, "network mode"]:
         """Modes of networks start .. start+count-1, (network, mode)."""

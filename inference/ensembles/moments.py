@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from ...models.combinatorics import rank, sorted_tuples
 from ...models.types import ByOrder, Vector
-from .ensemble import Source
+from .source import Source
 from .sums import Statistic, error_rows, sums
 
 __all__ = ["MAX_COMPONENTS", "far_centre", "group_moments", "moment_sums", "moved"]

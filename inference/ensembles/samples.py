@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,9 +19,10 @@ import numpy as np
 import xarray as xr
 
 from ...models.correlators import check_points
-from ...models.types import Points
+from ...models.types import Matrix, Points
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .copies import copies, discrete, in_runs, row_hashes
+from .source import Source, two_point
 
 __all__ = ["Samples", "load_array", "load_points", "printable"]
 
@@ -28,6 +30,7 @@ AXES = ("network", "point")
 NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
 _CHECK = 2**22  # numbers looked at together when samples are checked: 32 MB
 _UNCLEAR = re.compile(r"[-+]?\d+,\d+")
+_PILOT = 500  # networks held out for a two-point function at least
 _CHECKED = 4  # points looked at to tell copies from values that repeat
 # How files begin: a wrong one is refused before a reader guesses what else it could be (NumPy guesses a pickle).
 _BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n", ".h5": b"\x89HDF\r\n\x1a\n"}
@@ -38,7 +41,7 @@ class _Unclear(Exception):
     """A comma that may stand for a decimal point or between two columns."""
 
 
-class Samples:
+class Samples(Source):
     """Outputs phi(x) of n networks at M points, from memory or a file; what `Ensemble` is for a recipe.
 
     Args:
@@ -69,10 +72,6 @@ class Samples:
         >>> Samples(np.random.default_rng(0).normal(size=(100, 2)), np.array([[0.0], [1.0]]))
         Samples(array, n=100, points=2, float64)
     """
-
-    points: Points
-    n: int
-    even = False
 
     def __init__(
         self,
@@ -106,8 +105,10 @@ class Samples:
         self._order = {"chains": _chain_count(chains, self.n), "independent": _told(independent, chains)}
         self._leave_out(copies(self._check_values()))
 
+    def about(self) -> dict[str, Any]:
+        return {"copied": self.copied} if self.copied else {}
+
     def recipe(self) -> dict[str, Any]:
-        """What a fit remembers, for JSON."""
         return {"kind": "samples", "file": None if self._name == "array" else self._name, "n": self.n}
 
     def read(self, start: int, count: int) -> np.ndarray:
@@ -119,16 +120,23 @@ class Samples:
         part = np.asarray(self._store[:, span]).T if self._flip else np.asarray(self._store[span])
         return part.astype(self.dtype, copy=False)
 
+    def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
+        """Of the first networks, which are held out of everything else."""
+        count = int(max(_PILOT, share * self.n))
+        head, rest = self.split(count)
+        return two_point(head.read(0, count)), f"the first {count} networks, held out", rest
+
     def split(self, count: int) -> tuple[Self, Self]:
         """The first `count` networks and the others, as views of the same memory or file."""
         if not 0 < count < self.n:
             raise _refusal(f"a split of {self.n} networks after 1..{self.n - 1}", count, f"{self.n // 2}")
-        head, rest = object.__new__(type(self)), object.__new__(type(self))
-        whole = self.dependence
-        head.__dict__.update(self.__dict__, n=count, dependence=whole._replace(n=count))
-        first = self._first + count
-        rest.__dict__.update(self.__dict__, n=self.n - count, _first=first, dependence=whole._replace(n=self.n - count))
-        return head, rest
+        return self._part(self._first, count), self._part(self._first + count, self.n - count)
+
+    def _part(self, first: int, count: int) -> Self:
+        part, whole = copy(self), self.dependence
+        for name, value in {"_first": first, "n": count, "dependence": whole._replace(n=count)}.items():
+            setattr(part, name, value)
+        return part
 
     @cached_property
     def dependence(self) -> Dependence:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ...models.runtime import settled
 from .chains import worth
-from .ensemble import Ensemble, Source, device_mesh
+from .ensemble import device_mesh
+from .source import Source
 
 __all__ = ["Statistic", "error_rows", "group_length", "sums", "total"]
 
@@ -172,11 +173,9 @@ def _chunks(source: Source, length: int, chunk: int) -> Iterator[tuple[int, np.n
     for start in range(0, source.n, rows * length):
         count = min(rows * length, source.n - start)
         weights = (np.arange(rows * length) < count).astype(np.float64)
-        if isinstance(source, Ensemble) and source.weighted:
-            drawn, logs = source.read_weighted(start, count)
+        drawn, logs = source.read_weighted(start, count)
+        if source.weighted:
             weights[:count] = np.exp(logs - source.level)
-        else:
-            drawn = source.read(start, count)
         fields = np.zeros((rows * length, len(source.points)), dtype=drawn.dtype)
         fields[:count] = drawn
         yield start, fields.reshape(rows, length, -1), weights.reshape(rows, length)

@@ -22,7 +22,7 @@ from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.chains import ODD_ADVICE, worth
-from ..ensembles.ensemble import Source
+from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, group_length
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
 from .from_moments import RESOLUTION_LIMIT, Equations
@@ -75,7 +75,7 @@ def direct_equations(
         ValueError: odd averages that are not zero; couplings the data cannot tell apart; weighted draws; fields that
             are not finite.
     """
-    if getattr(source, "weighted", False):
+    if source.weighted:
         raise ValueError(
             "expected networks of equal weight for a fit to fields, got draws weighted by numpyro.factor; try an "
             "action that is fitted to correlators (Bilocal() at fewer points)"

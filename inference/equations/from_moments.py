@@ -18,7 +18,7 @@ from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_scrambles
 from ...models.types import Matrix, Tuples, Vector
 from ..ensembles.chains import worth
-from ..ensembles.ensemble import Source
+from ..ensembles.source import Source
 from ..ensembles.sums import Statistic, error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 from .basis import Basis, embed
@@ -119,14 +119,15 @@ def equations(
         [_gaussian(wide, wide_matrix, wide_vector), wide_pilot, np.linalg.lstsq(wide_matrix, wide_vector)[0]]
     )
     noise, scores, tail = np.zeros_like(wide_matrix), np.zeros((3, 3)), None
-    if data.source is not None and worth(data.source).block > 1:
-        noise, scores, dof = block_scatter(data.source, wide, wide_pilot, rungs, progress=progress)
-    elif data.source is not None:
+    source = data.source
+    if source is not None and worth(source).block > 1:
+        noise, scores, dof = block_scatter(source, wide, wide_pilot, rungs, progress=progress)
+    elif source is not None:
         alone = None
-        if matters(n, basis.size, len(basis.scale)) and not getattr(data.source, "weighted", False):
+        if matters(n, basis.size, len(basis.scale)) and not source.weighted:
             alone = Fitted(np.linalg.inv(matrix), up, basis.metric, np.asarray(float(n)))
-        noise, scores, tail = scatter(data.source, wide, wide_pilot, rungs, fit=alone, progress=progress)
-        dof = data.source.n - 1.0
+        noise, scores, tail = scatter(source, wide, wide_pilot, rungs, fit=alone, progress=progress)
+        dof = source.n - 1.0
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
         rows = np.concatenate([_scaled(data.rows["moment"][r], data, wide, r) for r in (2, 4, 6)], axis=1)

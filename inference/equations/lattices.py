@@ -19,7 +19,7 @@ from scipy import stats
 from ...models.actions.base import AbstractAction, SiteTerm
 from ...models.distance import hotelling
 from ..ensembles.chains import worth
-from ..ensembles.ensemble import Source
+from ..ensembles.source import Source
 from ..ensembles.sums import group_length
 
 __all__ = ["SiteTests", "judge_sites", "monomial_sums"]

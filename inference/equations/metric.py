@@ -15,7 +15,6 @@ import numpy as np
 from ...models.actions.base import AbstractAction
 from ...models.analytic.exact import exact_if_known
 from ...models.types import Matrix
-from ..ensembles.ensemble import Ensemble
 from ..ensembles.samples import Samples
 
 __all__ = ["Metrics", "choose_metric", "choose_metrics", "over_translations"]
@@ -41,10 +40,10 @@ class Metrics(NamedTuple):
 
 def choose_metrics(data: Any, source: Any, metric: Matrix | None, action: AbstractAction, lattice: bool) -> Metrics:
     """W as in `choose_metric`, and beside it K: what the model knows, else the average over sites or networks."""
-    network = getattr(data, "model", None)
+    network = data.model
     known = exact_if_known(network, np.asarray(data.points), (2,)) is not None
     given = metric is not None
-    if lattice and isinstance(source, Samples):
+    if lattice and source is not None and source.model is None:  # an array: its sites are all there is
         kernel, where, rest = over_translations(source, action), "average over sites", None
     else:
         kernel, where, rest = choose_metric(data, source, None)
@@ -65,23 +64,13 @@ def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix
         if not (lowest := float(np.linalg.eigvalsh(given)[0])) > 0.0:
             raise ValueError(f"expected a positive definite metric, got the eigenvalue {lowest:.3g}; try G2")
         return given, "given", None
-    network = getattr(data, "model", None)
+    network = data.model
     truth = exact_if_known(network, np.asarray(data.points), (2,))
     if truth is not None:
         return truth.tensor(2), "exact kernel", None
-    if isinstance(source, Ensemble):
-        fields = source.read(source.n, 4096).astype(float)  # beyond the ensemble: independent of it
-        return fields.T @ fields / len(fields), "4096 further networks", None
-    if isinstance(source, Samples):
-        count = int(max(500, _HELD_OUT * source.n))
-        head, rest = source.split(count)
-        fields = head.read(0, count).astype(float)
-        return fields.T @ fields / count, f"the first {count} networks, held out", rest
     if source is None:
         return data.tensor(2, "moment"), "two-point function of the data", None
-    count = min(source.n, _HELD_LATTICES)  # networks seen through something: nothing can be held out
-    fields = source.read(0, count).astype(float)
-    return fields.T @ fields / count, f"the first {count} networks", None
+    return source.pilot(_HELD_OUT)
 
 
 def over_translations(source: Any, action: AbstractAction) -> Matrix:

@@ -32,8 +32,9 @@ from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.networks.network import Network
 from ...models.neurons.base import AbstractNeuron
-from ..ensembles.ensemble import ByContent, Ensemble, Source, is_plain
+from ..ensembles.ensemble import ByContent, Ensemble, is_plain
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
+from ..ensembles.source import Source
 from ..programs.derived import HiddenCovariance, OneNeuron, as_tuples
 from ..programs.guard import check_law, from_covariances, from_neurons, square
 from ..programs.structure import Structure, read_structure
@@ -51,10 +52,10 @@ Rows = dict[int, np.ndarray]
 
 def allowed_spaces(source: Source) -> dict[str, str]:
     """Space -> "" if the structure of the model allows it, else the reason; cheapest first."""
-    if not isinstance(source, Ensemble):
+    if source.program is None:
         why = "they are samples, whose neurons are not known"
         return {"neuron": why, "readout": why, "field": ""}
-    why = _structure(source).why
+    why = _structure(source.program).why
     return {"neuron": why.get("neuron", ""), "readout": why.get("readout", ""), "field": ""}
 
 
@@ -63,7 +64,7 @@ def cheapest_space(source: Source, orders: tuple[int, ...] | None) -> str:
     if source.n < _LEAST:
         return "field"
     why = allowed_spaces(source)
-    even = as_model(getattr(source, "model", None)).as_sum is not None
+    even = as_model(source.model).as_sum is not None
     for space in ("neuron", "readout"):
         known = _ALL if space == "neuron" and not even else _EVEN
         if not why[space] and not set(orders or ()) - set(known):
@@ -233,8 +234,8 @@ def _read_once(network: Network, points: ByContent) -> Structure:
 def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ensemble:
     """The ensemble, if the structure of its model allows the space."""
     why = allowed_spaces(source)
-    if why[space] or not isinstance(source, Ensemble):
-        model = getattr(source, "model", None)
+    if why[space]:
+        model = source.model
         what = "samples" if model is None else getattr(model, "__name__", type(model).__name__)
         allowed = next(name for name, reason in why.items() if not reason)
         raise ValueError(
@@ -247,7 +248,7 @@ def _checked(source: Source, space: str, orders: tuple[int, ...] | None) -> Ense
     if unknown:
         odd = "; odd ones vanish with the odd moments of the readout" if known == _EVEN else ""
         raise ValueError(f"expected orders among {known} for space={space!r}, got {unknown[0]}{odd}; try orders=(2, 4)")
-    return source
+    return source.program
 
 
 def _hidden_tails(ensemble: Ensemble, orders: tuple[int, ...]) -> dict[int, str]:

@@ -24,7 +24,6 @@ from jaxtyping import Float
 
 from ...models.analytic.convergence import check_sources, finite_source
 from ...models.networks.independent import Independent
-from ...models.networks.model import as_model
 from ...models.networks.network import Network
 from ...models.networks.readouts import AbstractReadout
 from ...models.neurons.base import AbstractNeuron
@@ -32,7 +31,8 @@ from ...models.refusals import NotKnown, nearest
 from ...models.runtime import settled
 from ...models.types import Points
 from ..ensembles.chains import check_worth
-from ..ensembles.ensemble import Ensemble, Source
+from ..ensembles.ensemble import Ensemble
+from ..ensembles.source import Source
 from ..ensembles.sums import Statistic, error_rows, sums
 from .duality import allowed_spaces
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
@@ -115,9 +115,9 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         raise ValueError(
             f"expected at least {_LEAST} draws for an average of exponentials, got {draws:.0f}; try n=100_000"
         )
-    neurons = _neurons(source)
+    neurons = source.neurons
     flags: dict[int, str] = {}
-    if neurons is not None and isinstance(source, Ensemble):
+    if neurons is not None:
         flags = _convergent(source.model, neurons, source.points, j, space)
     if space == "field":
         drawn, log_mean = source, _field
@@ -149,11 +149,6 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         space=space,
         flags=flags,
     )
-
-
-def _neurons(source: Source) -> Independent | None:
-    """The sum of independent neurons that the field is, where that is known."""
-    return as_model(source.model).as_sum if isinstance(source, Ensemble) and source.site == "phi" else None
 
 
 def _convergent(model: Any, neurons: Independent, points: Points, j: Sources, space: str) -> dict[int, str]:
@@ -200,8 +195,8 @@ def _integrated(
     source: Source, neurons: Independent | None, j: Sources, space: str
 ) -> tuple[Source, Callable[..., Any], tuple[Any, ...]]:
     """What is drawn, and the log of its average over the readout as a function of it and further arguments."""
-    model = getattr(source, "model", None)
-    if neurons is None or not isinstance(source, Ensemble):
+    model = source.model
+    if neurons is None:
         what = "samples of the field" if model is None else f"{getattr(model, '__name__', type(model).__name__)}"
     elif len(neurons.kinds) > 1:
         what = f"{len(neurons.kinds)} kinds of neurons"
@@ -212,26 +207,27 @@ def _integrated(
         )
     else:
         what = ""
-    if what or neurons is None or not isinstance(source, Ensemble) or len(neurons.kinds) > 1:
+    if what or neurons is None:
         raise ValueError(
             f"expected an ensemble of `Network` with neurons of one kind for space={space!r}, got {what}; "
             "try space='field'"
         )
     if space == "neuron" and (why := allowed_spaces(source)["neuron"]):
         raise ValueError(f"expected independent neurons for space='neuron', got Network: {why}; try space='readout'")
+    recipe = source.program
     scaled, kind = j * (neurons.output_scale / np.sqrt(neurons.width)), next(iter(neurons.kinds))
     if space == "neuron":
         # A readout of +-1 shows one neuron's s up to its sign, and E_W is even.
         single = Network(kind, 1, "rademacher")
-        drawn = Ensemble(single, points=source.points, n=source.n, key=source.key, dtype=source.dtype)
+        drawn = Ensemble(single, points=source.points, n=source.n, key=recipe.key, dtype=recipe.dtype)
         return drawn, _law(neurons.law), (scaled,)
     numbered = np.arange(float(len(j)))[:, None]
     hidden = Ensemble(
         _hidden(neurons, kind, source.points, scaled),
         points=numbered,
         n=source.n,
-        key=source.key,
-        dtype=source.dtype,
+        key=recipe.key,
+        dtype=recipe.dtype,
     )
     return hidden, _itself, ()
 

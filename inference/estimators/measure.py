@@ -19,8 +19,8 @@ from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import ByOrder
 from ..ensembles.chains import ODD_ADVICE, check_worth, worth
-from ..ensembles.ensemble import Ensemble, Source
 from ..ensembles.moments import MAX_COMPONENTS, far_centre, group_moments, moved
+from ..ensembles.source import Source
 from ..quasirandom.sobol import Sampling, Sobol
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .tails import effective_networks, judge_tail, tail_draws
@@ -99,7 +99,7 @@ def measure(
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
     chain = check_worth(source)
-    symmetric = bool(getattr(source, "even", False)) if even is None else even
+    symmetric = source.even if even is None else even
     chosen, refused = _choose(source, orders, symmetric)
     needed = _needed(chosen, symmetric)
     flags: dict[int, str] = {}
@@ -139,7 +139,7 @@ def measure(
         refused=refused,
         flags={r: why for r, why in flags.items() if r in given},
         source=source,
-        model=getattr(source, "model", None),
+        model=source.model,
         about=about_source(source),
     )
 
@@ -148,7 +148,7 @@ def check_source(source: Any) -> None:
     """Refuse what networks cannot be read from, a bare array above all.
 
     Raises:
-        ValueError: it is neither an `Ensemble` nor `Samples`, nor anything else with points, n and read.
+        ValueError: it is neither an `Ensemble` nor `Samples`, nor another `Source`.
     """
     if isinstance(source, Source):
         return
@@ -271,13 +271,9 @@ def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
 def about_source(source: Source) -> dict[str, Any]:
     """Provenance of a source: what it is, and of an ensemble its model and key."""
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
-    about |= {"recipe": json.dumps(getattr(source, "recipe", dict)())}
-    if isinstance(source, Ensemble):
-        about |= {"model": repr(source.model), "ensemble_key": np.asarray(jax.random.key_data(source.key)).tolist()}
-        about |= {"dtype": str(source.dtype)}
+    about |= {"recipe": json.dumps(source.recipe())}
+    about |= source.about()
     chain = worth(source)
     if chain.block > 1:
         about |= {"chain": str(chain)}
-    if getattr(source, "copied", 0):
-        about |= {"copied": int(getattr(source, "copied", 0))}
     return about

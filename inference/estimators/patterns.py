@@ -18,10 +18,10 @@ import numpyro
 from jaxtyping import Float
 
 from ...models.combinatorics import pairings, rank, set_partitions, sorted_tuples, tuple_count
-from ...models.networks.model import as_model
 from ...models.runtime import settled
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
+from ..ensembles.source import Source
 from ..programs.structure import run
 from .tails import judge_tail
 
@@ -70,8 +70,8 @@ def measure_patterns(ensemble: Ensemble, *, progress: bool = False) -> Patterns:
         >>> list(measure_patterns(ens).values)
         ['iiii', 'iiij', 'iijj', 'iijk', 'ijkl']
     """
-    parts = as_model(ensemble.model).as_sum if isinstance(ensemble, Ensemble) else None
-    if parts is None or len(parts.kinds) > 1 or ensemble.site != "phi":
+    parts = ensemble.neurons if isinstance(ensemble, Source) else None
+    if parts is None or len(parts.kinds) > 1:
         raise ValueError(
             "expected an ensemble of a Network with one kind of neurons, got "
             f"{type(getattr(ensemble, 'model', ensemble)).__name__}; try Ensemble(Network(Cos(), width=20), ...)"

@@ -17,8 +17,9 @@ from scipy import special
 from ...models.networks.model import as_model
 from ...models.networks.network import Network
 from ..ensembles.chains import worth
-from ..ensembles.ensemble import Ensemble, Source
+from ..ensembles.ensemble import Ensemble
 from ..ensembles.samples import Samples
+from ..ensembles.source import Source
 from .khat import FLAG_KHAT, REFUSE_KHAT, limits, limits_beside, pareto_khat
 
 __all__ = [
@@ -68,10 +69,10 @@ class Draws(NamedTuple):
 
 def tail_draws(source: Source) -> Draws | None:
     """What `judge_tail` looks at, read once for all orders; None where exact moments decide."""
-    if as_model(getattr(source, "model", None)).knows_sites:
+    if as_model(source.model).knows_sites:
         return None
     weights = None
-    if isinstance(source, Ensemble) and source.weighted:
+    if source.weighted:
         fields, logs = source.read_weighted(0, min(source.n, _DRAWS))
         fields, weights = np.asarray(fields, dtype=float), np.exp(logs - np.max(logs))
     else:
@@ -88,7 +89,7 @@ def effective_networks(source: Source) -> float:
         ValueError: fewer than 1000 of them (bounded weights keep k-hat small whatever they are worth, so both decide),
             or Pareto k-hat of the weights above 0.7.
     """
-    if not isinstance(source, Ensemble) or not source.weighted:
+    if not source.weighted:
         return worth(source).effective
     _, logs = source.read_weighted(0, min(source.n, _DRAWS))
     weights = np.exp(logs - np.max(logs))
@@ -115,7 +116,7 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
         order: n, the order of the moment.
         draws: `tail_draws(source)`, to save reading them again for every order.
     """
-    moments = as_model(getattr(source, "model", None)).site_moments(source.points, 2 * order)
+    moments = as_model(source.model).site_moments(source.points, 2 * order)
     if moments is not None:
         return _by_exact(moments, order, source.n)
     seen = draws or tail_draws(source)
@@ -145,7 +146,7 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
 
 def watched(source: Source) -> int:
     """Networks whose psi is looked at one by one: none where exact moments decide, or where too few say nothing."""
-    if as_model(getattr(source, "model", None)).knows_sites or source.n < _LEAST_JUDGED:
+    if as_model(source.model).knows_sites or source.n < _LEAST_JUDGED:
         return 0
     return min(source.n, _DRAWS)
 
@@ -234,11 +235,12 @@ def _worst(powers: np.ndarray) -> tuple[float, int]:
 
 def _neurons(source: Source) -> np.ndarray | None:
     """Draws of one neuron h = W s, when the model shows its neuron: the same network at width 1 without output bias."""
-    if not isinstance(source, Ensemble) or (parts := as_model(source.model).as_sum) is None:
+    parts, recipe = source.neurons, source.program
+    if parts is None:
         return None
     draws = []
     for k, kind in enumerate(parts.kinds):
         single = Network(kind, 1, readout=parts.readout, output_scale=parts.output_scale)
-        key = jax.random.fold_in(source.key, 2**32 - 1 - k)
+        key = jax.random.fold_in(recipe.key, 2**32 - 1 - k)
         draws.append(Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float))
     return np.concatenate(draws)

@@ -8,7 +8,7 @@ can be compared by leaving networks out (PSIS-LOO), which no sandwich-calibrated
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
-from ..ensembles.ensemble import Source
+from ..ensembles.source import Source
 from ..ensembles.sums import Statistic, total
 from ..equations.from_moments import Equations, Frozen
 from ..equations.terms import Terms
@@ -80,7 +80,7 @@ class Gold(AbstractMethod):
         reference, found = settled_reference(
             problem.terms, means, n, problem.equations.estimate, key=key, ratio=_SPARE * self.reference
         )
-        return FieldLikelihood(found, reference, means)
+        return FieldLikelihood(found, reference, means)  # pyright: ignore[reportCallIssue]  (attrs is no field here)
 
 
 class FieldLikelihood(AbstractLikelihood):
@@ -93,7 +93,7 @@ class FieldLikelihood(AbstractLikelihood):
     reference: Reference
     means: Vector
     constants: Mapping[str, Any] = eqx.field(default_factory=dict)
-    gaussian = False
+    gaussian: ClassVar[bool] = False
 
     @property
     def attrs(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ of one's own gives `likelihood`, most simply `EquationLikelihood(Equations(..))`
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -20,7 +20,7 @@ import xarray as xr
 
 from ...models.types import Matrix
 from ..ensembles.chains import check_independent
-from ..ensembles.ensemble import Source
+from ..ensembles.source import Source
 from ..equations.from_moments import Equations
 from ..priors.likelihood import log_likelihood, whitened
 from .problem import Problem
@@ -67,7 +67,7 @@ class EquationLikelihood(AbstractLikelihood):
     equations: Equations
     constants: Mapping[str, Any] = eqx.field(default_factory=dict)
     attrs: Mapping[str, Any] = eqx.field(default_factory=dict)
-    gaussian = True
+    gaussian: ClassVar[bool] = True
 
     def observed(self) -> Any:
         return whitened(self.equations)

@@ -153,7 +153,7 @@ def prepare(
             f"expected at least {least} networks to fit couplings (sixth-order moments enter), got {networks:.0f}; try "
             + (few if networks >= LEAST_FEW else "drawing more")
         )
-    check_density(getattr(data, "model", None), np.asarray(data.points))
+    check_density(data.model, np.asarray(data.points))
     found = choose_metrics(data, source, metric, action, lattice)
     rest = data if found.rest is None else found.rest
     modes = None

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
-from ..ensembles.ensemble import Ensemble, Source
 from ..ensembles.samples import Samples
+from ..ensembles.source import Source
 from ..equations.from_moments import RESOLUTION_LIMIT, Equations
 from ..equations.terms import Terms
 from .conditionals import NODES, RESOLVED, moments
@@ -233,11 +233,8 @@ def _blocks(source: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Fields (network, point) and weights (network,) of one piece after the other, filled up with weight zero."""
     for start in range(0, source.n, _CHUNK):
         held = min(_CHUNK, source.n - start)
-        if isinstance(source, Ensemble) and source.weighted:
-            fields, logs = source.read_weighted(start, held)
-            weights = np.exp(logs - source.level)
-        else:
-            fields, weights = source.read(start, held), np.ones(held)
+        fields, logs = source.read_weighted(start, held)
+        weights = np.exp(logs - source.level)
         for first in range(0, held, _PIECE):
             count = min(_PIECE, held - first)
             piece, weight = np.zeros((_PIECE, fields.shape[1])), np.zeros(_PIECE)

@@ -128,7 +128,7 @@ def few_networks(
     x = np.asarray(samples.points)
     points, n = len(x), samples.n
     _check_size(n, level, draws)
-    if isinstance(samples, Ensemble) and samples.weighted:
+    if samples.weighted:
         raise ValueError(
             f"expected networks of equal weight, got a model with factors ({samples!r}); try inf.measure, "
             "or samples of the deformed density"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpyro.infer.util import log_density
@@ -79,7 +80,7 @@ class AbstractPosterior(ABC):
 
     def log_density(self, unit: Float[Array, " size"]) -> Float[Array, ""]:
         """Log of the density at one place, up to a constant; a JAX function."""
-        return log_density(self.program, self.arguments, {}, {"unit": unit})[0]
+        return jnp.asarray(log_density(self.program, self.arguments, {}, {"unit": unit})[0])
 
     def log_prior(self, theta: Float[np.ndarray, "chain draw term"]) -> Sites:
         """Log prior of scaled couplings, for power scaling; empty where a prior has parameters of its own."""

@@ -9,7 +9,7 @@ over tau too, so that the tail of its law decides where Z is finite.
 
 from abc import abstractmethod
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -124,7 +124,7 @@ class AbstractScale(eqx.Module):
             ValueError: a law without a density, or one too narrow to be found: with it sum and mean are not one.
         """
         with settled():
-            law = self.law()
+            law: Any = self.law()
 
             @jax.jit
             def density(tau: jax.Array) -> jax.Array:

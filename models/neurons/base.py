@@ -20,7 +20,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ..refusals import NotKnown, check_deviation, is_traced, number
-from ..types import Inputs, Points, Tuples, Vector
+from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .hidden import Hidden
 
 __all__ = [
@@ -130,7 +130,7 @@ class AbstractNeuron(eqx.Module):
         """Even orders at which `site_moment` answers."""
         return self.orders
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """<s(x) s(y)> in closed form between two sets of points, (here, there)."""
         raise self.unknown("kernel", "<s(x) s(y)> in closed form")
 
@@ -199,7 +199,7 @@ class AbstractAffine(AbstractNeuron):
         bias: Any = numpyro.sample("bias", dist.Normal(0.0, self.bias_scale))
         return z + bias[..., None]
 
-    def covariance(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def covariance(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """<z(x) z(y)> = sb^2 + sW^2 x.y/d."""
         return self.bias_scale**2 + self.weight_scale**2 * (x @ y.T) / x.shape[1]
 

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 from jaxtyping import Float
 from scipy import special
 
-from ..types import Inputs, Points, Tuples, Vector
+from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .base import EVERY_EVEN, AbstractNeuron, Drawn, scale, weighted
 from .hidden import Hidden, Wave
 
@@ -52,11 +52,11 @@ class Cos(AbstractNeuron):
         """<cos^r> = C(r, r/2)/2^r at every point."""
         return np.full(len(points), special.comb(order, order // 2, exact=True) / 2.0**order)
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """(1/2) exp(-sW^2 |x-y|^2/2d)."""
         return 0.5 * np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
 
 
-def squares(x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+def squares(x: Here, y: There) -> Float[np.ndarray, "here there"]:
     """|x - y|^2 between two sets of points."""
     return np.sum((x[:, None] - y[None]) ** 2, axis=-1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..types import Inputs, Points, Tuples, Vector
+from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn, scale
 from .cos import squares
 from .hidden import Hidden
@@ -60,7 +60,7 @@ class Gauss(AbstractAffine):
         with np.errstate(over="ignore"):
             return np.exp((order**2 / 2.0 - order) * self.variances(points))
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """exp(-sW^2 |x-y|^2/2d)."""
         return np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from ..types import Inputs, Points, Tuples, Vector
+from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, Drawn, scale
 from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
 from .hidden import Hidden, Homogeneous
@@ -51,7 +51,7 @@ class ReLU(AbstractAffine):
     def site_orders(self) -> range:
         return EVERY_EVEN
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """The first arc-cosine kernel: (1/2pi) sqrt(c_xx c_yy) [sin t + (pi-t) cos t]."""
         across, size = self.covariance(x, y), np.sqrt(np.outer(self.variances(x), self.variances(y)))
         angle = np.arccos(np.clip(np.divide(across, size, out=np.ones_like(size), where=size > 0), -1.0, 1.0))

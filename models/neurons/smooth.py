@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..runtime import settled
-from ..types import Inputs, Points, Tuples, Vector
+from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .base import EVERY_EVEN, AbstractAffine, Drawn, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import checked_moments, gaussian_moments, lattice_nodes, line_of
@@ -95,7 +95,7 @@ class Erf(AbstractSmooth):
         value, each = sign_moments(covariance, tuples)
         return value, float(np.max(each, initial=0.0))
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """(2/pi) arcsin[2c_xy/sqrt((1+2c_xx)(1+2c_yy))]."""
         size = np.sqrt(np.outer(1.0 + 2.0 * self.variances(x), 1.0 + 2.0 * self.variances(y)))
         return 2.0 / np.pi * np.arcsin(2.0 * self.covariance(x, y) / size)
@@ -155,7 +155,7 @@ class Sin(AbstractSmooth):
     def orders(self) -> range:
         return EVERY_EVEN
 
-    def kernel(self, x: Points, y: Points) -> Float[np.ndarray, "here there"]:
+    def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """exp(-(c_xx + c_yy)/2) sinh c_xy."""
         c = self.covariance(x, y)
         own = 0.5 * np.add.outer(self.variances(x), self.variances(y))

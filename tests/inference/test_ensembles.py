@@ -11,7 +11,7 @@ import pytest
 
 import nnft.inference.ensembles.ensemble as ensembles
 import nnft.inference.ensembles.sums as summing
-from nnft.inference import Ensemble
+from nnft.inference import Ensemble, Source
 from nnft.inference.ensembles.sums import sums, total
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
 from nnft.models.networks.readouts import READOUTS
@@ -26,7 +26,7 @@ def ensemble(neuron=NEURONS[0], width=5, n=40, seed=3, **options):
     return Ensemble(Network(neuron, width, **options), points=POINTS, n=n, key=jax.random.key(seed))
 
 
-class Table:
+class Table(Source):
     """A source that is an array, and remembers how it was read."""
 
     def __init__(self, fields):

@@ -7,7 +7,7 @@ import pytest
 from numpy.polynomial import hermite_e
 from scipy import special
 
-from nnft.models import Correlators, Cos, Network, ReLU, effective_couplings, exact, predicted
+from nnft.models import Correlators, Cos, Network, ReLU, arrays, effective_couplings, exact, predicted
 from nnft.models.combinatorics import rank, sorted_tuples
 from nnft.models.diagrams import graphs
 from nnft.models.diagrams.from_couplings import vertex
@@ -159,7 +159,7 @@ def test_irreducible_vertices_are_trees_of_full_lines():
 def test_couplings_transform_as_the_field_does():
     """phi -> A phi leaves S and every verdict alone."""
     truth, a = cos_net(40), np.array([[1.0, 0.4], [-0.3, 0.7]])
-    turned = {r: graphs.unique(graphs.attach(graphs.dense(truth.connected(r), 2, r), a)) for r in (2, 4, 6)}
+    turned = {r: arrays.unique(arrays.attach(arrays.dense(truth.connected(r), 2, r), a)) for r in (2, 4, 6)}
     found, other = (effective_couplings(c) for c in (truth, Correlators.from_arrays(SITES, connected=turned)))
     fields = np.random.default_rng(0).normal(size=(10, 2))
     assert other.action(fields @ a.T) == pytest.approx(found.action(fields), rel=1e-11)
@@ -220,7 +220,7 @@ def test_errors_are_the_spread_of_the_couplings(order, monkeypatch):
     for name in names:
         exact_value = np.asarray(getattr(found, name))
         error = found.error(name)
-        error = graphs.dense(error, 2, 2) if name == "g2" else error
+        error = arrays.dense(error, 2, 2) if name == "g2" else error
         square = (np.stack([getattr(one, name) for one in several]) - exact_value) ** 2
         agree(square.mean(axis=0), error**2, square.std(axis=0, ddof=1) / np.sqrt(REPLICATES))
         # Planted: an error too small by the root of two.
