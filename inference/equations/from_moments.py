@@ -46,7 +46,7 @@ class Equations(NamedTuple):
     pilot: Vector
     networks: float
     dof: float
-    scores: Matrix
+    scores: Matrix | None = None
     tail: Tail | None = None
 
     @property
@@ -355,6 +355,8 @@ def gains(eq: Equations, rich: Equations | None, quadratic: int) -> Gains:
         extra = np.linalg.inv(a) - inner
         return 0.5 * float(b @ extra @ b) - 0.5 * float(np.sum(extra.T * e.noise)) / e.networks
 
+    if eq.scores is None:
+        raise ValueError("expected equations with the Hyvarinen scores of networks, got others; try method='score'")
     noise = eq.scores / eq.networks
     to_action, to_full = np.array([1.0, -1.0, 0.0]), np.array([1.0, 0.0, -1.0])
     action = (one(eq), float(np.sqrt(to_action @ noise @ to_action)))

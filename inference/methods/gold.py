@@ -109,6 +109,7 @@ class FieldLikelihood(AbstractLikelihood):
 
     def of_draws(self, problem: Problem, theta: np.ndarray) -> xr.Dataset:
         """Of single networks at thinned draws, (chain, draw, network), for PSIS-LOO."""
+        assert problem.source is not None  # its fields were asked for
         fields = problem.source.read(0, min(problem.source.n, _LOO_NETWORKS)).astype(float)
         step = max(1, theta.shape[1] // _LOO_DRAWS)
         kept = theta[:, ::step]

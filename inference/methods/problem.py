@@ -6,10 +6,11 @@ lines of diagrams are those of the two-point function K of the field, exact or m
 """
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import comb
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -25,34 +26,42 @@ from ..ensembles.ensemble import Ensemble
 from ..ensembles.modes import in_modes, leading_modes
 from ..ensembles.moments import MAX_COMPONENTS
 from ..ensembles.samples import Samples
+from ..ensembles.source import Source
 from ..equations.basis import Basis, check_gram, make_basis
 from ..equations.from_fields import Observed, direct_equations
-from ..equations.from_moments import Equations, equations
+from ..equations.from_moments import Equations, Gains, equations, gains
 from ..equations.metric import Metrics, choose_metrics
 from ..equations.polynomial import polynomial_equations
 from ..equations.terms import Terms, terms_of
-from ..estimators.measure import MIN_NETWORKS, check_even, check_source, measure
+from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure
 from ..estimators.tails import Tail, gravest, judge_tail
 from ..priors.unit import Prior, default_prior, relaxed
 from ..programs.density import check_density
 
-__all__ = ["LEAST_FEW", "Problem", "prepare"]
+__all__ = ["LEAST_FEW", "FromCorrelators", "FromFields", "FromPolynomial", "Full", "Problem", "prepare"]
 
 LEAST_FEW = 20  # networks for the first answer of any kind, `inf.few_networks`
 
 _STAND_IN = 65_536  # networks whose scatter stands for that of `as_if_n` of them
 _DENSE_POINTS = 24  # beyond it the metric is diagonal: A then costs a site at a time
 _LEAST_LATTICES = 100  # of configurations of a lattice, each of which averages over its sites
-_RICH_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
+_FULL_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
 
 
-@dataclass(frozen=True, eq=False)
+class Full(NamedTuple):
+    """The full quartic action beside the one that is fitted: its terms, and its equations at the same pilot."""
+
+    basis: Basis
+    equations: Equations
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
-    """What a fit works on, in scaled fields; `rich` are the equations of the full quartic action at the same pilot.
+    """What a fit works on, in scaled fields.
 
     Attributes:
         points: (point, axis); the numbers of the modes for an action of modes.
-        data: the correlators of the fit; None on a lattice too large for any.
+        data: the correlators that are known; None on a lattice too large for any.
         source: the networks behind them, where there are any.
         action: as asked for.
         equations: A, b, B of score matching.
@@ -62,15 +71,17 @@ class Problem:
         metric: W, (point, point).
         two_point: K of the field, (point, point).
         metric_from: where W came from.
-        basis: the terms on all sorted tuples, of a fit to correlators; else `observed` holds their means.
         modes: rows of the modes, (mode, point), for an action of modes.
         given: whether W was prescribed; the units of the terms are then those of K.
         tail: whether what the fit averages over networks has an average with an error; None where nothing is known.
+        basis: the terms on all sorted tuples, of a fit to correlators.
+        observed: the means of the terms, of a fit to fields.
+        full: the full quartic action beside this one, where it is judged too.
     """
 
     points: Points
     data: Correlators | None
-    source: Any
+    source: Source | None
     action: AbstractAction
     equations: Equations
     prior: Prior
@@ -79,13 +90,12 @@ class Problem:
     metric: Matrix
     two_point: Matrix
     metric_from: str
-    basis: Basis | None = None
-    observed: Observed | None = None
-    rich_basis: Basis | None = None
-    rich: Equations | None = None
     modes: np.ndarray | None = None
     given: bool = False
     tail: Tail | None = None
+    basis: ClassVar[Basis | None] = None
+    observed: ClassVar[Observed | None] = None
+    full: ClassVar[Full | None] = None
 
     @property
     def quadratic(self) -> int:
@@ -108,6 +118,60 @@ class Problem:
     def terms(self) -> Terms:
         """The same terms, to be evaluated on fields."""
         return terms_of(self.action, self.metric, self.weights, scale=_units(self.two_point, self.given))
+
+    @property
+    def gains(self) -> Gains | None:
+        """How much the interaction improves the score over the best Gaussian, and the share of the full quartic's."""
+        return gains(self.equations, self.full and self.full.equations, self.quadratic)
+
+    @property
+    def odd_p(self) -> float | None:
+        """P-value of vanishing odd averages, where they are known."""
+        if self.data is None or not any(order in self.data.moments for order in (1, 3)):
+            return None
+        return check_even(self.data)
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Where the data come from, name -> word or number."""
+        return {} if self.data is None else self.data.about
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FromCorrelators(Problem):
+    """A quartic action of few points, fitted to moments of order 2, 4 and 6 of any maker."""
+
+    data: Correlators
+    basis: Basis = field()
+    full: Full | None = field()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FromFields(Problem):
+    """Any action, fitted to the fields of networks themselves."""
+
+    source: Source
+    observed: Observed = field()
+
+    @property
+    def odd_p(self) -> float:
+        return self.observed.odd_p
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return about_source(self.source) if self.data is None else self.data.about
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FromPolynomial(Problem):
+    """An action of every monomial, given by exact moments up to order ten."""
+
+    data: Correlators
+    source: None = None
+
+    @property
+    def gains(self) -> None:
+        return None
 
 
 def prepare(
@@ -184,20 +248,20 @@ def prepare(
     scale = _units(two_point, found.given)
     basis = make_basis(action, found.metric, w, scale=scale)
     prior = default_prior(basis, scale=prior_scale, two_point=two_point / np.outer(basis.scale, basis.scale))
-    whole = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
-    full = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _RICH_POINTS and whole else None
-    eq, rich = equations(
+    same = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
+    wide = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _FULL_POINTS and same else None
+    eq, whole = equations(
         measured,
         basis,
         pilot_precision=prior.precision,
         pilot_centre=prior.mean,
-        rich=full,
+        rich=wide,
         networks=as_if_n,
         progress=progress,
     )
     if np.any(eq.noise):
         prior = relaxed(prior, eq.matrix, eq.noise, scale=prior_scale)
-    return Problem(
+    return FromCorrelators(
         data=measured,
         source=measured.source if source is None else source,
         equations=eq,
@@ -208,8 +272,7 @@ def prepare(
         two_point=two_point,
         basis=basis,
         tail=gravest(scattered, _of_orders(measured), eq.tail),
-        rich_basis=full,
-        rich=rich,
+        full=None if wide is None or whole is None else Full(wide, whole),
         **common,
     )
 
@@ -268,7 +331,7 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
     eq, seen = direct_equations(
         source, terms, pilot_precision=prior.precision, pilot_centre=prior.mean, progress=progress
     )
-    return Problem(
+    return FromFields(
         data=data,
         source=source,
         equations=eq,
@@ -309,9 +372,8 @@ def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) 
     prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
     zero = np.zeros_like(matrix)
     eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
-    return Problem(
+    return FromPolynomial(
         data=data,
-        source=None,
         equations=eq,
         prior=prior,
         factors=terms.factors,
@@ -337,16 +399,16 @@ def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
             "expected correlators whose network is known, and a key, to say how it scatters, got neither or one; "
             "try m.exact(network, points)"
         )
-    stand_in = Ensemble(data.model, points=np.asarray(data.points), n=_STAND_IN, key=key)
-    tail = judge_tail(stand_in, 6)
+    scattered = Ensemble(data.model, points=np.asarray(data.points), n=_STAND_IN, key=key)
+    tail = judge_tail(scattered, 6)
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
-    spread = judge_tail(stand_in, 12)
+    spread = judge_tail(scattered, 12)
     if spread.verdict != "ok":
         what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
         spread = Tail("flagged", f"{what}: {spread.why}")
     recipe = json.dumps({"kind": "exact", "model": described(data.model)})
-    return replace(data, source=stand_in, about={**data.about, "recipe": recipe}), spread
+    return replace(data, source=scattered, about={**data.about, "recipe": recipe}), spread
 
 
 def _check_weights(weights: Vector | None, points: int) -> Vector:

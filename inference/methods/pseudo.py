@@ -143,8 +143,7 @@ def pseudo_equations(
     central = (here.square - cross) / here.weight_square
     hessian = here.hessian / here.weight
     noise = central * effective / max(effective - 1.0, 1.0)
-    scores = np.zeros((3, 3))  # no Hyvarinen score is taken
-    return Equations(hessian, hessian @ theta, noise, theta, float(effective), np.inf, scores)
+    return Equations(hessian, hessian @ theta, noise, theta, float(effective), np.inf)
 
 
 def _newton(here: _Sums) -> Vector:

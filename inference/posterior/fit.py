@@ -43,7 +43,6 @@ from ...models.runtime import settled
 from ...models.types import Vector
 from ..ensembles.ensemble import Ensemble, check_key
 from ..ensembles.samples import Samples
-from ..estimators.measure import about_source
 from ..methods.method import AbstractLikelihood, AbstractMethod
 from ..methods.problem import Problem, prepare
 from ..priors.density import Setting
@@ -219,7 +218,6 @@ def _predictions(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[
 
 def _provenance(problem: Problem, key: jax.Array) -> dict[str, Any]:
     packages = {name: version(name) for name in ("jax", "numpyro", "arviz", "numpy")}
-    about = about_source(problem.source) if problem.data is None else problem.data.about
     return {
         **action_words(problem.action),
         "metric_from": problem.metric_from,
@@ -227,5 +225,5 @@ def _provenance(problem: Problem, key: jax.Array) -> dict[str, Any]:
         "key": str(np.asarray(jax.random.key_data(key)).tolist()),
         "python": sys.version.split()[0],
         **{f"{name}_version": number for name, number in packages.items()},
-        **{name: str(value) for name, value in about.items()},
+        **{name: str(value) for name, value in problem.about.items()},
     }

@@ -20,9 +20,8 @@ from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import non_gaussianity
 from ...models.types import Tuples
 from ..equations.basis import embed
-from ..equations.from_moments import Equations, gains
+from ..equations.from_moments import Equations
 from ..equations.lattices import judge_sites
-from ..estimators.measure import check_even
 from ..methods.problem import Problem
 from ..priors.likelihood import gauge_map
 
@@ -166,8 +165,7 @@ def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
     }
     attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.two_point)[0], "quadratic_terms": q}
     attrs["condition"] = _condition(problem)
-    if problem.basis is not None:
-        found = gains(eq, problem.rich, q)
+    if (found := problem.gains) is not None:
         attrs["gain"] = found.action[0]
         if found.share is not None:
             attrs["share"] = found.share[0]
@@ -245,29 +243,27 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
     if problem.modes is not None:
         values["modes"] = (("x", "site"), problem.modes)
     attrs: dict[str, Any] = {"quadratic_terms": q, "dof": eq.dof, "condition": _condition(problem)}
-    found = gains(score, problem.rich, q)
-    for name, number in (("gain", found.action), ("gain_full", found.full), ("share", found.share)):
+    known = {} if (found := problem.gains) is None else found._asdict()
+    for name, number in zip(("gain", "gain_full", "share"), known.values(), strict=False):
         if number is not None:
             attrs[name], attrs[f"{name}_error"] = number
-    if problem.rich is not None and problem.rich_basis is not None and problem.basis is not None:
-        pairs = len(problem.rich_basis.pairs)
-        theta = embed(problem.basis, problem.rich_basis).T @ score.estimate
+    if (full := problem.full) is not None and problem.basis is not None:
+        up = embed(problem.basis, full.basis)
+        pairs, theta = len(full.basis.pairs), up.T @ score.estimate
         values["score_estimate"] = ("term", score.estimate)
-        values["force"] = ("quad", (problem.rich.matrix @ theta)[pairs:])
-        values["laplacian"] = ("quad", problem.rich.vector[pairs:])
-        values["rich_matrix"] = (("rich", "rich_too"), problem.rich.matrix)
-        values["rich_noise"] = (("rich", "rich_too"), problem.rich.noise)
-        values["rich_embed"] = (("term", "rich"), embed(problem.basis, problem.rich_basis))
+        values["force"] = ("quad", (full.equations.matrix @ theta)[pairs:])
+        values["laplacian"] = ("quad", full.equations.vector[pairs:])
+        values["rich_matrix"] = (("rich", "rich_too"), full.equations.matrix)
+        values["rich_noise"] = (("rich", "rich_too"), full.equations.noise)
+        values["rich_embed"] = (("term", "rich"), up)
     data = problem.data
     if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
         rows = data.rows.get("connected", {}).get(4)
         attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
     if problem.tail is not None:
         attrs["tail_verdict"], attrs["tail_why"] = problem.tail
-    if problem.observed is not None:
-        attrs["odd_p"] = problem.observed.odd_p
-    elif data is not None and any(order in data.moments for order in (1, 3)):
-        attrs["odd_p"] = check_even(data)
+    if (odd_p := problem.odd_p) is not None:
+        attrs["odd_p"] = odd_p
     if problem.action.homogeneous and problem.source is not None:
         seen = judge_sites(problem.source, problem.action)
         attrs |= {"translation_p": seen.translation_p, "translation_why": seen.translation_why}

@@ -36,7 +36,7 @@ def _one(fields) -> tuple[np.ndarray, float, float]:
 
 def _left_out(problem) -> float:
     """Rao's test of the quartic terms the action does not hold, F on n networks."""
-    eq, rich, up = problem.equations, problem.rich, embed(problem.basis, problem.rich_basis)
+    eq, rich, up = problem.equations, problem.full.equations, embed(problem.basis, problem.full.basis)
     outside = np.linalg.svd(up)[2][len(eq.vector) :]
     project = outside @ (np.eye(len(rich.vector)) - rich.matrix @ up.T @ np.linalg.inv(eq.matrix) @ up)
     r = outside @ (rich.vector - rich.matrix @ up.T @ eq.estimate)
