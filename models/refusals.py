@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["NotKnown", "check_deviation", "is_traced", "is_whole", "nearest", "number"]
+__all__ = ["NotKnown", "check_deviation", "checked_weights", "is_traced", "is_whole", "nearest", "number"]
 
 
 class NotKnown(ValueError):
@@ -67,3 +67,24 @@ def check_deviation(name: str, value: Any, *, allow_zero: bool) -> None:
         raise ValueError(f"expected {name} to be {floor}, got {value!r}; try {name}=1.0") from None
     if not (0.0 <= scale < float("inf")) or (scale == 0.0 and not allow_zero):
         raise ValueError(f"expected {name} to be {floor}, got {scale}; try {name}=1.0")
+
+
+def checked_weights(weights: Any, points: int) -> np.ndarray:
+    """Quadrature weights of a continuum grid, one positive number a point, (point,); one each where none are given.
+
+    Raises:
+        ValueError: anything else.
+
+    >>> checked_weights(None, 2).tolist(), checked_weights([0.5, 1], 2).tolist()
+    ([1.0, 1.0], [0.5, 1.0])
+    """
+    try:
+        w = np.ones(points) if weights is None else np.asarray(weights, dtype=float)
+    except (TypeError, ValueError):
+        w = np.empty(0)
+    if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0.0):
+        raise ValueError(
+            f"expected {points} positive quadrature weights, one a point, got {weights}; try leaving them out, or "
+            "np.gradient(x) for a grid"
+        )
+    return w

@@ -22,7 +22,7 @@ from ...inference.priors.prior import AbstractPrior
 from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_named
 from ...models.correlators import Correlators
-from ...models.refusals import nearest
+from ...models.refusals import checked_weights, nearest
 from ...models.types import Points, Vector
 
 __all__ = ["NUMBERS", "SCALES", "Fitting", "integer", "number", "word"]
@@ -131,17 +131,7 @@ class Fitting:
 
     def checked_weights(self, points: int) -> Vector:
         """The weights as an array, if they are one positive number a point."""
-        if self.weights is None:
-            return np.ones(points)
-        try:
-            w = np.asarray(self.weights, dtype=float)
-        except (TypeError, ValueError):
-            w = np.empty(0)
-        if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0.0):
-            raise ValueError(
-                f"expected {points} positive quadrature weights, one a point, got {self.weights}; try leaving them out"
-            )
-        return w
+        return checked_weights(self.weights, points)
 
     def fit(self, data: Correlators | Ensemble | Samples, *, progress: bool = False) -> xr.DataTree:
         """The posterior of the couplings, `inference.fit` with these settings, which it remembers."""

@@ -5,9 +5,8 @@ the data that are fitted (`equations/metric.py`). It enters A, b and psi and not
 lines of diagrams are those of the two-point function K of the field, exact or measured.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import comb
 from typing import Any, ClassVar, NamedTuple
@@ -19,7 +18,7 @@ from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_words
 from ...models.actions.rungs import FullQuartic
 from ...models.correlators import Correlators, check_scrambles
-from ...models.theories.recipes import described
+from ...models.refusals import checked_weights
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.chains import check_worth, worth
 from ..ensembles.ensemble import Ensemble
@@ -33,6 +32,7 @@ from ..equations.from_moments import Equations, Gains, equations, gains
 from ..equations.metric import Metrics, choose_metrics
 from ..equations.polynomial import polynomial_equations
 from ..equations.terms import Terms, terms_of
+from ..estimators.as_if import with_scatter
 from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure
 from ..estimators.tails import Tail, gravest, judge_tail
 from ..priors.unit import Prior, default_prior, relaxed
@@ -42,7 +42,6 @@ __all__ = ["LEAST_FEW", "FromCorrelators", "FromFields", "FromPolynomial", "Full
 
 LEAST_FEW = 20  # networks for the first answer of any kind, `inf.few_networks`
 
-_STAND_IN = 65_536  # networks whose scatter stands for that of `as_if_n` of them
 _DENSE_POINTS = 24  # beyond it the metric is diagonal: A then costs a site at a time
 _LEAST_LATTICES = 100  # of configurations of a lattice, each of which averages over its sites
 _FULL_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside the action, in the same pass
@@ -193,7 +192,7 @@ def prepare(
     networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
     scattered = None
     if as_if_n is not None:
-        data, scattered = _stand_in(data, key)
+        data, scattered = with_scatter(data, key)
         networks = as_if_n
     if np.isinf(networks) and isinstance(data, Correlators) and any(data.rows.values()):
         raise ValueError(
@@ -234,7 +233,7 @@ def prepare(
         found = found._replace(metric=inside, two_point=unit, where=where)
     assert rest is not None
     points = np.asarray(rest.points)
-    w = _check_weights(weights, len(points))
+    w = checked_weights(weights, len(points))
     common = {"points": points, "action": action, "weights": w, "modes": modes, "given": found.given}
     if not _through_correlators(action, len(points)) or (lattice and networks < MIN_NETWORKS[6]):
         return _from_fields(rest, found, prior_scale, common, progress)
@@ -382,39 +381,3 @@ def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) 
         two_point=found.two_point,
         **{**common, "given": False},  # the matrix above is in units of W
     )
-
-
-def _stand_in(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
-    """Exact correlators with networks of their model as source: the scatter of one network, not its noise.
-
-    And whether that scatter, whose average takes the field's power of twelve, is known to an error of its own.
-    """
-    if not isinstance(data, Correlators) or not np.isinf(data.networks) or any(data.rows.values()):
-        raise ValueError(
-            f"expected exact correlators with as_if_n, got {getattr(data, 'maker', 'networks')} ones, which have "
-            "errors of their own; try leaving as_if_n out, or m.exact(network, points)"
-        )
-    if data.model is None or key is None:
-        raise ValueError(
-            "expected correlators whose network is known, and a key, to say how it scatters, got neither or one; "
-            "try m.exact(network, points)"
-        )
-    scattered = Ensemble(data.model, points=np.asarray(data.points), n=_STAND_IN, key=key)
-    tail = judge_tail(scattered, 6)
-    if tail.verdict == "refused":
-        raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")
-    spread = judge_tail(scattered, 12)
-    if spread.verdict != "ok":
-        what = f"the errors rest on the scatter of {_STAND_IN:,} networks, another key may give others"
-        spread = Tail("flagged", f"{what}: {spread.why}")
-    recipe = json.dumps({"kind": "exact", "model": described(data.model)})
-    return replace(data, source=scattered, about={**data.about, "recipe": recipe}), spread
-
-
-def _check_weights(weights: Vector | None, points: int) -> Vector:
-    if weights is None:
-        return np.ones(points)
-    w = np.asarray(weights, dtype=float)
-    if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0):
-        raise ValueError(f"expected {points} positive quadrature weights, got {w!r}; try np.gradient(x) for a grid")
-    return w

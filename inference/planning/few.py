@@ -19,6 +19,7 @@ from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
 from ...models.arrays import dense
 from ...models.combinatorics import multiplicities, rank, sorted_tuples
+from ...models.refusals import checked_weights
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.chains import ODD_ADVICE, check_independent
@@ -133,9 +134,7 @@ def few_networks(
             f"expected networks of equal weight, got a model with factors ({samples!r}); try inf.measure, "
             "or samples of the deformed density"
         )
-    w = np.ones(points) if weights is None else np.asarray(weights, dtype=float)
-    if w.shape != (points,) or not np.all(np.isfinite(w)) or np.any(w <= 0.0):
-        raise ValueError(f"expected {points} positive quadrature weights, got {w!r}; try weights=None")
+    w = checked_weights(weights, points)
     check_independent(samples, "for so few of them", "inf.measure, whose errors come from blocks")
     fields = samples.read(0, n).astype(float)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
