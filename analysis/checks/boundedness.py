@@ -21,11 +21,11 @@ _WORK = 8_000_000  # monomials times directions to start from, all draws togethe
 
 
 @reads
-def boundedness_checks(seen: Reading) -> Iterator[Check]:
+def boundedness_checks(fit: Reading) -> Iterator[Check]:
     """The share of draws that are unbounded below, and what may be done with the posterior mean."""
-    highest, scale = _highest(seen), seen.field_scale
+    highest, scale = _highest(fit), fit.field_scale
     tuples, table = _forms(highest)
-    draws = seen.theta(seen.interaction_names)[:, -highest.count :]
+    draws = fit.theta(fit.interaction_names)[:, -highest.count :]
     step = max(1, len(draws) // _looked_at(tuples, len(scale)))
     lowest = _lowest(draws[::step] @ table, tuples, scale, highest.degree)
     fraction = float(np.mean(lowest < 0))
@@ -38,15 +38,15 @@ def boundedness_checks(seen: Reading) -> Iterator[Check]:
     )
     verdict = "pass" if fraction == 0 else "warn"
     yield Check("draws unbounded below", f"{fraction:.1%} of {len(lowest)}", "0%", verdict, why)
-    yield _mean(seen, scale)
+    yield _mean(fit, scale)
 
 
-def _mean(seen: Reading, scale: Vector) -> Check:
+def _mean(fit: Reading, scale: Vector) -> Check:
     """The whole action at the posterior mean: a density, or a formal expansion."""
-    one, count = seen.action, seen.constants.sizes["x"]
-    weights = seen.constants["weights"].values
-    parts = [(seen.theta(seen.quadratic_names).mean(axis=0), one.quadratic(count))]
-    theta, first = seen.theta(seen.interaction_names).mean(axis=0), 0
+    one, count = fit.action, fit.constants.sizes["x"]
+    weights = fit.constants["weights"].values
+    parts = [(fit.theta(fit.quadratic_names).mean(axis=0), one.quadratic(count))]
+    theta, first = fit.theta(fit.interaction_names).mean(axis=0), 0
     for monomials in one.interaction(count, weights):
         parts.append((theta[first : first + monomials.count], monomials))
         first += monomials.count
@@ -68,9 +68,9 @@ def _mean(seen: Reading, scale: Vector) -> Check:
     return Check("exp(-S) at the posterior mean", value, "none", "note", why)
 
 
-def _highest(seen: Reading) -> Monomials:
-    constants = seen.constants
-    return seen.action.interaction(constants.sizes["x"], constants["weights"].values)[-1]
+def _highest(fit: Reading) -> Monomials:
+    constants = fit.constants
+    return fit.action.interaction(constants.sizes["x"], constants["weights"].values)[-1]
 
 
 def _forms(monomials: Monomials) -> tuple[Tuples, Matrix]:

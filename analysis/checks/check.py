@@ -48,17 +48,17 @@ class Check(NamedTuple):
     why: str
 
 
-def answers(check: Callable[[Any], Check | Iterable[Check]], seen: Any) -> Iterator[Check]:
+def answers(check: Callable[[Any], Check | Iterable[Check]], fit: Any) -> Iterator[Check]:
     """What a check of one's own says of a fit, if it is one `Check` or several with a verdict there is.
 
     Args:
         check: a function of the fit that was read, `an.Reading`.
-        seen: that fit.
+        fit: that fit.
 
     Raises:
         ValueError: by the name of the check, an answer that is none.
     """
-    name, found = getattr(check, "__name__", type(check).__name__), check(seen)
+    name, found = getattr(check, "__name__", type(check).__name__), check(fit)
     for one in [found] if isinstance(found, Check) else found if isinstance(found, Iterable) else [found]:
         if not isinstance(one, Check):
             raise ValueError(

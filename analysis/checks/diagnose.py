@@ -24,52 +24,52 @@ __all__ = ["LIMITS", "Check", "Diagnosis", "diagnose"]
 
 
 @reads
-def diagnose(seen: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) -> Diagnosis:
+def diagnose(fit: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) -> Diagnosis:
     """All checks of a fit made by `inference.fit`, or of one reloaded from its file, and then checks of one's own.
 
     Args:
-        seen: the fit.
+        fit: the fit.
         more: functions of the fit that was read, an `an.Reading`: each answers with an `an.Check` or several.
 
     Raises:
         ValueError: the tree is not such a fit; a check of one's own that does not answer.
     """
-    if "point" in seen.children:
+    if "point" in fit.children:
         raise ValueError(
             "expected a fit with draws, got the point result of exact correlators, which has nothing to diagnose; "
             "try inf.fit(..., as_if_n=100_000), the posterior as many networks would give"
         )
     needed = ("posterior", "prior", "sample_stats", "observed_data", "constant_data")
-    missing = [name for name in needed if name not in seen.children]
+    missing = [name for name in needed if name not in fit.children]
     if missing:
         raise ValueError(f"expected a fit of inf.fit, got a tree without {', '.join(missing)}; try load('out/fit.nc')")
     return Diagnosis(
         [
-            *sampling_checks(seen),
-            *_independence(seen),
-            *_expansion(seen),
-            *boundedness_checks(seen),
-            *_adequacy(seen),
-            *_prediction(seen),
-            *(one for check in more for one in answers(check, seen)),
+            *sampling_checks(fit),
+            *_independence(fit),
+            *_expansion(fit),
+            *boundedness_checks(fit),
+            *_adequacy(fit),
+            *_prediction(fit),
+            *(one for check in more for one in answers(check, fit)),
         ]
     )
 
 
-def _independence(seen: Reading) -> Iterator[Check]:
+def _independence(fit: Reading) -> Iterator[Check]:
     """Are n networks n independent draws?"""
-    if "chain" in seen.attrs:
-        why = f"The order of the file remembers: {seen.attrs['chain']}. Errors come from blocks of it."
-        value, limit = f"n_eff = {float(seen.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
+    if "chain" in fit.attrs:
+        why = f"The order of the file remembers: {fit.attrs['chain']}. Errors come from blocks of it."
+        value, limit = f"n_eff = {float(fit.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
         yield Check("effective networks", value, limit, "pass", why)
-    if "copied" in seen.attrs:
+    if "copied" in fit.attrs:
         why = "Rows that equal an earlier one up to sign were left out: copies and mirror images are no new networks."
-        yield Check("copies left out", str(seen.attrs["copied"]), "none", "note", why)
+        yield Check("copies left out", str(fit.attrs["copied"]), "none", "note", why)
 
 
-def _expansion(seen: Reading) -> Iterator[Check]:
+def _expansion(fit: Reading) -> Iterator[Check]:
     """Is there an effective action to speak of?"""
-    attrs = seen.constants.attrs
+    attrs = fit.constants.attrs
     if "exact_p" in attrs:
         p = attrs["exact_p"]
         verdict = "note" if np.isnan(p) else "pass" if p > LIMITS["exact_p"] else "warn"
@@ -98,14 +98,14 @@ def _expansion(seen: Reading) -> Iterator[Check]:
             else "The field is too far from Gaussian at these points: stay with cumulants, or use fewer points."
         )
         yield Check("eps4", f"{eps4:.3g} +- {error:.1g}", f"< {LIMITS['eps4']}", verdict, why)
-    if "predictions" in seen.children:
-        tree, loop = _mean_diagrams(seen)
+    if "predictions" in fit.children:
+        tree, loop = _mean_diagrams(fit)
         ratio = float(np.linalg.norm(loop) / max(np.linalg.norm(tree), 1e-300))
         verdict = "pass" if ratio < LIMITS["loop"] else "warn"
         why = "One loop over tree level, whitened norm: beyond the limit tree-level numbers are qualitative."
         yield Check("loop over tree", f"{ratio:.2g}", f"< {LIMITS['loop']}", verdict, why)
-    if "G4" in seen.group("observed_data"):
-        yield _sign(seen)
+    if "G4" in fit.group("observed_data"):
+        yield _sign(fit)
 
 
 def _tails(verdict: str, why: str) -> Check:
@@ -117,9 +117,9 @@ def _tails(verdict: str, why: str) -> Check:
     return Check("tails", "heavy", "as a Gaussian's", "warn" if verdict == "flagged" else "fail", heavy + sentence)
 
 
-def _sign(seen: Reading) -> Check:
+def _sign(fit: Reading) -> Check:
     """Heavier or lighter than Gaussian at single points."""
-    kurtosis, sigma = _kurtosis(seen)
+    kurtosis, sigma = _kurtosis(fit)
     worst = kurtosis[np.argmax(np.abs(kurtosis) / np.maximum(sigma, 1e-300))]  # exact ones have no error
     sign = (
         "not resolved"
@@ -135,9 +135,9 @@ def _sign(seen: Reading) -> Check:
     return Check("sign of the kurtosis", f"{sign} ({worst:+.3g})", "none", "note", why)
 
 
-def _lattice(seen: Reading) -> Iterator[Check]:
+def _lattice(fit: Reading) -> Iterator[Check]:
     """Do the sites lie as the action says, and what does it leave out?"""
-    attrs = seen.constants.attrs
+    attrs = fit.constants.attrs
     if "translation_p" in attrs:
         p, limit = attrs["translation_p"], LIMITS["translation_p"]
         why = (
@@ -152,13 +152,13 @@ def _lattice(seen: Reading) -> Iterator[Check]:
         yield Check("left-out terms", value, f"p > {limit}", "pass" if p > limit else "warn", why)
 
 
-def _adequacy(seen: Reading) -> Iterator[Check]:
+def _adequacy(fit: Reading) -> Iterator[Check]:
     """How much does the action explain, and how well is it determined?"""
-    yield from _lattice(seen)
-    constants = seen.constants
-    method = seen.method
+    yield from _lattice(fit)
+    constants = fit.constants
+    method = fit.method
     if (
-        method in ("score", "pseudo") and seen.space == "field"
+        method in ("score", "pseudo") and fit.space == "field"
     ):  # n draws of a neuron are no networks: A^-1/n means nothing there
         ratio = constants["naive_error"].values / constants["sandwich_error"].values
         value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
@@ -182,29 +182,29 @@ def _adequacy(seen: Reading) -> Iterator[Check]:
                 why,
             )
     if "rich_matrix" in constants:
-        chi2, dof, p = _excluded(seen)
+        chi2, dof, p = _excluded(fit)
         if dof:
             verdict = "pass" if p > LIMITS["excluded_p"] else "warn"
             why = "Schwinger-Dyson equations of the quartic terms left out; with many networks every truncation shows."
             value = f"chi2/dof = {chi2:.0f}/{dof}, p {_below(p)}"
             yield Check("excluded terms", value, f"p > {LIMITS['excluded_p']}", verdict, why)
     if "truncation_bias" in constants:
-        yield _truncation(seen)
-    yield from influence_checks(seen)
-    z, total = _resolved(seen)
+        yield _truncation(fit)
+    yield from influence_checks(fit)
+    z, total = _resolved(fit)
     count = int(np.sum(np.abs(z) > LIMITS["resolved"]))
     why = "Independent coupling combinations more than 3 sd from zero, in directions of decreasing information."
     yield Check("resolved combinations", f"{count} of {total}", "none", "note", why)
 
 
-def _prediction(seen: Reading) -> Iterator[Check]:
+def _prediction(fit: Reading) -> Iterator[Check]:
     """Does the fitted action give back the four-point function, at the order it is computed?"""
-    if "predictions" not in seen.children:
+    if "predictions" not in fit.children:
         return
-    predicted = seen.group("predictions")
+    predicted = fit.group("predictions")
     tree = predicted["G4"].mean(("chain", "draw")).values
     loop = predicted["G4_loop"].mean(("chain", "draw")).values - tree
-    observed, error = seen.group("observed_data")["G4"].values, seen.errors("G4")
+    observed, error = fit.group("observed_data")["G4"].values, fit.errors("G4")
     spread = predicted["G4"].std(("chain", "draw")).values
     slack = np.abs(loop) + 3.0 * np.hypot(error, spread)
     inside = float(np.mean(np.abs(observed - tree) <= slack))
@@ -220,27 +220,27 @@ def _below(p: float) -> str:
     return f"= {p:.2g}" if p >= 1e-99 else "< 1e-99"
 
 
-def _mean_diagrams(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
+def _mean_diagrams(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Tree and one-loop term of the posterior mean couplings, whitened components."""
-    names, weights = seen.interaction_names, seen.constants["weights"].values
-    mean = {n: seen.posterior[n].mean(("chain", "draw")).values for n in names}
-    kernel = seen.two_point
-    tree, loop = four_point(quartic_coefficients(mean, seen.action, len(weights), weights), kernel)
+    names, weights = fit.interaction_names, fit.constants["weights"].values
+    mean = {n: fit.posterior[n].mean(("chain", "draw")).values for n in names}
+    kernel = fit.two_point
+    tree, loop = four_point(quartic_coefficients(mean, fit.action, len(weights), weights), kernel)
     return whitened(tree, kernel), whitened(loop, kernel)
 
 
-def _kurtosis(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
+def _kurtosis(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Excess kurtosis G4c(aaaa)/G2(aa)^2 at each point and its error."""
-    observed = seen.group("observed_data")
+    observed = fit.group("observed_data")
     quads = np.stack([observed[f"x{k}"].values for k in (1, 2, 3, 4)], axis=1)
     same = np.all(quads == quads[:, :1], axis=1)
-    variance = seen.field_scale**2
-    return observed["G4"].values[same] / variance**2, seen.errors("G4")[same] / variance**2
+    variance = fit.field_scale**2
+    return observed["G4"].values[same] / variance**2, fit.errors("G4")[same] / variance**2
 
 
-def _excluded(seen: Reading) -> tuple[float, int, float]:
+def _excluded(fit: Reading) -> tuple[float, int, float]:
     """Rao's test of the quartic terms outside the action: their equations at the estimate, sandwich covariance."""
-    constants = seen.constants
+    constants = fit.constants
     matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
     q = int(constants.attrs["quadratic_terms"])
     estimate = constants["score_estimate"].values
@@ -252,14 +252,14 @@ def _excluded(seen: Reading) -> tuple[float, int, float]:
     if len(outside) == 0:
         return 0.0, 0, 1.0
     r = outside @ project @ vector
-    covariance = outside @ project @ noise @ project.T @ outside.T / seen.attrs["networks"]
+    covariance = outside @ project @ noise @ project.T @ outside.T / fit.attrs["networks"]
     chi2 = float(r @ np.linalg.solve(covariance, r))
     return chi2, len(r), hotelling(chi2, len(r), float(constants.attrs["dof"]))
 
 
-def _truncation(seen: Reading) -> Check:
+def _truncation(fit: Reading) -> Check:
     """What tree level leaves out of each coupling, against its error."""
-    sizes = np.array([c.bias / c.sd if c.sd > 0 else np.inf for c in seen.couplings])
+    sizes = np.array([c.bias / c.sd if c.sd > 0 else np.inf for c in fit.couplings])
     largest, rms = float(np.max(np.abs(sizes))), float(np.sqrt(np.mean(sizes**2)))
     verdict = "pass" if largest <= LIMITS["truncation"] else "warn"
     why = (
@@ -270,10 +270,10 @@ def _truncation(seen: Reading) -> Check:
     return Check("truncation bias of tree level", value, limit, verdict, why)
 
 
-def _resolved(seen: Reading) -> tuple[np.ndarray, int]:
+def _resolved(fit: Reading) -> tuple[np.ndarray, int]:
     """Quartic couplings in units of sd along the principal axes of their posterior covariance, prior metric."""
-    draws = seen.theta(seen.interaction_names)
-    q, constants = int(seen.constants.attrs["quadratic_terms"]), seen.constants
+    draws = fit.theta(fit.interaction_names)
+    q, constants = int(fit.constants.attrs["quadratic_terms"]), fit.constants
     scaled = draws * constants["factors"].values[q:]
     white = scaled @ np.linalg.inv(constants["prior_factor"].values[q:, q:]).T
     eigenvalues, axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))

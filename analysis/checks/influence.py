@@ -15,22 +15,22 @@ from .check import LIMITS, Check
 __all__ = ["influence_checks"]
 
 
-def influence_checks(seen: Reading) -> Iterator[Check]:
+def influence_checks(fit: Reading) -> Iterator[Check]:
     """What the prior moves, how many couplings the data determine, and by how much they narrowed them."""
-    yield _pulled(seen)
-    if not seen.action.homogeneous:  # of which each site is a field of its own to its few couplings
-        yield _networks_each(seen)
-    if "prior_factor" in seen.constants:  # not kept of thousands of terms
-        yield _determined(seen)
-    yield _narrowed(seen)
+    yield _pulled(fit)
+    if not fit.action.homogeneous:  # of which each site is a field of its own to its few couplings
+        yield _networks_each(fit)
+    if "prior_factor" in fit.constants:  # not kept of thousands of terms
+        yield _determined(fit)
+    yield _narrowed(fit)
 
 
-def _pulled(seen: Reading) -> Check:
+def _pulled(fit: Reading) -> Check:
     """Posterior mean less the estimate without prior, in posterior sd: closed where the prior is the default one."""
-    constants = seen.constants
+    constants = fit.constants
     estimate = constants["estimate"].values / constants["factors"].values
-    draws = seen.posterior
-    names = [name for name in (*seen.quadratic_names, *seen.interaction_names) if draws[name].size]
+    draws = fit.posterior
+    names = [name for name in (*fit.quadratic_names, *fit.interaction_names) if draws[name].size]
     if "closed_mean" in constants:
         mean, sd = constants["closed_mean"].values, constants["closed_sd"].values
     else:
@@ -41,7 +41,7 @@ def _pulled(seen: Reading) -> Check:
     worst = int(np.argmax(shift))
     labels = [f"{name}[{k}]" for name in names for k in draws[name][draws[name].dims[-1]].values]
     value = f"{shift[worst]:.2g} sd ({labels[worst]})"
-    if "log_prior" not in seen.children:  # the prior has parameters of its own
+    if "log_prior" not in fit.children:  # the prior has parameters of its own
         why = "Largest shift of a coupling by the prior, in its posterior sd: a smooth or low-rank prior is meant to."
         return Check("prior against data", value, "none", "note", why)
     decided = shift[worst] > LIMITS["decided"]
@@ -55,9 +55,9 @@ def _pulled(seen: Reading) -> Check:
     return Check("prior against data", value, f"<= {LIMITS['pulled']} sd", verdict, why)
 
 
-def _networks_each(seen: Reading) -> Check:
+def _networks_each(fit: Reading) -> Check:
     """Networks over couplings, the quadratic ones included."""
-    constants, n = seen.constants, seen.networks
+    constants, n = fit.constants, fit.networks
     each = n / constants.sizes["term"]
     few = each < LIMITS["networks_each"]
     why = (
@@ -70,11 +70,11 @@ def _networks_each(seen: Reading) -> Check:
     return Check("networks per coupling", value, limit, "warn" if few else "pass", why)
 
 
-def _determined(seen: Reading) -> Check:
+def _determined(fit: Reading) -> Check:
     """p_eff = p - tr(prior^-1 posterior covariance) of the interaction, both in closed form."""
-    constants = seen.constants
+    constants = fit.constants
     q, factor = int(constants.attrs["quadratic_terms"]), constants["prior_factor"].values
-    noise = constants["noise"].values / seen.networks
+    noise = constants["noise"].values / fit.networks
     matrix, dof = constants["matrix"].values, float(constants.attrs["dof"])
     weight = 1.0 if np.isinf(dof) else (dof - len(noise) - 1.0) / dof  # Hartlap
     design = matrix @ factor
@@ -90,9 +90,9 @@ def _determined(seen: Reading) -> Check:
     return Check("p_eff", f"{effective:.1f} of {count}", f">= {LIMITS['determined']:.0%}", verdict, why)
 
 
-def _narrowed(seen: Reading) -> Check:
+def _narrowed(fit: Reading) -> Check:
     """Prior beside posterior: where the ratio is near one, the prior speaks."""
-    found = seen.couplings
+    found = fit.couplings
     with np.errstate(divide="ignore", invalid="ignore"):  # draws that do not move have no sd
         ratio = np.array([c.prior_sd for c in found]) / np.array([c.sd for c in found])
     name = found[int(np.nanargmin(ratio))].text if np.any(np.isfinite(ratio)) else "none"

@@ -17,13 +17,13 @@ __all__ = ["sampling_checks"]
 _REFERENCE = {"ok": "pass", "flagged": "warn", "refused": "fail"}
 
 
-def sampling_checks(seen: Reading) -> Iterator[Check]:
+def sampling_checks(fit: Reading) -> Iterator[Check]:
     """Questions to the sampler of a fit, those of the reference ensemble of a gold one included."""
-    sampler = seen.sampler
-    if seen.markov:
-        yield from _chains(seen)
+    sampler = fit.sampler
+    if fit.markov:
+        yield from _chains(fit)
     elif sampler == "svi":
-        khat = float(seen.attrs["guide_khat"])
+        khat = float(fit.attrs["guide_khat"])
         verdict = "pass" if khat <= LIMITS["guide_khat"] else "fail"
         why = (
             "Pareto shape of the importance weights of the variational guide's draws: the guide stands for the "
@@ -34,28 +34,28 @@ def sampling_checks(seen: Reading) -> Iterator[Check]:
         )
         yield Check("k-hat of the guide", f"{khat:.2f}", f"<= {LIMITS['guide_khat']}", verdict, why)
     elif sampler == "closed":
-        sizes = seen.posterior.sizes
+        sizes = fit.posterior.sizes
         why = "The posterior is Gaussian, and its draws are independent: there are no chains to converge."
         yield Check("draws of the closed form", f"{sizes['chain'] * sizes['draw']}", "none", "note", why)
     else:
-        number = f"{seen.posterior.sizes['chain'] * seen.posterior.sizes['draw']}"
+        number = f"{fit.posterior.sizes['chain'] * fit.posterior.sizes['draw']}"
         why = f"Nothing here judges the draws of the sampler {sampler}: hold them against those of NUTS."
         yield Check(f"draws of {sampler}", number, "none", "note", why)
-    if "reference_fields" in seen.attrs:
-        yield _reference(seen)
-    if sampler != "closed" and "closed_mean" in seen.constants:
-        yield _closed(seen, sampler)
+    if "reference_fields" in fit.attrs:
+        yield _reference(fit)
+    if sampler != "closed" and "closed_mean" in fit.constants:
+        yield _closed(fit, sampler)
 
 
-def _chains(seen: Reading) -> Iterator[Check]:
+def _chains(fit: Reading) -> Iterator[Check]:
     """R-hat, effective numbers, divergences, energies."""
-    found = [*[*seen.couplings, *seen.quadratics], *seen.hyper_parameters]
+    found = [*[*fit.couplings, *fit.quadratics], *fit.hyper_parameters]
     rhat = float(np.max([c.rhat for c in found]))  # draws that do not move have none: that must fail
     verdict = "pass" if rhat <= LIMITS["rhat"] else "fail"
     yield Check(
         "R-hat", f"{rhat:.5f}", f"<= {LIMITS['rhat']}", verdict, "Largest ratio of between- to within-chain spread."
     )
-    sampled = seen.posterior[list(dict.fromkeys(c.site for c in found))]
+    sampled = fit.posterior[list(dict.fromkeys(c.site for c in found))]
     with np.errstate(divide="ignore", invalid="ignore"):
         tails = np.concatenate([np.ravel(values) for values in az.ess(sampled, method="tail").data_vars.values()])
     for method, sizes in (("bulk", [c.ess for c in found]), ("tail", tails)):
@@ -64,18 +64,18 @@ def _chains(seen: Reading) -> Iterator[Check]:
         what = "a mean is sd over its square root" if method == "bulk" else "the 5 % and 95 % quantiles comes from it"
         why = f"Smallest effective number of draws ({method}): the Monte Carlo error of {what}."
         yield Check(f"ESS {method}", f"{size:.0f}", f">= {LIMITS['ess']:.0f}", verdict, why)
-    divergent = int(seen.group("sample_stats")["diverging"].sum())
+    divergent = int(fit.group("sample_stats")["diverging"].sum())
     verdict = "pass" if divergent == 0 else "fail"
     yield Check("divergences", f"{divergent}", "0", verdict, "Trajectories whose energy error exploded bias the draws.")
-    bfmi = float(az.bfmi(seen.fit)["energy"].min())
+    bfmi = float(az.bfmi(fit.tree)["energy"].min())
     verdict = "pass" if bfmi >= LIMITS["bfmi"] else "fail"
     why = "Energy changes between draws over the energy's own spread, worst chain: low means slow heavy tails."
     yield Check("E-FMI", f"{bfmi:.2f}", f">= {LIMITS['bfmi']}", verdict, why)
 
 
-def _reference(seen: Reading) -> Check:
+def _reference(fit: Reading) -> Check:
     """What the reference fields behind the partition function are worth at the answer."""
-    attrs = seen.attrs
+    attrs = fit.attrs
     worth = float(attrs.get("reference_worth", attrs["reference_effective"]))
     each = worth / float(attrs["networks"])
     value = f"{f'{worth:,.0f}'.replace(',', ' ')} effective, {each:.1f} a network"
@@ -90,15 +90,15 @@ def _reference(seen: Reading) -> Check:
     return Check("reference fields", f"{value}, {tail}", "ok", verdict, sentence)
 
 
-def _closed(seen: Reading, sampler: str) -> Check:
+def _closed(fit: Reading, sampler: str) -> Check:
     """The sampled mean against the posterior that is known in closed form."""
-    posterior, constants = seen.posterior, seen.constants
-    names = [*seen.quadratic_names, *seen.interaction_names]
+    posterior, constants = fit.posterior, fit.constants
+    names = [*fit.quadratic_names, *fit.interaction_names]
     theta = np.concatenate([posterior[n].mean(("chain", "draw")).values for n in names])
     z = float(np.max(np.abs(theta - constants["closed_mean"].values) / constants["closed_sd"].values))
     near = z < LIMITS["sampler"]
     limit = f"< {LIMITS['sampler']} sd"
-    if "reference_fields" in seen.attrs:
+    if "reference_fields" in fit.attrs:
         why = (
             "Largest distance of the mean under the likelihood from one Fisher step, in posterior sd: beyond the limit "
             "the likelihood is not Gaussian over its own width, and the draws are right where the step is not."

@@ -90,11 +90,11 @@ class Predictive:
 
 
 @reads
-def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
+def predictive(fit: Reading, *, key: jax.Array | None = None, draws: int = 24) -> Predictive:
     """Observed beside predicted G2, G4c, G6c and site kurtosis of a fit.
 
     Args:
-        seen: a fit of `inf.fit`, or reloaded.
+        fit: a fit of `inf.fit`, or reloaded.
         key: `jax.random.key(seed)`: where every draw looked at is bounded below, sample its fields. None: diagrams.
         draws: how many posterior draws are looked at, evenly spaced.
 
@@ -102,19 +102,19 @@ def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) 
         ValueError: a point result, or a fit without measured correlators of order 4 (more points than diagrams allow);
             fewer than two draws.
     """
-    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in seen.children]
-    if missing or "G4" not in seen.children["correlators"]:
+    missing = [name for name in ("posterior", "correlators", "constant_data") if name not in fit.children]
+    if missing or "G4" not in fit.children["correlators"]:
         raise ValueError(
-            f"expected a fit with draws and a measured four-point function, got a tree of {list(seen.children)}; "
+            f"expected a fit with draws and a measured four-point function, got a tree of {list(fit.children)}; "
             "try inf.fit at fewer points, or as_if_n= with exact correlators"
         )
     if draws < 2:
         raise ValueError(f"expected at least two draws to see a spread, got {draws}; try draws=24")
-    constants, measured = seen.constants, seen.group("correlators")
-    action, weights = seen.action, constants["weights"].values
-    count, kernel = len(weights), seen.two_point
+    constants, measured = fit.constants, fit.group("correlators")
+    action, weights = fit.action, constants["weights"].values
+    count, kernel = len(weights), fit.two_point
     positions = constants["x_position"].values
-    kept = _kept(seen, draws)
+    kept = _kept(fit, draws)
     pairs, quartic, sextic = _coefficients(kept, action, weights)
     scale = np.sqrt(np.diag(kernel))
     forms = [{2: pairs[k], 4: quartic[k]} | ({} if sextic is None else {6: sextic[k]}) for k in range(len(quartic))]
@@ -146,9 +146,9 @@ def predictive(seen: Reading, *, key: jax.Array | None = None, draws: int = 24) 
     return Predictive(rows, components, how, len(forms), bounded)
 
 
-def _kept(seen: Reading, draws: int) -> dict[str, np.ndarray]:
+def _kept(fit: Reading, draws: int) -> dict[str, np.ndarray]:
     """Evenly spaced draws of all chains, (draw, coupling)."""
-    posterior = seen.posterior
+    posterior = fit.posterior
     flat = {
         str(name): values.transpose("chain", "draw", ...).values.reshape(-1, *values.shape[2:])
         for name, values in posterior.items()

@@ -2,7 +2,7 @@
 
 Power scaling (N. Kallioinen et al., arXiv:2107.14054): prior or likelihood raised to a power near one, by importance
 weights; how far each coupling moves says who decided it. The fit holds the log prior of its draws and the log
-likelihood of its equations, -(b - A theta).(B/n)^-1 (b - A theta)/2, for `az.psense_summary(seen)` too. PSIS-LOO needs
+likelihood of its equations, -(b - A theta).(B/n)^-1 (b - A theta)/2, for `az.psense_summary(fit)` too. PSIS-LOO needs
 one log likelihood a network, which only the reference posterior has.
 """
 
@@ -19,24 +19,24 @@ __all__ = ["loo", "prior_sensitivity"]
 
 
 @reads
-def loo(seen: Reading) -> Any:
+def loo(fit: Reading) -> Any:
     """Leave-one-network-out predictive density of a fit with a likelihood, by `az.loo`.
 
     Raises:
         ValueError: a fit by estimating equations, which has one log likelihood a draw and none a network.
     """
-    if not _per_network(seen):
-        method = seen.method
+    if not _per_network(fit):
+        method = fit.method
         raise ValueError(
             f"expected a fit with a log likelihood of every network (method='gold', a bounded action), got {method!r}: "
             "the Gaussian likelihood of its estimating equations is one number a draw, so leaving a network out means "
             "nothing there; try an.compare, which scores networks held out"
         )
-    return az.loo(seen.fit)
+    return az.loo(fit.tree)
 
 
 @reads
-def prior_sensitivity(seen: Reading) -> xr.Dataset:
+def prior_sensitivity(fit: Reading) -> xr.Dataset:
     """Power-scaling sensitivity of every coupling to the prior and to the likelihood, on dim `component`.
 
     That of `az.psense(fit)`; of a gold fit, whose tree holds the likelihood of some networks at some draws (for `loo`)
@@ -50,22 +50,22 @@ def prior_sensitivity(seen: Reading) -> xr.Dataset:
         ValueError: a fit without draws or equations, or whose prior has parameters of its own (smooth and low-rank
             actions), so that no one number is the prior's.
     """
-    constants = seen.constants if "constant_data" in seen.children else xr.Dataset()
-    missing = [name for name in ("posterior", "log_prior") if name not in seen.children]
-    known = "log_likelihood" in seen.children and not _per_network(seen)
+    constants = fit.constants if "constant_data" in fit.children else xr.Dataset()
+    missing = [name for name in ("posterior", "log_prior") if name not in fit.children]
+    known = "log_likelihood" in fit.children and not _per_network(fit)
     missing += [] if known else [n for n in ("matrix", "vector", "noise", "factors") if n not in constants]
     if missing:
         raise ValueError(
             f"expected a fit with draws, their log prior and its estimating equations, got one without {missing}; try "
             "inf.fit(...) of an action whose prior has no parameters of its own"
         )
-    posterior = seen.posterior
-    names = [*seen.quadratic_names, *seen.interaction_names]
+    posterior = fit.posterior
+    names = [*fit.quadratic_names, *fit.interaction_names]
     tree = xr.DataTree.from_dict(
         {
             "posterior": posterior[[name for name in names if posterior[name].size]],
-            "log_prior": seen.group("log_prior"),
-            "log_likelihood": seen.group("log_likelihood") if known else _of_equations(seen, names),
+            "log_prior": fit.group("log_prior"),
+            "log_likelihood": fit.group("log_likelihood") if known else _of_equations(fit, names),
         }
     )
     variables: dict[str, Any] = {}
@@ -80,17 +80,17 @@ def prior_sensitivity(seen: Reading) -> xr.Dataset:
     return xr.Dataset({name: ("component", value) for name, value in variables.items()}, coords={"component": labels})
 
 
-def _per_network(seen: Reading) -> bool:
+def _per_network(fit: Reading) -> bool:
     """Whether the log likelihood is that of single networks, of a thousand of them at every fourth draw or so."""
-    return "log_likelihood" in seen.children and "network" in seen.group("log_likelihood").dims
+    return "log_likelihood" in fit.children and "network" in fit.group("log_likelihood").dims
 
 
-def _of_equations(seen: Reading, names: Sequence[str]) -> xr.Dataset:
+def _of_equations(fit: Reading, names: Sequence[str]) -> xr.Dataset:
     """Log likelihood of a gold fit by its Fisher step: all networks at all draws, which the tree does not hold."""
-    posterior, constants = seen.posterior, seen.constants
+    posterior, constants = fit.posterior, fit.constants
     theta = np.concatenate([posterior[name].transpose("chain", "draw", ...).values for name in names], axis=-1)
     theta = theta * constants["factors"].values
     misfit = constants["vector"].values - theta @ constants["matrix"].values.T
-    root = np.linalg.cholesky(constants["noise"].values / seen.networks)
+    root = np.linalg.cholesky(constants["noise"].values / fit.networks)
     misfit = np.linalg.solve(root, misfit[..., None])[..., 0]
     return xr.Dataset({"equations": (("chain", "draw"), -0.5 * np.sum(misfit**2, axis=-1))})

@@ -23,7 +23,7 @@ __all__ = ["plot_couplings"]
 
 @reads
 @styled
-def plot_couplings(seen: Reading) -> Figure:
+def plot_couplings(fit: Reading) -> Figure:
     """The couplings: lambda_i(x,y) as maps with their errors, or what an action has in their place.
 
     Bilocal, smooth or of low rank: posterior mean and standard deviation of lambda_0, lambda_1, lambda_2 in the stated
@@ -31,18 +31,18 @@ def plot_couplings(seen: Reading) -> Figure:
     Local: lambda(x) = g_x/w_x and one sd. Where all are single numbers: the posterior density of each. Translation
     invariant: g, u(r), v(r) by displacement r. Any other action: sorted, with one sd, a panel a name.
     """
-    found, kind = seen.couplings, seen.look
+    found, kind = fit.couplings, fit.look
     if kind == "by displacement":
         return _by_displacement(found)
     if kind == "numbers":
-        return _densities(seen, [c for c in [*seen.couplings, *seen.quadratics] if not c.where])
+        return _densities(fit, [c for c in [*fit.couplings, *fit.quadratics] if not c.where])
     if kind == "sorted":
         return _sorted_couplings(found)
     if kind == "local":
-        return _local(seen)
-    mean, sd = _lambda(seen)
+        return _local(fit)
+    mean, sd = _lambda(fit)
     shown = [i for i in (0, 1, 2) if np.any(sd[i] > 0)]
-    names, positions = _point_names(seen)
+    names, positions = _point_names(fit)
     figure = Figure(figsize=(WIDTH, 0.6 + 1.7 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 2, squeeze=False)
     powers = {0: r"$\phi(y)^4$", 1: r"$\phi(x)\,\phi(y)^3$", 2: r"$\phi(x)^2\phi(y)^2$"}
@@ -63,13 +63,13 @@ def plot_couplings(seen: Reading) -> Figure:
     return figure
 
 
-def _lambda(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
+def _lambda(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and sd of lambda_i(x,y), (i, x, y); where they are not kept, of one coupling over its weights."""
-    if "derived" in seen.children:
-        lam = seen.group("derived")["lam"]
+    if "derived" in fit.children:
+        lam = fit.group("derived")["lam"]
         return lam.mean(("chain", "draw")).values, lam.std(("chain", "draw"), ddof=1).values
-    weights = seen.constants["weights"].values
-    found = seen.couplings
+    weights = fit.constants["weights"].values
+    found = fit.couplings
     parts = {site: [(c.mean, c.sd) for c in found if c.site == site] for site in ("g", "u", "v")}
     mean, sd = (
         gauge({site: np.array([row[k] for row in rows]) for site, rows in parts.items()}, weights) for k in (0, 1)
@@ -77,10 +77,10 @@ def _lambda(seen: Reading) -> tuple[np.ndarray, np.ndarray]:
     return mean, sd
 
 
-def _densities(seen: Reading, found: Sequence[Coupling]) -> Figure:
+def _densities(fit: Reading, found: Sequence[Coupling]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(found)), layout="constrained")
     for panel, coupling in zip(np.ravel(figure.subplots(len(found), 1, squeeze=False)), found, strict=True):
-        _density(panel, seen.draws_of(coupling).ravel())
+        _density(panel, fit.draws_of(coupling).ravel())
         panel.set_xlabel(f"${coupling.tex}$")
     figure.axes[0].legend(loc="upper right")
     return figure
@@ -148,12 +148,12 @@ def _rows(panel: Axes, found: Sequence[Coupling], labels: Sequence[str]) -> None
     label_rows(panel, labels, np.abs([c.z for c in found]))
 
 
-def _local(seen: Reading) -> Figure:
-    weights = seen.constants["weights"].values
-    found = seen.couplings
+def _local(fit: Reading) -> Figure:
+    weights = fit.constants["weights"].values
+    found = fit.couplings
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     panel = figure.subplots()
-    places = seen.constants["x_position"].values
+    places = fit.constants["x_position"].values
     line = places.shape[1] == 1
     where = places[:, 0] if line else np.arange(len(weights))
     mean, sd = np.array([(c.mean, c.sd) for c in found]).T / weights
@@ -203,9 +203,9 @@ def _plain(value: float, _: object = None) -> str:
     return rf"${float(mantissa):g}{{\cdot}}10^{{{int(power)}}}$"
 
 
-def _point_names(seen: Reading) -> tuple[list[str], str]:
+def _point_names(fit: Reading) -> tuple[list[str], str]:
     """Positions in one dimension, numbers otherwise."""
-    places = seen.constants["x_position"].values
+    places = fit.constants["x_position"].values
     if places.shape[1] == 1:
         return [f"{x:.3g}".replace("-", "−") for x in places[:, 0]], ""
     return [str(k) for k in range(len(places))], "(number)"

@@ -29,7 +29,7 @@ __all__ = [
 
 @reads
 @styled
-def plot_four_point(seen: Reading) -> Figure:
+def plot_four_point(fit: Reading) -> Figure:
     """Measured G4c of every distinct component against the exact one and the fitted action's prediction.
 
     The bar runs from tree level (tick) to tree plus one loop: its length is what the truncation is worth, not a
@@ -38,14 +38,14 @@ def plot_four_point(seen: Reading) -> Figure:
     Raises:
         ValueError: no four-point function was measured (too many points).
     """
-    observed, constants = seen.group("observed_data"), seen.constants
+    observed, constants = fit.group("observed_data"), fit.constants
     if "G4" not in observed:
         raise ValueError(
             f"expected a fit with a measured four-point function, got one at {constants.sizes['x']} points without; "
             "try fewer points, or plot_couplings"
         )
-    predicted = seen.group("predictions") if "predictions" in seen.children else {}
-    value, error = observed["G4"].values, seen.errors("G4")
+    predicted = fit.group("predictions") if "predictions" in fit.children else {}
+    value, error = observed["G4"].values, fit.errors("G4")
     exact = constants["G4_exact"].values if "G4_exact" in constants else None
     order = np.argsort(value if exact is None else exact, kind="stable")[::-1]
     rows = np.arange(len(order))
@@ -80,7 +80,7 @@ def plot_four_point(seen: Reading) -> Figure:
 
 @reads
 @styled
-def plot_schwinger_dyson(seen: Reading) -> Figure:
+def plot_schwinger_dyson(fit: Reading) -> Figure:
     """Schwinger-Dyson residuals of every quartic monomial T, <grad T.W grad S> - <lap_W T>, in units of their error.
 
     Filled: monomials the action leaves out. Rings: monomials it contains; those whose equations the fit solves one by
@@ -89,10 +89,10 @@ def plot_schwinger_dyson(seen: Reading) -> Figure:
     Raises:
         ValueError: the fit holds no full quartic equations (more than 8 points).
     """
-    z, error, contained = schwinger_dyson(seen)
+    z, error, contained = schwinger_dyson(fit)
     solved = error == 0.0
     order = np.lexsort((-z, contained, solved))[: np.sum(~solved)]
-    labels = [indices(str(q)) for q in seen.constants["quad"].values[order]]
+    labels = [indices(str(q)) for q in fit.constants["quad"].values[order]]
     shown, inside = z[order], contained[order]
     if np.any(solved):
         labels, shown, inside = [*labels, f"{np.sum(solved)} more"], np.append(shown, 0.0), np.append(inside, True)
@@ -115,16 +115,16 @@ def plot_schwinger_dyson(seen: Reading) -> Figure:
 
 @reads
 @styled
-def plot_trace_rank(seen: Reading) -> Figure:
+def plot_trace_rank(fit: Reading) -> Figure:
     """Traces and ranks of the three couplings with the worst R-hat: chains that agree overlap, their ranks are flat.
 
     The grey band holds 95 % of the rank counts of independent draws (Vehtari et al. 2021, arXiv:1903.08008).
     """
-    worst = sorted([*seen.couplings, *seen.quadratics], key=lambda c: c.rhat)[::-1][:3]
+    worst = sorted([*fit.couplings, *fit.quadratics], key=lambda c: c.rhat)[::-1][:3]
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(worst)), layout="constrained")
     panels = figure.subplots(len(worst), 2, squeeze=False, width_ratios=[3, 2])
     for row, coupling in zip(panels, worst, strict=True):
-        draws = seen.draws_of(coupling)
+        draws = fit.draws_of(coupling)
         ranks = stats.rankdata(draws).reshape(draws.shape)
         bins = 20 if draws.shape[1] >= 200 else 5
         each = draws.shape[1] / bins
@@ -147,12 +147,12 @@ def plot_trace_rank(seen: Reading) -> Figure:
 
 @reads
 @styled
-def plot_prior_posterior(seen: Reading) -> Figure:
+def plot_prior_posterior(fit: Reading) -> Figure:
     """Prior beside posterior of each coupling of the interaction, 89 % intervals; how many times the data narrowed it.
 
     The axis is linear up to the smallest posterior sd and logarithmic beyond, so that both are seen.
     """
-    found = seen.couplings
+    found = fit.couplings
     if found[0].site == "g4":
         found = [c for site in ("g4", "g6") for c in sorted(found, key=lambda c: -c.mean) if c.site == site]
     rows = np.arange(len(found))

@@ -94,20 +94,20 @@ def plot_predictive(found: Predictive) -> Figure:
 
 
 @reads
-def plot_predictive_draws(seen: Reading, *, components: int = 4) -> az.PlotCollection:
+def plot_predictive_draws(fit: Reading, *, components: int = 4) -> az.PlotCollection:
     """ArviZ's interval plot of the posterior predictive four-point function against the observed one, by component.
 
     Intervals hold measurement noise, as `az.plot_ppc_dist(fit)` and `az.plot_ppc_pit(fit)` expect it.
 
     Args:
-        seen: a fit of `inf.fit`.
+        fit: a fit of `inf.fit`.
         components: how many of the largest components of G4c.
     """
-    observed = seen.group("observed_data")["G4"]
+    observed = fit.group("observed_data")["G4"]
     largest = np.argsort(-np.abs(observed.values), kind="stable")[:components]
     tree = xr.DataTree.from_dict(
         {
-            "posterior_predictive": seen.group("posterior_predictive")[["G4"]].isel(quad=largest),
+            "posterior_predictive": fit.group("posterior_predictive")[["G4"]].isel(quad=largest),
             "observed_data": xr.Dataset({"G4": observed.isel(quad=largest)}),
         }
     )

@@ -8,9 +8,9 @@ from .paragraph import count
 __all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinger_dyson_caption", "trace_caption"]
 
 
-def couplings_caption(seen: Reading) -> str:
+def couplings_caption(fit: Reading) -> str:
     """For `posterior.plot_couplings`, by how it shows them."""
-    kind = seen.look
+    kind = fit.look
     if kind == "by displacement":
         return (
             "Couplings by the displacement r between two sites, posterior mean with one standard deviation: g of "
@@ -18,16 +18,16 @@ def couplings_caption(seen: Reading) -> str:
             "over all sites x."
         )
     if kind == "numbers":
-        letters = [f"${c.tex}$" for c in [*seen.couplings, *seen.quadratics] if not c.where]
+        letters = [f"${c.tex}$" for c in [*fit.couplings, *fit.quadratics] if not c.where]
         if len(letters) == 1:
             return f"Posterior density of the one coupling {letters[0]}; shaded, its 89 % interval."
         names = f"{', '.join(letters[:-1])} and {letters[-1]}"
         return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
     if kind == "sorted":
-        return _sorted_caption(seen)
+        return _sorted_caption(fit)
     if kind == "local":
         return r"$\lambda(x)$ at each point, posterior mean with one standard deviation."
-    where = "position" if seen.constants.sizes["axis"] == 1 else "number"
+    where = "position" if fit.constants.sizes["axis"] == 1 else "number"
     return (
         r"Left: posterior mean of $\lambda_i(x,y)$, the coupling of $\varphi(x)^i\varphi(y)^{4-i}$, in the gauge "
         "stated below. Right: its posterior standard deviation. Each map has its own colour scale, logarithmic away "
@@ -37,14 +37,14 @@ def couplings_caption(seen: Reading) -> str:
     )
 
 
-def _sorted_caption(seen: Reading) -> str:
-    sites = {c.site for c in seen.couplings}
+def _sorted_caption(fit: Reading) -> str:
+    sites = {c.site for c in fit.couplings}
     if "g4" not in sites:
         return (
             "Couplings by name, posterior mean with one standard deviation, sorted; a row is named by its points, and "
             "what it multiplies is in the action below."
         )
-    label, monomial = _example(seen)[:2]
+    label, monomial = _example(fit)[:2]
     below = (
         " Below, the coefficients $g_{abcdef}$ of the sextic ones: they are in other units." if "g6" in sites else ""
     )
@@ -56,18 +56,18 @@ def _sorted_caption(seen: Reading) -> str:
 
 
 @reads
-def four_point_caption(seen: Reading) -> str:
+def four_point_caption(fit: Reading) -> str:
     """For `plots.plot_four_point`."""
-    observed, constants = seen.group("observed_data"), seen.constants
+    observed, constants = fit.group("observed_data"), fit.constants
     predicted = (
         " Orange: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
         "(tick) to tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, "
         "and a bar that leaves the frame is cut."
-        if "predictions" in seen.children
+        if "predictions" in fit.children
         else " Diagrams of this action are not computed, so that no prediction is drawn."
     )
     known = "G4_exact" in constants
-    label, _, places = _example(seen)
+    label, _, places = _example(fit)
     text = (
         "The connected four-point function (fourth joint cumulant over networks), one row for each distinct "
         f"component, named where there is room ({label} is that of {places}), sorted by the "
@@ -75,7 +75,7 @@ def four_point_caption(seen: Reading) -> str:
     )
     if not known:
         return text
-    pull = ((observed["G4"] - constants["G4_exact"]) / seen.errors("G4")).values
+    pull = ((observed["G4"] - constants["G4_exact"]) / fit.errors("G4")).values
     return text + (
         " Green: exact. Right: distance of the measured value from the exact one in standard errors, root mean square "
         f"{np.sqrt(np.mean(pull**2)):.2f}; the band is ±2. Components share their noise, so that many move together."
@@ -100,9 +100,9 @@ def schwinger_dyson_caption(z: np.ndarray, error: np.ndarray, contained: np.ndar
     )
 
 
-def prior_caption(seen: Reading) -> str:
+def prior_caption(fit: Reading) -> str:
     """For `plots.plot_prior_posterior`."""
-    ratios = [c.prior_sd / c.sd for c in seen.couplings]
+    ratios = [c.prior_sd / c.sd for c in fit.couplings]
     middle = f" (median {count(float(np.median(ratios)))})" if len(ratios) > 1 else ""
     return (
         "89 % intervals of prior (grey) and posterior (blue); the dot is the posterior mean. The axis is linear "
@@ -111,9 +111,9 @@ def prior_caption(seen: Reading) -> str:
     )
 
 
-def trace_caption(seen: Reading) -> str:
+def trace_caption(fit: Reading) -> str:
     """For `plots.plot_trace_rank`."""
-    which = "The three couplings" if len([*seen.couplings, *seen.quadratics]) >= 3 else "The couplings"
+    which = "The three couplings" if len([*fit.couplings, *fit.quadratics]) >= 3 else "The couplings"
     return (
         f"{which} with the largest $\\hat R$, quadratic ones included. Left: all chains on top of "
         "each other; they should be one band without drift. Right: how often each chain’s draws take each rank among "
@@ -122,9 +122,9 @@ def trace_caption(seen: Reading) -> str:
     )
 
 
-def _example(seen: Reading) -> tuple[str, str, str]:
+def _example(fit: Reading) -> tuple[str, str, str]:
     """A row that the four-point figure has: its label, its monomial, its points."""
-    points = min(seen.constants.sizes["x"], 3)
+    points = min(fit.constants.sizes["x"], 3)
     quad = ((0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2))[points - 1]
     powers = {1: "", 2: "^2", 4: "^4"}
     monomial = "".join(rf"\varphi_{a}{powers[quad.count(a)]}" for a in dict.fromkeys(quad))

@@ -39,14 +39,14 @@ _SCORE = (
 
 
 @reads
-def page(seen: Reading, checks: Iterable[Check]) -> str:
+def page(fit: Reading, checks: Iterable[Check]) -> str:
     """The page of a fit, from what is in the tree and the verdicts of `diagnose`."""
     checks = list(checks)
-    name = typeset(action_name(seen))
-    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(seen) else f'{drawn(seen)} '}{origin(seen)}"
-    made = str(seen.attrs.get("created_at", ""))[:10]
-    subtitle = f"{count(float(seen.attrs['networks']))} {drawn(seen)} {where(seen)}, {made}"
-    attrs, points = seen.attrs, _points(seen)
+    name = typeset(action_name(fit))
+    title = f"{name[0].upper()}{name[1:]} of {'' if 'networks' in origin(fit) else f'{drawn(fit)} '}{origin(fit)}"
+    made = str(fit.attrs.get("created_at", ""))[:10]
+    subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)} {where(fit)}, {made}"
+    attrs, points = fit.attrs, _points(fit)
     told = ", ".join(f"{n.removesuffix('_version')} {v}" for n, v in attrs.items() if n.endswith("_version"))
     python = f"Python {attrs['python']}, " if "python" in attrs else ""
     return render(
@@ -56,24 +56,24 @@ def page(seen: Reading, checks: Iterable[Check]) -> str:
         checks=checks,
         gravest_first=sorted(checks, key=lambda c: _GRAVITY.index(c.verdict)),
         tally=_tally(checks),
-        paragraph=paragraph(seen, checks),
-        eps4=_EPS4 if "eps4" in seen.constants.attrs else "",
+        paragraph=paragraph(fit, checks),
+        eps4=_EPS4 if "eps4" in fit.constants.attrs else "",
         score=_SCORE,
-        figures=list(_figures(seen)),
-        couplings_text=_couplings_text(seen),
-        couplings=_coupling_table(seen),
+        figures=list(_figures(fit)),
+        couplings_text=_couplings_text(fit),
+        couplings=_coupling_table(fit),
         long=_LONG,
         points=points,
-        sites="" if points else _sites(seen),
-        metric=_metric(seen),
-        line=code(seen.recipe["model"]) if seen.recipe.get("model") else "",
-        neuron=_neuron(seen),
-        action=seen.action,
-        action_text=_action_text(seen),
-        beyond=_beyond(seen, checks),
+        sites="" if points else _sites(fit),
+        metric=_metric(fit),
+        line=code(fit.recipe["model"]) if fit.recipe.get("model") else "",
+        neuron=_neuron(fit),
+        action=fit.action,
+        action_text=_action_text(fit),
+        beyond=_beyond(fit, checks),
         study=str(attrs.get("study", "")).rstrip(),
-        command=command(seen),
-        session=session(seen),
+        command=command(fit),
+        session=session(fit),
         versions=f"{f'Fitted {attrs["created_at"]} with ' if 'created_at' in attrs else 'With '}{python}{told}",
     )
 
@@ -84,23 +84,21 @@ def _tally(checks: list[Check]) -> list[tuple[str, str]]:
     return [(verdict, f"{n} {_TALLY[verdict][n > 1]}") for verdict, n in counted.items() if n]
 
 
-def _figures(seen: Reading) -> Iterable[dict[str, str]]:
-    yield drawn_figure(
-        plots.plot_couplings(seen), "Couplings with their uncertainties", captions.couplings_caption(seen)
-    )
-    if "G4" in seen.group("observed_data"):
-        caption = captions.four_point_caption(seen)
-        yield drawn_figure(plots.plot_four_point(seen), "Connected four-point function", caption)
+def _figures(fit: Reading) -> Iterable[dict[str, str]]:
+    yield drawn_figure(plots.plot_couplings(fit), "Couplings with their uncertainties", captions.couplings_caption(fit))
+    if "G4" in fit.group("observed_data"):
+        caption = captions.four_point_caption(fit)
+        yield drawn_figure(plots.plot_four_point(fit), "Connected four-point function", caption)
     else:
-        points = seen.constants.sizes["x"]
+        points = fit.constants.sizes["x"]
         yield _left_out(
             "Connected four-point function", f"Not measured at {points} points: it has too many components."
         )
-    if "rich_matrix" in seen.constants:
-        z, error, contained = schwinger_dyson(seen)
+    if "rich_matrix" in fit.constants:
+        z, error, contained = schwinger_dyson(fit)
         if np.any(error > 0):
             caption = captions.schwinger_dyson_caption(z, error, contained)
-            yield drawn_figure(plots.plot_schwinger_dyson(seen), "Schwinger–Dyson residuals", caption)
+            yield drawn_figure(plots.plot_schwinger_dyson(fit), "Schwinger–Dyson residuals", caption)
         else:
             solved = "their equation" if len(z) == 1 else f"all {len(z)} of their equations"
             why = f"The action contains every quartic monomial, and the fit solves {solved}: none is left to test it."
@@ -111,14 +109,14 @@ def _figures(seen: Reading) -> Iterable[dict[str, str]]:
             "part has every pair of points; this is none."
         )
         yield _left_out("Schwinger–Dyson residuals", why)
-    caption = captions.prior_caption(seen)
-    yield drawn_figure(plots.plot_prior_posterior(seen), "Prior and posterior of the couplings", caption)
+    caption = captions.prior_caption(fit)
+    yield drawn_figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
     title = "Traces and ranks of the slowest couplings"
-    if seen.markov:
-        yield drawn_figure(plots.plot_trace_rank(seen), title, captions.trace_caption(seen))
+    if fit.markov:
+        yield drawn_figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
     else:
-        exact = {"closed": "the closed posterior", "svi": "the variational guide"}.get(seen.sampler)
-        what = f"independent ones from {exact}" if exact else f"those of the sampler {seen.sampler}"
+        exact = {"closed": "the closed posterior", "svi": "the variational guide"}.get(fit.sampler)
+        what = f"independent ones from {exact}" if exact else f"those of the sampler {fit.sampler}"
         yield _left_out(title, f"The draws are {what}: there are no chains to look at.")
 
 
@@ -126,8 +124,8 @@ def _left_out(title: str, why: str) -> dict[str, str]:
     return {"title": title, "why": why}
 
 
-def _couplings_text(seen: Reading) -> str:
-    method = seen.method
+def _couplings_text(fit: Reading) -> str:
+    method = fit.method
     errors = {
         "gold": "The errors are those of the likelihood, the noise of the reference fields included",
         "tree": "The errors are those of the measured four-point function; the truncation bias, what the next order "
@@ -137,9 +135,9 @@ def _couplings_text(seen: Reading) -> str:
         "The errors are those of a finite number of networks (sandwich covariance of the "
         f"{'pseudo-likelihood' if method == 'pseudo' else 'score'} equations)",
     )
-    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if seen.markov else ""
-    one, found = seen.action, [*seen.couplings, *seen.quadratics]
-    names = dict.fromkeys(c.site for c in found[len(seen.couplings) :])
+    chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if fit.markov else ""
+    one, found = fit.action, [*fit.couplings, *fit.quadratics]
+    names = dict.fromkeys(c.site for c in found[len(fit.couplings) :])
     letters = {name: one.symbol(name) for name in names}
     last = " and ".join(f"${s.tex}$" if not s.step else f"${s.tex}(r)$" for s in letters.values())
     last = last.replace("$q$", "$q_{ab}$")
@@ -157,7 +155,7 @@ def _couplings_text(seen: Reading) -> str:
     smooth = (
         " The hyper-parameters of the smooth prior, in scaled fields $\\varphi_a$/sd, stand below: amplitude a, "
         "length ℓ and discrepancy d of each block of couplings."
-        if seen.hyper_parameters
+        if fit.hyper_parameters
         else ""
     )
     return (
@@ -167,10 +165,10 @@ def _couplings_text(seen: Reading) -> str:
     )
 
 
-def _coupling_table(seen: Reading) -> dict[str, Any]:
+def _coupling_table(fit: Reading) -> dict[str, Any]:
     """Headings, and a row a coupling: its letter in TeX and its cells."""
-    found = seen.every_coupling
-    chains, lost = seen.markov, any(np.isfinite(c.bias) for c in found)
+    found = fit.every_coupling
+    chains, lost = fit.markov, any(np.isfinite(c.bias) for c in found)
     heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd")
     heads += (*(("truncation bias",) if lost else ()), *(("ESS", "R̂") if chains else ()))
     rows = []
@@ -184,18 +182,18 @@ def _coupling_table(seen: Reading) -> dict[str, Any]:
     return {"heads": heads, "rows": rows}
 
 
-def _sites(seen: Reading) -> str:
+def _sites(fit: Reading) -> str:
     """In place of points, on a lattice, whose sites are alike."""
-    variance = significant(float(seen.constants["two_point"].values.flat[0]), 4)
+    variance = significant(float(fit.constants["two_point"].values.flat[0]), 4)
     return (
-        f"The field lives {where(seen)}, sites in C order as `field.reshape(-1)` has them. ⟨φ²⟩ = {variance}, averaged "
-        f"over sites and {drawn(seen)}."
+        f"The field lives {where(fit)}, sites in C order as `field.reshape(-1)` has them. ⟨φ²⟩ = {variance}, averaged "
+        f"over sites and {drawn(fit)}."
     )
 
 
-def _points(seen: Reading) -> dict[str, Any] | None:
+def _points(fit: Reading) -> dict[str, Any] | None:
     """Headings and a row a point or mode; None on a lattice."""
-    constants, observed, modes = seen.constants, seen.group("observed_data"), seen.action.of_modes
+    constants, observed, modes = fit.constants, fit.group("observed_data"), fit.action.of_modes
     if "metric" not in constants:
         return None
     places, weights = constants["x_position"].values, constants["weights"].values
@@ -205,20 +203,20 @@ def _points(seen: Reading) -> dict[str, Any] | None:
         columns = {}
     if "G2" in observed:
         same = (observed["pair_x1"] == observed["pair_x2"]).values
-        pairs = zip(observed["G2"].values[same], seen.errors("G2")[same], strict=True)
+        pairs = zip(observed["G2"].values[same], fit.errors("G2")[same], strict=True)
         columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
     rows = [(f"{'c' if modes else 'x'}_{{{k}}}", [cells[k] for cells in columns.values()]) for k in range(len(places))]
     return {"heads": list(columns), "rows": rows, "what": "modes" if modes else "points"}
 
 
-def _metric(seen: Reading) -> str:
+def _metric(fit: Reading) -> str:
     """Which matrix contracts the indices of a gradient."""
-    told = str(seen.attrs.get("metric_from", "given"))
+    told = str(fit.attrs.get("metric_from", "given"))
     inner = told.removeprefix("variances (").removesuffix(")") if told.startswith("variances (") else ""
     if inner or told == "average over sites":
         same = "average" in told
         return f"is diagonal, the variance of the field, {'the same at every site' if same else f'of {inner}'}"
-    if seen.action.of_modes:
+    if fit.action.of_modes:
         which, _, of = told.partition("), ")
         how = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
         return f"{how} the leading {which}) of the two-point function ({of})"
@@ -229,9 +227,9 @@ def _metric(seen: Reading) -> str:
     }.get(told, f"is the two-point function $G_2$ of {told}")
 
 
-def _neuron(seen: Reading) -> tuple[str, str] | None:
+def _neuron(fit: Reading) -> tuple[str, str] | None:
     """Of a network s(x) and its scales, where the suite knows them, else nothing; None of any other model."""
-    model = seen.recipe.get("model") or {}
+    model = fit.recipe.get("model") or {}
     if model.get("class") != "Network":
         return None
     neuron = model["options"]["neuron"]
@@ -243,9 +241,9 @@ def _neuron(seen: Reading) -> tuple[str, str] | None:
     return known, scales
 
 
-def _action_text(seen: Reading) -> str:
+def _action_text(fit: Reading) -> str:
     """What S is fitted to, and what its couplings are."""
-    one = seen.action
+    one = fit.action
     place = "modes" if one.of_modes else "field on this lattice" if one.lattice else "field at these points"
     named = r"\varphi_a" in one.formula and not one.of_modes
     names = r"; $\varphi_a = \varphi(x_a)$, with a the number of a point" if named else ""
@@ -253,13 +251,13 @@ def _action_text(seen: Reading) -> str:
     return f"{what} {one.meaning}"
 
 
-def _beyond(seen: Reading, checks: list[Check]) -> str:
+def _beyond(fit: Reading, checks: list[Check]) -> str:
     """What to say where draws are unbounded below."""
     unbounded = [check for check in checks if check.name == "draws unbounded below" and check.verdict != "pass"]
     if not unbounded:
         return ""
     return (
-        f"In {unbounded[0].value} posterior draws the {'sextic' if seen.action.degree > 4 else 'quartic'} part is "
+        f"In {unbounded[0].value} posterior draws the {'sextic' if fit.action.degree > 4 else 'quartic'} part is "
         "negative in some direction, so that exp(-S) itself is no density: S is then formal (perturbative), the "
         "beginning of an expansion around the Gaussian."
     )

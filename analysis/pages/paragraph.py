@@ -41,62 +41,62 @@ _SAMPLED = ("R-hat", "ESS bulk", "ESS tail", "E-FMI", "NUTS against closed form"
 
 
 @reads
-def paragraph(seen: Reading, checks: Iterable[Check]) -> str:
+def paragraph(fit: Reading, checks: Iterable[Check]) -> str:
     """What was measured, how far from Gaussian, what the action explains, what is resolved, and the main caveat."""
     sentences = (
-        measured(seen),
-        _gaussianity(seen),
-        _explained(seen),
-        _resolved(seen),
-        caveat(seen, checks),
-        seen.action.belongs,
+        measured(fit),
+        _gaussianity(fit),
+        _explained(fit),
+        _resolved(fit),
+        caveat(fit, checks),
+        fit.action.belongs,
     )
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def action_name(seen: Reading) -> str:
+def action_name(fit: Reading) -> str:
     """The action in words, "bilocal quartic action", "full quartic action of 4 modes"."""
-    return seen.action.name
+    return fit.action.name
 
 
-def where(seen: Reading) -> str:
+def where(fit: Reading) -> str:
     """Where the field was measured: "at 3 points", "on a periodic 8 × 8 lattice"."""
-    one, sizes = seen.action, seen.constants.sizes
+    one, sizes = fit.action, fit.constants.sizes
     return one.place(sizes["site" if one.of_modes else "x"])
 
 
 @reads
-def measured(seen: Reading) -> str:
+def measured(fit: Reading) -> str:
     """The first sentence: how many networks, of what, where, and what was fitted."""
-    networks, place, things = seen.networks, where(seen), drawn(seen)
-    size = len(seen.couplings)
+    networks, place, things = fit.networks, where(fit), drawn(fit)
+    size = len(fit.couplings)
     many = "its coupling" if size == 1 else f"its {size} couplings"
-    what = origin(seen)
+    what = origin(fit)
     made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} {things}, {what},"
     whose = what if "networks" in what else f"{things} {what}"
-    space = seen.space
+    space = fit.space
     told = {
         "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, {place}.",
         "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
         f"integrated out, {place}.",
         "field": f"The field of {made} was measured {place}.",
     }[space]
-    if "as_if_n" in seen.attrs:
+    if "as_if_n" in fit.attrs:
         told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
     return (
-        f"{told} {_method(seen)} determined the {typeset(action_name(seen))}: {many}, together with the quadratic part."
+        f"{told} {_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part."
     )
 
 
-def _method(seen: Reading) -> str:
+def _method(fit: Reading) -> str:
     """From what, and how: the subject of the sentence."""
-    fields = "From the fields themselves" if seen.from_fields else ""
+    fields = "From the fields themselves" if fit.from_fields else ""
     moments = "From the moments of order two, four and six"
-    method = seen.method
+    method = fit.method
     if method == "gold":
         return (
             "The likelihood of the fields, its partition function measured on "
-            f"{count(float(seen.attrs['reference_fields']))} reference fields drawn from the action,"
+            f"{count(float(fit.attrs['reference_fields']))} reference fields drawn from the action,"
         )
     return {
         "score": f"{fields or moments}, score matching",
@@ -106,23 +106,23 @@ def _method(seen: Reading) -> str:
 
 
 @reads
-def origin(seen: Reading) -> str:
+def origin(fit: Reading) -> str:
     """In words: the networks of the suite, the user's own model, else the array or file the networks came from."""
-    made = seen.recipe
+    made = fit.recipe
     if made.get("model"):
         return _networks(made["model"]) or f"of the model {code(made['model'])}"
-    if "kind" not in made and "source" in seen.attrs:  # a file of an earlier version: what it says, as it stands
-        return f"from {' '.join(str(seen.attrs.get('model', seen.attrs['source'])).split())}"
+    if "kind" not in made and "source" in fit.attrs:  # a file of an earlier version: what it says, as it stands
+        return f"from {' '.join(str(fit.attrs.get('model', fit.attrs['source'])).split())}"
     if made.get("file"):
         return f"read from {made['file']}"
-    return "given as an array" if made.get("kind") or seen.from_fields else "known through given correlators"
+    return "given as an array" if made.get("kind") or fit.from_fields else "known through given correlators"
 
 
-def drawn(seen: Reading) -> str:
+def drawn(fit: Reading) -> str:
     """What was drawn: networks, or what stands for them in the dual spaces, or configurations of a lattice."""
-    lattice = seen.action.lattice is not None and not seen.recipe.get("model")
+    lattice = fit.action.lattice is not None and not fit.recipe.get("model")
     words = {"neuron": "neurons", "readout": "hidden layers"}
-    return words.get(seen.space, "configurations" if lattice else "networks")
+    return words.get(fit.space, "configurations" if lattice else "networks")
 
 
 def _networks(data: Any) -> str:
@@ -138,7 +138,7 @@ def _networks(data: Any) -> str:
     return f"{neuron['words']} networks of width {width}{f' ({other})' if other else ''}"
 
 
-def caveat(seen: Reading, checks: Iterable[Check]) -> str:
+def caveat(fit: Reading, checks: Iterable[Check]) -> str:
     """The gravest thing to know: a check that fails, else too few networks, else the warning that matters most."""
     checks = list(checks)
     failed = [check for check in checks if check.verdict == "fail"]
@@ -150,11 +150,11 @@ def caveat(seen: Reading, checks: Iterable[Check]) -> str:
         longer = " Sample longer: more draws may mend it." if all(c.name in _SAMPLED for c in failed) else ""
         reason = f"{typeset(first.name)} ({number}){others}. {typeset(first.why)}"
         return f"Do not use these numbers as they stand: {reason}{longer}"
-    found = seen.couplings
-    if not _non_gaussian(seen) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
+    found = fit.couplings
+    if not _non_gaussian(fit) or not any(abs(c.z) > LIMITS["resolved"] for c in found):
         sd = float(np.median([c.sd for c in found]))
         return (
-            f"The main caveat is the number of {drawn(seen)}: a coupling within about "
+            f"The main caveat is the number of {drawn(fit)}: a coupling within about "
             f"{significant(LIMITS['resolved'] * sd, 2)} of zero, three standard deviations, is not seen."
             + ("" if not warned else f" {_word(len(warned))} {'check warns' if len(warned) == 1 else 'checks warn'}.")
         )
@@ -165,38 +165,38 @@ def caveat(seen: Reading, checks: Iterable[Check]) -> str:
     first = warned[0]
     others = {1: "", 2: " One more check warns."}.get(len(warned), f" {_word(len(warned) - 1)} more checks warn.")
     if first.name in _CAVEATS:
-        part = "most" if (share(seen) or (0.0, 0.0))[0] < 0.5 else "part"
+        part = "most" if (share(fit) or (0.0, 0.0))[0] < 0.5 else "part"
         return f"The main caveat: {_CAVEATS[first.name].format(part=part, value=typeset(first.value))}.{others}"
     number = typeset(f"{first.value}, limit {first.limit}")
     return f"The main caveat is {typeset(first.name)} ({number}). {typeset(first.why)}{others}"
 
 
-def share(seen: Reading) -> tuple[float, float] | None:
+def share(fit: Reading) -> tuple[float, float] | None:
     """Share of the full quartic action's gain over the Gaussian, and its error; None where that is not resolved."""
-    attrs = seen.constants.attrs
+    attrs = fit.constants.attrs
     if "share" not in attrs or attrs["gain_full"] < LIMITS["resolved"] * attrs["gain_full_error"]:
         return None
     return float(attrs["share"]), float(attrs["share_error"])
 
 
-def _non_gaussian(seen: Reading) -> bool:
+def _non_gaussian(fit: Reading) -> bool:
     """Whether it is seen: by eps4, or by the gain over the Gaussian where no four-point function was measured."""
-    attrs = seen.constants.attrs
+    attrs = fit.constants.attrs
     name = "eps4" if "eps4" in attrs else "gain"
     return bool(attrs[name] >= LIMITS["resolved"] * attrs[f"{name}_error"])
 
 
-def _gaussianity(seen: Reading) -> str:
-    attrs = seen.constants.attrs
+def _gaussianity(fit: Reading) -> str:
+    attrs = fit.constants.attrs
     if "eps4" not in attrs:
-        verb = "is not" if _non_gaussian(seen) else "is, within errors,"
+        verb = "is not" if _non_gaussian(fit) else "is, within errors,"
         return f"Judged by what the action gains over the best Gaussian, the field {verb} Gaussian."
     eps4, error = float(attrs["eps4"]), float(attrs["eps4_error"])
     value = f"ε₄ = {with_error(eps4, error)}"
-    one = seen.constants.sizes["x"] == 1
-    what = "mode" if seen.action.of_modes else "point"
+    one = fit.constants.sizes["x"] == 1
+    what = "mode" if fit.action.of_modes else "point"
     place = f"{'In' if what == 'mode' else 'At'} {f'this {what}' if one else f'these {what}s'}"
-    if not _non_gaussian(seen):
+    if not _non_gaussian(fit):
         return f"{place} the field is Gaussian within errors: its distance to the Gaussian is {value}."
     limit = LIMITS["eps4"]
     size = (
@@ -207,17 +207,17 @@ def _gaussianity(seen: Reading) -> str:
     return f"{place} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
 
 
-def _explained(seen: Reading) -> str:
-    attrs = seen.constants.attrs
+def _explained(fit: Reading) -> str:
+    attrs = fit.constants.attrs
     gain = with_error(float(attrs["gain"]), float(attrs["gain_error"]))
-    name = typeset(action_name(seen))
-    other = seen.method != "score"  # gains are those of score matching, whatever the method
+    name = typeset(action_name(fit))
+    other = fit.method != "score"  # gains are those of score matching, whatever the method
     the, it = (f"Fitted by score matching, the {name}", "it") if other else (f"The {name}", "It")
     if "gain_full" not in attrs:
         return f"{the} gains {gain} in Hyvärinen score over the best Gaussian; no richer action was fitted beside it."
     full = with_error(float(attrs["gain_full"]), float(attrs["gain_full_error"]))
-    fraction = share(seen)
-    if len(seen.couplings) == seen.group("observed_data").sizes.get("quad"):  # at two points a bilocal action, too
+    fraction = share(fit)
+    if len(fit.couplings) == fit.group("observed_data").sizes.get("quad"):  # at two points a bilocal action, too
         if fraction is None:
             return f"Its gain in Hyvärinen score over the best Gaussian, {full}, is not resolved."
         subject = f"Fitted by score matching, {it}" if other else it
@@ -233,8 +233,8 @@ def _explained(seen: Reading) -> str:
     )
 
 
-def _resolved(seen: Reading) -> str:
-    found = seen.couplings
+def _resolved(fit: Reading) -> str:
+    found = fit.couplings
     clear = [c for c in found if abs(c.z) > LIMITS["resolved"]]
     best = max(found, key=lambda c: abs(c.z))
     name = {"lambda": "λ"}.get(best.text, best.text)

@@ -32,7 +32,7 @@ _LINES = 25  # of the printed summary
 
 @reads
 def report(
-    seen: Reading,
+    fit: Reading,
     folder: str | Path,
     *,
     force: bool = False,
@@ -41,7 +41,7 @@ def report(
     """Write the page, the numbers and the fit into a folder, and return the path of the page.
 
     Args:
-        seen: the fit, from `inference.fit`, or one reloaded with `load`.
+        fit: the fit, from `inference.fit`, or one reloaded with `load`.
         folder: made if it is not there, with the folders above it.
         force: replace the three files in a folder that exists; nothing else in it is touched.
         checks: from `diagnose(fit)`, where that has been asked already; or functions, checks of one's own that are
@@ -51,9 +51,9 @@ def report(
         ValueError: the folder exists and `force` is not given, or cannot be written.
     """
     folder = check_folder(folder, force=force)
-    checks = _checks(seen, checks)
+    checks = _checks(fit, checks)
     with _no_collection():
-        texts = {"index.html": page(seen, checks), "summary.json": _json(seen, checks)}
+        texts = {"index.html": page(fit, checks), "summary.json": _json(fit, checks)}
     beside = folder if folder.exists() else folder.parent
     missing = [path for path in (beside, *beside.parents) if not path.exists()]
     workplace = beside / f".{folder.name}-{token_hex(4)}"
@@ -61,7 +61,7 @@ def report(
         workplace.mkdir(parents=True)
         for name, text in texts.items():
             (workplace / name).write_text(text, encoding="utf-8")
-        seen.fit.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
+        fit.tree.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
         if beside == folder:
             _replace(workplace, folder)
             shutil.rmtree(workplace)
@@ -125,17 +125,17 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 @reads
-def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
+def summary(fit: Reading, *, checks: Iterable[Check] | None = None) -> str:
     """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`."""
-    checks = _checks(seen, checks)
-    attrs, found = seen.constants.attrs, seen.couplings
-    networks = count(seen.networks).replace("\u202f", " ")
-    fraction = None if attrs.get("share_error") == 0.0 else share(seen)
+    checks = _checks(fit, checks)
+    attrs, found = fit.constants.attrs, fit.couplings
+    networks = count(fit.networks).replace("\u202f", " ")
+    fraction = None if attrs.get("share_error") == 0.0 else share(fit)
     explained = "" if fraction is None else f", {fraction[0]:.1%} +- {fraction[1]:.1%} of the full quartic action's"
-    how = [str(seen.attrs.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
+    how = [str(fit.attrs.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
     size = f"eps4 = {attrs['eps4']:.4g} +- {attrs['eps4_error']:.2g}; " if "eps4" in attrs else ""
     lines = [
-        f"{action_name(seen)}, {networks} {drawn(seen)} {where(seen).replace(' × ', ' x ')}: {origin(seen)}",
+        f"{action_name(fit)}, {networks} {drawn(fit)} {where(fit).replace(' × ', ' x ')}: {origin(fit)}",
         *([] if how == ["score", "nuts"] else [f"method {how[0]}, sampler {how[1]}"]),
         f"{size}gain over the Gaussian {attrs['gain']:.4g} +- {attrs['gain_error']:.2g}{explained}",
         "",
@@ -145,9 +145,9 @@ def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
     kept = concerns[: _LINES // 2 - 4]
     room = _LINES - len(lines) - len(kept) - 6
     few = [
-        c for c in [*seen.couplings, *seen.quadratics] if not c.where and c.site != "coupling"
+        c for c in [*fit.couplings, *fit.quadratics] if not c.where and c.site != "coupling"
     ]  # kappa, m2 of a lattice
-    found, hyper = [*few, *found], seen.hyper_parameters
+    found, hyper = [*few, *found], fit.hyper_parameters
     found += hyper if len(found) + len(hyper) <= room else []
     shown = found if len(found) <= room else sorted(found, key=lambda c: -abs(c.z))[:room]
     table = [("coupling", "mean", "sd", f"{INTERVAL:.0%} interval", "prior sd")]
@@ -166,7 +166,7 @@ def summary(seen: Reading, *, checks: Iterable[Check] | None = None) -> str:
     lines += [f"  {c.verdict}  {c.name}: {c.value} (limit {c.limit})" for c in kept]
     if len(kept) < len(concerns):
         lines.append(f"  ... {len(concerns) - len(kept)} more warn or fail")
-    lines.append(f"{seen.action.belongs.split(':')[0]}.")
+    lines.append(f"{fit.action.belongs.split(':')[0]}.")
     return "\n".join(lines)
 
 
@@ -182,36 +182,36 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _checks(seen: Reading, given: Iterable[Any] | None) -> list[Check]:
+def _checks(fit: Reading, given: Iterable[Any] | None) -> list[Check]:
     """Verdicts that were given, else those of `diagnose`, with the checks of one's own among them."""
     told = list(given or ())
     own: list[Any] = [check for check in told if callable(check)]
     if given is None or own:
-        return [*(check for check in told if not callable(check)), *diagnose(seen, *own)]
+        return [*(check for check in told if not callable(check)), *diagnose(fit, *own)]
     return told
 
 
-def _json(seen: Reading, checks: Iterable[Check]) -> str:
-    constants, checks = seen.constants, list(checks)
+def _json(fit: Reading, checks: Iterable[Check]) -> str:
+    constants, checks = fit.constants, list(checks)
     fields = ("mean", "sd", "low", "high", "prior_mean", "prior_sd", "ess", "rhat")
     fields += ("bias",) if "truncation_bias" in constants else ()
     content = {
-        "summary": paragraph(seen, checks),
-        "action": seen.attrs["action"],
-        "action_options": json.loads(str(seen.attrs.get("action_options", "{}"))),
-        "method": seen.attrs.get("method", "score"),
-        "sampler": seen.attrs.get("sampler", "nuts"),
-        "networks": seen.attrs["networks"],
+        "summary": paragraph(fit, checks),
+        "action": fit.attrs["action"],
+        "action_options": json.loads(str(fit.attrs.get("action_options", "{}"))),
+        "method": fit.attrs.get("method", "score"),
+        "sampler": fit.attrs.get("sampler", "nuts"),
+        "networks": fit.attrs["networks"],
         "points": constants["x_position"].values,
         "weights": constants["weights"].values,
-        "numbers": {**constants.attrs, **dict(zip(("share", "share_error"), share(seen) or (None, None), strict=True))},
+        "numbers": {**constants.attrs, **dict(zip(("share", "share_error"), share(fit) or (None, None), strict=True))},
         "interval": INTERVAL,
         "couplings": [
             {"name": c.site, "at": c.where, **{field: getattr(c, field) for field in fields}}
-            for c in (*[*seen.couplings, *seen.quadratics], *seen.hyper_parameters)
+            for c in (*[*fit.couplings, *fit.quadratics], *fit.hyper_parameters)
         ],
         "checks": [check._asdict() for check in checks],
-        "provenance": dict(seen.attrs),
+        "provenance": dict(fit.attrs),
     }
     return json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 

@@ -19,16 +19,16 @@ _DEFAULTS = {"chains": 4, "draws": 1000, "warmup": 500, "prior_scale": 1.0}
 
 
 @reads
-def session(seen: Reading) -> str:
+def session(fit: Reading) -> str:
     """Python lines that repeat the fit; what it does not remember is left as `...`, with a word on what it was."""
-    one, made = seen.action, seen.recipe
+    one, made = fit.action, fit.recipe
     kind, model = made.get("kind"), made.get("model")
     lines = [
         "import jax",
         "import numpy as np",
         "from nnft import analysis as an, inference as inf, models as m",
         "",
-        _points(seen, one),
+        _points(fit, one),
     ]
     if model is not None:
         known = code(model, "m.") if writable(model) else f"...  # the NumPyro model {code(model)}"
@@ -36,30 +36,30 @@ def session(seen: Reading) -> str:
     if kind == "ensemble":
         site = "" if made["site"] == "phi" else f", site={made['site']!r}"
         lines.append(f"ens = inf.Ensemble(net, points=points, n={made['n']:_}, key={_key(made['key'])}{site})")
-        space = "" if seen.space == "field" else f', space="{seen.space}"'
+        space = "" if fit.space == "field" else f', space="{fit.space}"'
         lines.append(f"data = inf.measure(ens{space})")
-    elif "as_if_n" in seen.attrs:
+    elif "as_if_n" in fit.attrs:
         lines.append("data = m.exact(net, points)")
     elif kind == "samples":
         name = repr(made["file"]) if made["file"] else "..."
-        if _sites(seen, one) and name.endswith(".npy'"):  # sites in rows, or as a grid
-            name = f"np.load({name}).reshape(-1, {seen.points})"
+        if _sites(fit, one) and name.endswith(".npy'"):  # sites in rows, or as a grid
+            name = f"np.load({name}).reshape(-1, {fit.points})"
         lines.append(f"data = inf.Samples({name}, points)  # (network, point)")
     else:
-        lines.append(f"data = ...  # {seen.attrs.get('source') or 'the correlators the fit was given'}")
-    lines.append(f"fit = inf.fit(data, {code(described(one), 'm.')}, key={_key(_words(seen))}{_options(seen)})")
+        lines.append(f"data = ...  # {fit.attrs.get('source') or 'the correlators the fit was given'}")
+    lines.append(f"fit = inf.fit(data, {code(described(one), 'm.')}, key={_key(_words(fit))}{_options(fit)})")
     lines.append('an.report(fit, "out/")')
     return "\n".join(lines)
 
 
 @reads
-def command(seen: Reading) -> str:
+def command(fit: Reading) -> str:
     """The line `nnft fit ...` that repeats the fit of a file of samples; empty where there is none."""
-    points = seen.constants["x_position"].values
-    name, key, one = seen.recipe.get("file"), _words(seen), seen.action
-    if not name or len(key) != 2 or key[0] != 0 or key[1] == 0 or seen.attrs.get("metric_from") == "given":
+    points = fit.constants["x_position"].values
+    name, key, one = fit.recipe.get("file"), _words(fit), fit.action
+    if not name or len(key) != 2 or key[0] != 0 or key[1] == 0 or fit.attrs.get("metric_from") == "given":
         return ""
-    sites = _sites(seen, one)
+    sites = _sites(fit, one)
     if not sites and (points.shape[1] != 1 or one.of_modes):  # the tree has the modes, not the points
         return ""
     word = word_of(one)
@@ -69,11 +69,11 @@ def command(seen: Reading) -> str:
     if not sites:
         words.append(f"--points {','.join(f'{x:.17g}' for x in points[:, 0])}")
     words += [f"--action {word}", f"--seed {key[1] - 1}"]
-    method, sampler = seen.method, seen.sampler
+    method, sampler = fit.method, fit.sampler
     words += [f"--method {method}"] if method != "score" else []
     words += [f"--sampler {sampler}"] if sampler != "nuts" else []
-    words += [f"--set {option}" for option in (*_action_options(one), *_changed(seen))]
-    weights = seen.constants["weights"].values
+    words += [f"--set {option}" for option in (*_action_options(one), *_changed(fit))]
+    weights = fit.constants["weights"].values
     if not np.all(weights == 1.0):
         words.append(f"--set weights={json.dumps(weights.tolist(), separators=(',', ':'))}")
     return " ".join([*words, "-o out/"])
@@ -86,58 +86,58 @@ def _action_options(one: AbstractAction) -> list[str]:
     return [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in changed.items()]
 
 
-def _sites(seen: Reading, one: AbstractAction) -> tuple[int, ...] | None:
+def _sites(fit: Reading, one: AbstractAction) -> tuple[int, ...] | None:
     """The shape of the lattice, where the points are its sites in C order."""
     shape = one.lattice
     if shape is None:
         return None
-    points = seen.constants["x_position"].values
+    points = fit.constants["x_position"].values
     sites = np.stack(np.unravel_index(np.arange(len(points)), shape), axis=1)
     return shape if points.shape == sites.shape and np.all(points == sites) else None
 
 
-def _points(seen: Reading, one: AbstractAction) -> str:
+def _points(fit: Reading, one: AbstractAction) -> str:
     if one.of_modes:
-        return f"points = ...  # the {seen.constants.sizes['site']} points the modes are made of"
-    shape, places = _sites(seen, one), seen.constants["x_position"].values
+        return f"points = ...  # the {fit.constants.sizes['site']} points the modes are made of"
+    shape, places = _sites(fit, one), fit.constants["x_position"].values
     if shape is None:
         return f"points = np.array({places.tolist()})"
     return f"points = np.stack(np.unravel_index(np.arange({len(places)}), {shape}), axis=1).astype(float)"
 
 
-def _changed(seen: Reading) -> list[str]:
+def _changed(fit: Reading) -> list[str]:
     """name=value of the numbers given to `fit` that are not its defaults."""
-    sizes = seen.posterior.sizes
+    sizes = fit.posterior.sizes
     used = {"chains": sizes["chain"], "draws": sizes["draw"]}
-    used |= {name: seen.attrs[name] for name in ("warmup", "prior_scale") if name in seen.attrs}
+    used |= {name: fit.attrs[name] for name in ("warmup", "prior_scale") if name in fit.attrs}
     return [f"{name}={value:.17g}" for name, value in used.items() if value != _DEFAULTS[name]]
 
 
-def _options(seen: Reading) -> str:
+def _options(fit: Reading) -> str:
     """Arguments of `fit` that are not its defaults."""
-    weights = seen.constants["weights"].values
-    method, given = seen.method, seen.attrs.get("metric_from") == "given"
+    weights = fit.constants["weights"].values
+    method, given = fit.method, fit.attrs.get("metric_from") == "given"
     text = ", method=inf.Score(metric=...)" if given else ""
     if method != "score":
         text = f', method="{method}"' if method in METHODS else ", method=..."
-    changed = [option for option in _changed(seen) if not option.startswith("prior_scale")]
-    sizes = ", ".join(option for option in changed if seen.markov or not option.startswith("warmup"))
-    name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(seen.attrs.get("sampler", "nuts")))
-    if sizes or not seen.markov:
+    changed = [option for option in _changed(fit) if not option.startswith("prior_scale")]
+    sizes = ", ".join(option for option in changed if fit.markov or not option.startswith("warmup"))
+    name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(fit.attrs.get("sampler", "nuts")))
+    if sizes or not fit.markov:
         text += f", sampler=inf.{name}({sizes})" if name else ", sampler=..."
-    scale, prior = float(seen.attrs.get("prior_scale", 1.0)), str(seen.attrs.get("prior", "unit_information"))
-    if prior != seen.action.believed[0] or scale != 1.0:  # not the prior its action comes with
+    scale, prior = float(fit.attrs.get("prior_scale", 1.0)), str(fit.attrs.get("prior", "unit_information"))
+    if prior != fit.action.believed[0] or scale != 1.0:  # not the prior its action comes with
         text += f", prior=inf.UnitInformation({scale:.17g})" if prior == "unit_information" else ", prior=..."
-    if "as_if_n" in seen.attrs:
-        text += f", as_if_n={int(seen.attrs['as_if_n']):_}"
+    if "as_if_n" in fit.attrs:
+        text += f", as_if_n={int(fit.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
     return text
 
 
-def _words(seen: Reading) -> list[int]:
+def _words(fit: Reading) -> list[int]:
     """The words of the key of the fit."""
-    return [int(word) for word in json.loads(str(seen.attrs.get("key", "[]")))]
+    return [int(word) for word in json.loads(str(fit.attrs.get("key", "[]")))]
 
 
 def _key(words: Any) -> str:

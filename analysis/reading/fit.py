@@ -38,7 +38,7 @@ class Reading:
                 f"expected a fit, the tree that inf.fit returns, got {type(fit).__name__}; "
                 "try inf.fit(data, models.Bilocal(), key=jax.random.key(0)) first"
             )
-        self.fit = fit
+        self.tree = fit
         self.attrs: dict[str, Any] = {str(name): value for name, value in fit.attrs.items()}
         self.children = fit.children
         self._groups: dict[str, xr.Dataset] = {}

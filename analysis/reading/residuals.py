@@ -12,7 +12,7 @@ __all__ = ["schwinger_dyson"]
 
 
 @reads
-def schwinger_dyson(seen: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def schwinger_dyson(fit: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quartic Schwinger-Dyson residuals over their errors, the errors, and if the action has the monomial, (quad,).
 
     r = R E^t theta - b with E the action's terms in all monomials, in scaled fields. Since theta solves E r = 0, the
@@ -22,10 +22,10 @@ def schwinger_dyson(seen: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Raises:
         ValueError: the fit holds no full quartic equations (more than 8 points).
     """
-    constants = seen.constants
+    constants = fit.constants
     if "rich_matrix" not in constants:
         raise ValueError(
-            f"expected a fit with the equations of all quartic monomials, got one of {seen.attrs.get('action')} at "
+            f"expected a fit with the equations of all quartic monomials, got one of {fit.attrs.get('action')} at "
             f"{constants.sizes['x']} points; try a quartic action that is no lattice's, at 8 points or fewer"
         )
     matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
@@ -34,7 +34,7 @@ def schwinger_dyson(seen: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     variance = np.einsum("ij,jk,ik->i", project, noise, project)[q:]
     span = np.linalg.qr(up.T)[0]  # told from E alone: in P, round-off grows with the condition of R
     solved = np.sum(span[q:] ** 2, axis=1) > 1.0 - 1e-9
-    error = np.sqrt(np.where(solved, 0.0, np.maximum(variance, 0.0)) / seen.networks)
+    error = np.sqrt(np.where(solved, 0.0, np.maximum(variance, 0.0)) / fit.networks)
     residual = (constants["force"] - constants["laplacian"]).values
     z = np.divide(residual, error, out=np.zeros_like(residual), where=error > 0)
     return z, error, np.any(up[:, q:] != 0.0, axis=0)
