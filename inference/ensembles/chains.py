@@ -23,7 +23,6 @@ __all__ = [
     "check_worth",
     "dependence_of",
     "series_of",
-    "worth",
 ]
 
 LEAST_WORTH = 100  # independent fields a chain must be worth: below it tau itself is not known
@@ -143,18 +142,13 @@ def _worth(x: np.ndarray) -> float:
     return min(1.0, effective / x.size) if np.isfinite(effective) else 1.0 / x.size
 
 
-def worth(source: Any) -> Dependence:
-    """What the order of a source's fields says; draws of a recipe are independent by construction."""
-    return source.dependence
-
-
 def check_independent(source: Any, purpose: str, instead: str) -> None:
     """Refuse a Markov chain where its memory cannot be taken into account, with a spacing that breaks it.
 
     Raises:
         ValueError: a chain; the message says how long it remembers.
     """
-    if (chain := worth(source)).block > 1:
+    if (chain := source.dependence).block > 1:
         step = int(np.ceil(4.0 * chain.tau))
         raise ValueError(
             f"expected independent networks {purpose}, got {chain}; try {instead}, Samples(array[::{step}], points), "
@@ -168,7 +162,7 @@ def check_worth(source: Any) -> Dependence:
     Raises:
         ValueError: fewer than 100 effective fields, with their number.
     """
-    chain = worth(source)
+    chain = source.dependence
     if chain.block > 1 and chain.effective < LEAST_WORTH:
         raise ValueError(
             f"expected independent networks, or a chain worth at least {LEAST_WORTH} of them, got n_eff = "

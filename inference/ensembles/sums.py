@@ -16,7 +16,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from ...models.runtime import settled
-from .chains import worth
 from .ensemble import device_mesh
 from .source import Source
 
@@ -98,13 +97,13 @@ def error_rows(source: Source, sizes: np.ndarray, parts: np.ndarray) -> np.ndarr
     """
     groups, n = len(sizes), sizes.sum()
     mean = parts.sum(axis=0) / n
-    scale = np.sqrt(worth(source).inflation(group_length(source)) * groups / max(groups - 1, 1)) / n
+    scale = np.sqrt(source.dependence.inflation(group_length(source)) * groups / max(groups - 1, 1)) / n
     return scale * (parts - sizes.reshape(-1, *[1] * (parts.ndim - 1)) * mean)
 
 
 def group_length(source: Source) -> int:
     """Networks of a group, but for the last: at most 1024 groups, and none shorter than a chain's block."""
-    groups = max(2, min(GROUPS, source.n // worth(source).block))
+    groups = max(2, min(GROUPS, source.n // source.dependence.block))
     return -(-source.n // groups)
 
 

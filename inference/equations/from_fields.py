@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
-from ..ensembles.chains import ODD_ADVICE, worth
+from ..ensembles.chains import ODD_ADVICE
 from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, group_length
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
@@ -93,11 +93,11 @@ def direct_equations(
             f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
             f"{condition:.2e}; try a smaller action or reach, fewer points or points further apart"
         )
-    n = worth(source).effective
+    n = source.dependence.effective
     pilot = np.linalg.solve(seen.matrix + pilot_precision / n, seen.vector + pilot_precision @ pilot_centre / n)
     gauss, q = np.zeros(terms.size), terms.quadratic
     gauss[:q] = np.linalg.solve(seen.matrix[:q, :q], seen.vector[:q])
-    if worth(source).block > 1:
+    if source.dependence.block > 1:
         noise, scores, dof, tail = _block_scatter(source, terms, pilot, gauss, progress)
     else:
         alone = None
@@ -129,7 +129,7 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
         for a in range(points):
             np.add.at(matrix, np.ix_(terms.slots[a], terms.slots[a]), gram[a])
         gram = matrix[:-1, :-1]
-    memory = 2.0 * worth(source).tau  # one where independent
+    memory = 2.0 * source.dependence.tau  # one where independent
     errors = np.sqrt(memory * np.maximum(second / n - (first / n) ** 2, 0.0) / n)
     p, worst = _judge_odd(odd, memory * square, terms)
     return Observed(0.5 * (gram + gram.T) / n, vector / n, first / n, errors, p, worst, tail)
@@ -214,7 +214,7 @@ def _block_scatter(
         parts.append((psi, score))
     sizes = np.minimum(length, source.n - length * np.arange(len(parts))).astype(float)
     psi, scores = (error_rows(source, sizes, np.stack(part)) for part in zip(*parts, strict=True))
-    effective, both = worth(source).effective, np.ix_([0, 1, 1], [0, 1, 1])
+    effective, both = source.dependence.effective, np.ix_([0, 1, 1], [0, 1, 1])
     return effective * psi.T @ psi, (effective * scores.T @ scores)[both], len(sizes) - 1.0, None
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_scrambles
 from ...models.types import Matrix, Tuples, Vector
-from ..ensembles.chains import worth
 from ..ensembles.source import Source
 from ..ensembles.sums import Statistic, error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
@@ -120,7 +119,7 @@ def equations(
     )
     noise, scores, tail = np.zeros_like(wide_matrix), np.zeros((3, 3)), None
     source = data.source
-    if source is not None and worth(source).block > 1:
+    if source is not None and source.dependence.block > 1:
         noise, scores, dof = block_scatter(source, wide, wide_pilot, rungs, progress=progress)
     elif source is not None:
         alone = None
@@ -284,7 +283,7 @@ def block_scatter(
     """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
     sizes, parts = sums(source, _block_sums(Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
     psi, scores = (error_rows(source, sizes, part) for part in parts)
-    effective = worth(source).effective
+    effective = source.dependence.effective
     return effective * psi.T @ psi, effective * scores.T @ scores, len(sizes) - 1.0
 
 

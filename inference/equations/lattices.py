@@ -18,7 +18,6 @@ from scipy import stats
 
 from ...models.actions.base import AbstractAction, SiteTerm
 from ...models.distance import hotelling
-from ..ensembles.chains import worth
 from ..ensembles.source import Source
 from ..ensembles.sums import group_length
 
@@ -58,9 +57,9 @@ def judge_sites(source: Source, action: AbstractAction) -> SiteTests:
     size = len(source.points) * (len(held) + len(others) + 3)
     count = int(min(source.n, max(_LEAST, _NUMBERS // size)))
     fields = source.read(0, count).astype(float).reshape(count, *shape)
-    memory = 2.0 * worth(source).tau
+    memory = 2.0 * source.dependence.tau
     p, why = _translation(fields, memory)
-    block = 1 if worth(source).block == 1 else group_length(source)
+    block = 1 if source.dependence.block == 1 else group_length(source)
     nothing = float("nan"), 0, float("nan")
     found = _rao(fields, given, held, list(others.values()), block) if others else nothing
     return SiteTests(p, why, *found, tuple(others), count)

@@ -18,7 +18,7 @@ from ...models.correlators import Correlators, cumulant_rows
 from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import ByOrder
-from ..ensembles.chains import ODD_ADVICE, check_worth, worth
+from ..ensembles.chains import ODD_ADVICE, check_worth
 from ..ensembles.moments import MAX_COMPONENTS, far_centre, group_moments, moved
 from ..ensembles.source import Source
 from ..quasirandom.sobol import Sampling, Sobol
@@ -204,7 +204,7 @@ def check_even(data: Correlators) -> float:
 
 def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
     """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
-    points, networks, refused = len(source.points), worth(source).effective, {}
+    points, networks, refused = len(source.points), source.dependence.effective, {}
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
         if unknown or not orders:
@@ -273,7 +273,7 @@ def about_source(source: Source) -> dict[str, Any]:
     about: dict[str, Any] = {"space": "field", "source": repr(source)}
     about |= {"recipe": json.dumps(source.recipe())}
     about |= source.about()
-    chain = worth(source)
+    chain = source.dependence
     if chain.block > 1:
         about |= {"chain": str(chain)}
     return about

@@ -16,7 +16,6 @@ from scipy import special
 
 from ...models.networks.model import as_model
 from ...models.networks.network import Network
-from ..ensembles.chains import worth
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.samples import Samples
 from ..ensembles.source import Source
@@ -90,7 +89,7 @@ def effective_networks(source: Source) -> float:
             or Pareto k-hat of the weights above 0.7.
     """
     if not source.weighted:
-        return worth(source).effective
+        return source.dependence.effective
     _, logs = source.read_weighted(0, min(source.n, _DRAWS))
     weights = np.exp(logs - np.max(logs))
     share = np.mean(weights) ** 2 / np.mean(weights**2)

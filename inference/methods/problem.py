@@ -20,7 +20,7 @@ from ...models.actions.rungs import FullQuartic
 from ...models.correlators import Correlators, check_scrambles
 from ...models.refusals import checked_weights
 from ...models.types import Matrix, Points, Vector
-from ..ensembles.chains import check_worth, worth
+from ..ensembles.chains import check_worth
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.modes import in_modes, leading_modes
 from ..ensembles.moments import MAX_COMPONENTS
@@ -305,7 +305,7 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
         for matrix in (found.metric, found.two_point):
             check_gram(matrix)
     size = action.size(len(points)) + sum(len(labels) for labels in action.quadratic_blocks(len(points)).values())
-    if (networks := worth(source).effective) < 2 * size:  # before anything of that size is made
+    if (networks := source.dependence.effective) < 2 * size:  # before anything of that size is made
         what = "configurations" if lattice else "networks"
         raise ValueError(
             f"expected at least {2 * size} {what} for the covariance of {size} terms, got {networks:.0f}; try a "

@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.ensembles.chains import check_worth, dependence_of, series_of, worth
+from nnft.inference.ensembles.chains import check_worth, dependence_of, series_of
 from nnft.inference.ensembles.sums import error_rows, group_length, sums
 from nnft.inference.methods.problem import prepare
 from tests.statistics import agree, disagree
@@ -32,7 +32,7 @@ def test_independent_fields_stay_as_they_are():
     """Bit for bit: blocks of one, the same errors as told independent."""
     fields = ar(0.0, 2000, 1)
     looked, told = inf.Samples(fields, X), inf.Samples(fields, X, independent=True)
-    assert worth(looked).block == 1
+    assert looked.dependence.block == 1
     one, other = inf.measure(looked, orders=(2,)), inf.measure(told, orders=(2,))
     assert np.array_equal(one.error(2), other.error(2))
     assert one.networks == 2000
@@ -125,7 +125,7 @@ def test_sorted_and_shuffled_files_are_told_apart():
     with pytest.raises(ValueError, match="the file is only sorted"):
         inf.measure(inf.Samples(ordered, X))
     shuffled = np.random.default_rng(9).permutation(ordered)
-    assert worth(inf.Samples(shuffled, X)).block == 1
+    assert inf.Samples(shuffled, X).dependence.block == 1
 
 
 def test_methods_that_need_independent_networks_say_so():

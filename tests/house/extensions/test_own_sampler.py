@@ -62,7 +62,10 @@ def _values(fit):
 
 
 def test_it_agrees_with_nuts_under_a_prior_of_heavy_tails(data):
-    """Means and widths within .2 sd of 4000 draws of NUTS; without the weights (fault) the widths are 1.3 times off."""
+    """Means and widths within .2 sd of 4000 draws of NUTS; without the weights (fault) the widths are 1.3 times off.
+
+    A mean of as few as 1000 independent draws on either side misses by .2 sd once in 10^5 (4.5 standard errors).
+    """
     right = _values(inf.fit(data, m.Constant(), key=KEY, prior=HEAVY, sampler=inf.Nuts(warmup=200)))
     mean, sd = right.mean(axis=(0, 1)), right.std(axis=(0, 1))
     for weighed in (True, False):
