@@ -278,7 +278,10 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: np.asarray(archive[name]) for name in archive.files}
         if kind == ".nc":
-            data = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+            import h5py
+
+            h5py.File(path).close()  # says what is wrong with a broken file, where NetCDF gives a number
+            data = xr.open_dataset(path, engine="netcdf4", decode_times=False)
             return {str(name): data[name] for name in [*data.data_vars, *({"points"} & set(data.coords))]}
         if kind == ".zarr":
             import zarr  # an extra of the package
@@ -286,7 +289,7 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             node = zarr.open(str(path), mode="r")
             return {"array": node} if isinstance(node, zarr.Array) else dict(node.arrays())
         if kind in (".h5", ".hdf5"):
-            import h5py  # comes with h5netcdf
+            import h5py
 
             with h5py.File(path) as file:
                 held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
