@@ -62,6 +62,8 @@ from .neurons.smooth import SiLU as SiLU
 from .neurons.smooth import Sin as Sin
 from .neurons.smooth import Softplus as Softplus
 from .neurons.smooth import Tanh as Tanh
+from .quantum.coupled import CoupledOscillators as CoupledOscillators
+from .quantum.oscillator import Oscillator as Oscillator
 from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
