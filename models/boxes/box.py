@@ -52,8 +52,7 @@ class Box(eqx.Module):
         dimension: d.
 
     Raises:
-        ValueError: a length or mass that is not positive, modes below 1, a dimension other than 1 or 2; what belongs to
-            d = 1 alone, in d = 2.
+        ValueError: a length or mass that is not positive, modes below 1, a dimension other than 1 or 2.
 
     Example:
         >>> box = Box(length=10.0, modes=32)
@@ -134,16 +133,7 @@ class Box(eqx.Module):
         return np.asarray((np.exp(-m * t) + np.exp(-m * (self.length - t))) / scale)
 
     def missing(self, times: Any) -> np.ndarray:
-        """What the modes above the cutoff add to the propagator; delta at t = 0.
-
-        Raises:
-            ValueError: in d = 2, where what is missing of <phi^2> grows without end with the cutoff.
-        """
-        if self.dimension != 1:
-            raise ValueError(
-                "expected d = 1, where the modes above the cutoff add a finite <phi^2>, got d = 2; try counterterm= "
-                "the variance of the modes to be made up for, such as a lattice's <phi^2> less the box's"
-            )
+        """What the modes above the cutoff add to the propagator, of any shape; delta at t = 0 in d = 1."""
         return np.asarray(self.complete(times) - self.propagator(times))
 
     def missing_square(self, mass: float) -> float:

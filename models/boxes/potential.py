@@ -19,7 +19,7 @@ import numpy as np
 
 from ..types import Vector
 
-__all__ = ["Potential"]
+__all__ = ["Potential", "monomial"]
 
 Exponents = tuple[int, ...]
 
@@ -96,7 +96,7 @@ class Potential(eqx.Module):
 
     def __call__(self, *fields: Any) -> Any:
         """V at values of the fields, arrays of one shape, NumPy's or JAX's."""
-        return sum((v * _product(fields, e) for e, v in self.terms), 0.0 * fields[0])
+        return sum((v * monomial(fields, e) for e, v in self.terms), 0.0 * fields[0])
 
     def smeared(self, *variances: float) -> Self:
         """<V(phi + eta)> over independent eta ~ N(0, variance) of each field; one variance serves all of them."""
@@ -139,7 +139,7 @@ class Potential(eqx.Module):
         for exponents, value in self.terms:
             if any(exponents):
                 power = sum(exponents)
-                along[power] = along.get(power, 0.0) + value * _product(ways.T, exponents)
+                along[power] = along.get(power, 0.0) + value * monomial(ways.T, exponents)
         largest = max(float(np.max(np.abs(one))) for one in along.values())
         undecided = np.ones(len(ways), dtype=bool)
         for power in sorted(along, reverse=True):
@@ -154,7 +154,7 @@ class Potential(eqx.Module):
             undecided &= np.abs(along[power]) <= 1e-12 * largest
 
 
-def _product(fields: Any, exponents: Exponents) -> Any:
+def monomial(fields: Any, exponents: Exponents) -> Any:
     """phi_1^e_1 phi_2^e_2, by multiplication."""
     out = None
     for field, exponent in zip(fields, exponents, strict=True):

@@ -104,6 +104,7 @@ class BoxTheory(AbstractModel):
         self.potential.check(self.box.mass)
         if not (isinstance(self.counterterm, bool) or 0.0 <= float(self.counterterm) < np.inf):
             raise ValueError(f"expected counterterm True, False or a variance, got {self.counterterm!r}; try True")
+        self.missing  # noqa: B018  refuses what it does not know
         if self.box.dimension == 1 and (error := self.cutoff_error) > CUTOFF_ERROR:
             least = int(np.ceil(self.box.modes * (error / CUTOFF_ERROR) ** (1.0 / 3.0)))
             raise ValueError(
@@ -114,9 +115,16 @@ class BoxTheory(AbstractModel):
     @property
     def missing(self) -> float:
         """The variance that the potential's counterterm makes up for, delta; zero without one."""
-        if isinstance(self.counterterm, bool):
-            return float(self.box.missing(0.0)) if self.counterterm and self.potential.terms else 0.0
-        return float(self.counterterm)
+        if not isinstance(self.counterterm, bool):
+            return float(self.counterterm)
+        if not (self.counterterm and self.potential.terms):
+            return 0.0
+        if self.box.dimension != 1:
+            raise ValueError(
+                "expected d = 1, where the modes above the cutoff add a finite <phi^2>, got d = 2; try counterterm= "
+                "the variance of the modes to be made up for, such as a lattice's <phi^2> less the box's, or False"
+            )
+        return float(self.box.missing(0.0))
 
     @property
     def inserted(self) -> Potential:
