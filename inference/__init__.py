@@ -10,7 +10,7 @@ from .ensembles.ensemble import Ensemble as Ensemble
 from .ensembles.samples import Samples as Samples
 from .ensembles.source import Source as Source
 from .equations.from_moments import Equations as Equations
-from .equations.polynomial import fit_polynomial as fit_polynomial
+from .equations.schwinger_dyson import fit_polynomial as fit_polynomial
 from .estimators.generating import generating as generating
 from .estimators.measure import measure as measure
 from .estimators.null import Null as Null
