@@ -96,7 +96,7 @@ class Rotations(AbstractSymmetry):
         along = []
         for i, j in combinations(range(points.shape[1]), 2):
             field = np.zeros(points.shape)
-            field[:, i], field[:, j] = -about[:, j], about[:, i]
+            field[:, i], field[:, j] = 0.0 - about[:, j], about[:, i]
             along.append(field)
         return _moves(points, outputs, self._mirrored(points), tuple(along))
 
