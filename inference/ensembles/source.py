@@ -5,10 +5,12 @@ of each other, of a model that is not known.
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import Any
 
 import numpy as np
 
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.types import Matrix, Points
 from .chains import Dependence
@@ -67,6 +69,15 @@ class Source(ABC):
     def dependence(self) -> Dependence:
         """What their order says of their independence."""
         return Dependence(self.n)
+
+    def in_places(self) -> "Source":
+        """The same networks as one field at the places (x, output), for all that knows one number at a point."""
+        if self.outputs == 1:
+            return self
+        one = copy(self)
+        one.points, one.outputs = at_places(self.points, self.outputs), 1
+        one.model = None if self.model is None else Placed(self.model, self.outputs)
+        return one
 
     @property
     def neurons(self) -> Independent | None:

@@ -226,7 +226,7 @@ def _length(mean: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
 def _exact(source: Source, group: AbstractSymmetry, order: int, rms: float) -> float | None:
     """The size of the breaking in the law itself, where its correlators are known."""
     program = source.program
-    if program is None or program.weighted or program.site != "phi":
+    if program is None or program.weighted or program.site != as_model(program.model).site:
         return None
     model = as_model(program.model)
     if not model.orders or (order % 2 == 0 and order not in model.orders):

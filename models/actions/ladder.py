@@ -7,6 +7,7 @@ from typing import Any
 
 from ..refusals import nearest
 from .base import AbstractAction
+from .invariant import Invariant
 from .lattice import LatticePhi4, TranslationInvariant
 from .rungs import (
     Bilocal,
@@ -32,6 +33,7 @@ ACTIONS: dict[str, type[AbstractAction]] = {
     "full_quartic": FullQuartic,
     "full_sextic": FullSextic,
     "modes": Modes,
+    "invariant": Invariant,
 }
 
 
