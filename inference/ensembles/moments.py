@@ -37,7 +37,7 @@ def group_moments(
     `centre`, (point,), they are those of phi - centre.
     """
     statistic, arguments = (moment_sums, ()) if centre is None else (_centred_sums, (centre,))
-    sizes, totals = sums(source, statistic(len(source.points), orders), *arguments, progress=progress)
+    sizes, totals = sums(source, statistic(source.places, orders), *arguments, progress=progress)
     means = {r: total.sum(axis=0) / sizes.sum() for r, total in totals.items()}
     return means, {r: error_rows(source, sizes, total) for r, total in totals.items()}, len(sizes)
 

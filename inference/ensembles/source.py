@@ -29,6 +29,7 @@ class Source(ABC):
         level: log of the scale of the weights, which divides them.
         even: whether phi -> -phi is known to be a symmetry.
         copied: networks left out because they equal another one.
+        outputs: number D of fields at a point.
 
     Example, fields that somebody computes when asked:
         >>> class Waves(Source):
@@ -47,10 +48,16 @@ class Source(ABC):
     level: float = 0.0
     even: bool = False
     copied: int = 0
+    outputs: int = 1
+
+    @property
+    def places(self) -> int:
+        """Numbers a network has, M D: a place is (point, output), number point D + output."""
+        return len(self.points) * self.outputs
 
     @abstractmethod
     def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point)."""
+        """Fields of networks start .. start+count-1, (network, point); of several outputs (network, place)."""
 
     def read_weighted(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The same, and the log weight of each network, (network,)."""

@@ -68,7 +68,7 @@ def total(
     """
     length, _ = _grouped(source)
     with settled():
-        shapes = jax.eval_shape(statistic, np.zeros((length, len(source.points))), np.zeros(length), *arguments)
+        shapes = jax.eval_shape(statistic, np.zeros((length, source.places)), np.zeros(length), *arguments)
     shapes = shapes[0] if keep else shapes
     kept, missing = [], keep
     size = 8 * sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
@@ -175,7 +175,7 @@ def _chunks(source: Source, length: int, chunk: int) -> Iterator[tuple[int, np.n
         drawn, logs = source.read_weighted(start, count)
         if source.weighted:
             weights[:count] = np.exp(logs - source.level)
-        fields = np.zeros((rows * length, len(source.points)), dtype=drawn.dtype)
+        fields = np.zeros((rows * length, source.places), dtype=drawn.dtype)
         fields[:count] = drawn
         yield start, fields.reshape(rows, length, -1), weights.reshape(rows, length)
 

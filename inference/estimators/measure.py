@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...models.arrays import place_label, points_label
 from ...models.combinatorics import connected_from_moments, rank, tuple_count
 from ...models.correlators import Correlators, cumulant_rows
 from ...models.refusals import nearest
@@ -85,10 +86,17 @@ def measure(
         (1, 2, 3, 4, 6)
     """
     check_source(source)
-    free, space = space is None, cheapest_space(source, orders) if space is None else space
+    free = space is None
+    if space is None:
+        space = "field" if source.outputs > 1 else cheapest_space(source, orders)
     if space not in SPACES:
         raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
     how = _sampling(sampling, space, free)
+    if space != "field" and source.outputs > 1:
+        raise ValueError(
+            f"expected one output for space={space!r}, got {source.outputs}; try space='field', or m.exact(...) of an "
+            "m.Multiplet"
+        )
     if space != "field":
         if even is not None:
             raise ValueError(
@@ -114,8 +122,8 @@ def measure(
     networks = effective_networks(source)
     centre = None if symmetric or draws is None else far_centre(draws.fields, draws.centre)
     moments, rows, groups = group_moments(source, needed, centre=centre, progress=progress)
-    points = len(source.points)
-    _check_variance(moments, points, symmetric)
+    points = source.places
+    _check_variance(moments, source, symmetric)
     given = tuple(r for r in chosen if r not in refused)
     # Of weighted draws there is no unbiased cumulant; of a chain the bias is that of so many independent fields.
     exchangeable = round(networks) if networks == chain.effective else None
@@ -141,6 +149,7 @@ def measure(
         source=source,
         model=source.model,
         about=about_source(source),
+        outputs=source.outputs,
     )
 
 
@@ -194,7 +203,7 @@ def check_even(data: Correlators) -> float:
     if chi2.p < ODD_FALSE_ALARM:
         order = max(odd, key=lambda r: np.max(np.abs(z[r])))
         worst = int(np.argmax(np.abs(z[order])))
-        label = ",".join(map(str, data.tuples(order)[worst]))
+        label = ",".join(place_label(a, data.outputs) for a in data.tuples(order)[worst].tolist())
         raise ValueError(
             f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
             f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try {ODD_ADVICE}"
@@ -204,7 +213,8 @@ def check_even(data: Correlators) -> float:
 
 def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
     """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
-    points, networks, refused = len(source.points), source.dependence.effective, {}
+    points, networks, refused = source.places, source.dependence.effective, {}
+    where = points_label(len(source.points), source.outputs)
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
         if unknown or not orders:
@@ -220,7 +230,7 @@ def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple
             large = max(size, key=lambda r: size[r])
             raise ValueError(
                 f"expected at most {MOST_COMPONENTS} components of an order, got {size[large]} of order {large} at "
-                f"{points} points; try a lower order or fewer points"
+                f"{where}; try a lower order or fewer points"
             )
         return tuple(sorted(set(orders))), refused
     chosen: list[int] = []
@@ -229,7 +239,7 @@ def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple
         if networks < MIN_NETWORKS[order]:
             refused[order] = f"{networks:.0f} networks, {MIN_NETWORKS[order]} needed"
         elif size > MAX_COMPONENTS:
-            refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
+            refused[order] = f"{size} components at {where}, above {MAX_COMPONENTS}"
         else:
             chosen.append(order)
     if 2 not in chosen and networks < MIN_NETWORKS[2]:
@@ -249,22 +259,24 @@ def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
     return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
 
 
-def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
+def _check_variance(moments: ByOrder, source: Source, even: bool) -> None:
     if 2 not in moments:
         return
+    points = source.places
     diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
     mean = 0.0 if even or 1 not in moments else moments[1]
     variance = moments[2][diagonal] - mean**2
     if np.all(np.abs(variance) <= 1e-12 * np.max(moments[2][diagonal])):
         raise ValueError(
             "expected networks that differ from each other, got the same field from every key (variance 0 at all "
-            f"{points} points); try numpyro.sample sites without rng_key=, and no seed or substitute inside the model"
+            f"{len(source.points)} points); try numpyro.sample sites without rng_key=, and no seed or substitute "
+            "inside the model"
         )
     dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
     if len(dead):
         raise ValueError(
-            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point {dead[0]}; "
-            "try removing that point"
+            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point "
+            f"{place_label(int(dead[0]), source.outputs)}; try removing that point"
         )
 
 
