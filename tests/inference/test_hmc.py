@@ -1,11 +1,15 @@
 """Lattice phi^4 by hybrid Monte Carlo: the chain and the free lattice exactly, published numbers, and refusals."""
 
+import tomllib
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 
 from nnft import inference as inf
 from nnft import models as m
+from nnft.models import theories
 from tests.statistics import agree, disagree
 
 
@@ -88,6 +92,15 @@ def test_two_dimensions_are_as_published(size, coupling, square, chi):
     agree([one.mean for one in found], truth, errors)
     disagree([one.mean for one in found], truth / scale, errors)
     assert drawn.rhat < 1.05
+
+
+def test_the_numbers_in_print_are_those_of_the_sampler():
+    """Of `nnft models`: other seeds, within both errors."""
+    known = tomllib.loads((Path(theories.__file__).parent / "known.toml").read_text(encoding="utf-8"))["lattice"]
+    for m2, lam, sites, square, square_error, chi, chi_error in known["rows"]:
+        drawn = inf.sample_lattice(m2, lam, (int(sites), int(sites)), key=jax.random.key(12), draws=100)
+        found = (drawn.square, drawn.susceptibility)
+        agree([one.mean for one in found], [square, chi], ([one.error for one in found], [square_error, chi_error]))
 
 
 def test_fields_are_a_source():
