@@ -10,7 +10,7 @@ from .ensembles.ensemble import Ensemble as Ensemble
 from .ensembles.samples import Samples as Samples
 from .ensembles.source import Source as Source
 from .equations.from_moments import Equations as Equations
-from .equations.polynomial import fit_polynomial as fit_polynomial
+from .equations.schwinger_dyson import fit_polynomial as fit_polynomial
 from .estimators.generating import generating as generating
 from .estimators.measure import measure as measure
 from .estimators.null import Null as Null
@@ -22,6 +22,13 @@ from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws
 from .fields.hmc import sample_lattice as sample_lattice
 from .fields.nuts import sample_action as sample_action
+from .insertion.averages import Averages as Averages
+from .insertion.averages import Estimate as Estimate
+from .insertion.engine import AbstractEngine as AbstractEngine
+from .insertion.reweighted import Reweighted as Reweighted
+from .insertion.widths import InfiniteWidth as InfiniteWidth
+from .insertion.widths import Limit as Limit
+from .insertion.widths import infinite_width as infinite_width
 from .methods.gold import Gold as Gold
 from .methods.hausman import hausman as hausman
 from .methods.method import AbstractLikelihood as AbstractLikelihood

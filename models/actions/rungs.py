@@ -26,7 +26,7 @@ import numpy as np
 from ..combinatorics import sorted_tuples, tuple_count
 from ..types import Tuples, Vector
 from .base import AbstractAction, Symbol
-from .monomials import Monomials
+from .monomials import Monomials, each
 
 __all__ = [
     "Bilocal",
@@ -88,7 +88,7 @@ class Local(AbstractAction):
         return {"g": np.arange(points)[:, None]}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_each(_power_four(points)),)
+        return (each(_power_four(points)),)
 
 
 class Bilocal(AbstractAction):
@@ -178,7 +178,7 @@ class FullQuartic(AbstractAction):
         return {"g4": sorted_tuples(points, 4)}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_each(sorted_tuples(points, 4)),)
+        return (each(sorted_tuples(points, 4)),)
 
     def size(self, points: int) -> int:
         """Number of couplings, counted and not listed: at 100 points there are four millions."""
@@ -201,7 +201,7 @@ class FullSextic(AbstractAction):
         return {"g4": sorted_tuples(points, 4), "g6": sorted_tuples(points, 6)}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return _each(sorted_tuples(points, 4)), _each(sorted_tuples(points, 6))
+        return each(sorted_tuples(points, 4)), each(sorted_tuples(points, 6))
 
     def size(self, points: int) -> int:
         """Number of couplings, counted and not listed."""
@@ -334,13 +334,8 @@ def bilocal_blocks(points: int) -> dict[str, Tuples]:
 def _bilocal(points: int) -> Monomials:
     blocks = bilocal_blocks(points)
     g, u, v = blocks["g"], blocks["u"], blocks["v"]
-    return _each(np.concatenate([g[:, [0, 0, 0, 0]], u[:, [0, 1, 1, 1]], v[:, [0, 0, 1, 1]]]))
+    return each(np.concatenate([g[:, [0, 0, 0, 0]], u[:, [0, 1, 1, 1]], v[:, [0, 0, 1, 1]]]))
 
 
 def _power_four(points: int) -> Tuples:
     return np.repeat(np.arange(points)[:, None], 4, axis=1)
-
-
-def _each(tuples: Tuples) -> Monomials:
-    """One monomial a term."""
-    return Monomials(np.arange(len(tuples)), np.sort(tuples, axis=1), np.ones(len(tuples)), len(tuples))
