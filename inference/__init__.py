@@ -18,6 +18,13 @@ from .estimators.null import null as null
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
 from .fields.nuts import sample_action as sample_action
+from .insertion.averages import Averages as Averages
+from .insertion.averages import Estimate as Estimate
+from .insertion.engine import AbstractEngine as AbstractEngine
+from .insertion.reweighted import Reweighted as Reweighted
+from .insertion.widths import InfiniteWidth as InfiniteWidth
+from .insertion.widths import Limit as Limit
+from .insertion.widths import infinite_width as infinite_width
 from .methods.gold import Gold as Gold
 from .methods.hausman import hausman as hausman
 from .methods.method import AbstractLikelihood as AbstractLikelihood
