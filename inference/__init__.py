@@ -17,6 +17,10 @@ from .estimators.null import Null as Null
 from .estimators.null import null as null
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
+from .fields.gamma import Averaged as Averaged
+from .fields.gamma import gamma_method as gamma_method
+from .fields.hmc import LatticeDraws as LatticeDraws
+from .fields.hmc import sample_lattice as sample_lattice
 from .fields.nuts import sample_action as sample_action
 from .insertion.averages import Averages as Averages
 from .insertion.averages import Estimate as Estimate
