@@ -53,7 +53,8 @@ def action_named(name: str, **options: Any) -> AbstractAction:
     try:
         return kind(**given)
     except TypeError as error:
-        example = {"lattice_phi4": "shape=[8,8]", "modes": "count=4"}.get(name, known[0] if known else "")
+        examples = {"lattice_phi4": "shape=[8,8]", "modes": "count=4", "invariant": "group=O and outputs=2"}
+        example = examples.get(name, known[0] if known else "")
         raise ValueError(f"expected {name} with its {', '.join(known)}, got {given}; try {example}") from error
 
 

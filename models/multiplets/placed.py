@@ -10,6 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+from jaxtyping import Float
 from numpyro import handlers
 
 from ..networks.independent import Cumulants
@@ -76,7 +77,7 @@ class Placed(AbstractModel):
         return own if own.site == self.of and own.outputs == self.fields else Program(own)
 
 
-def at_places(points: Points, outputs: int) -> Points:
+def at_places(points: Points, outputs: int) -> Float[np.ndarray, "place coordinate"]:
     """The places (x, output) of D fields at M points, (M D, axis + 1), number point D + output.
 
     Example:

@@ -102,7 +102,7 @@ def test_fits_of_several_fields_have_places():
         (lambda: m.Invariant("O", 1), "at least two fields"),
         (lambda: point(m.exact(outputs(5), ONE), m.Invariant("O", 3)), "expected 3 fields at every point"),
         (
-            lambda: m.exact(m.Placed(outputs(5), 2), np.zeros((2, 2)) + [[0.0, 1.0], [1.0, 0.0]]),
+            lambda: m.exact(m.Placed(outputs(5), 2), np.array([[0.0, 1.0], [1.0, 0.0]])),
             "every output of every",
         ),
     ],
