@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpyro.infer import NUTS
 
+from ..fields.chains import advanced
 from ..priors.affine import random
 from ..priors.density import AbstractPosterior
 from ..priors.prior import AbstractPrior
@@ -170,19 +171,8 @@ def nuts(program: Callable[..., None], turned: bool, warmup: int, draws: int) ->
     def run(keys: jax.Array, start: jax.Array, *numbers: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         state = kernel.init(keys, warmup, {"unit": start}, numbers, {})
 
-        def step(state: Any, _: None) -> tuple[Any, tuple[jax.Array, dict[str, jax.Array]]]:
-            state = kernel.sample(state, numbers, {})
-            stats = {
-                "diverging": state.diverging,
-                "energy": state.energy,
-                "n_steps": state.num_steps,
-                "acceptance_rate": state.accept_prob,
-                "lp": -state.potential_energy,
-            }
-            return state, (state.z["unit"], stats)
-
-        _, kept = jax.lax.scan(step, state, length=warmup + draws)
-        return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), kept)
+        _, kept = advanced(kernel, state, numbers, warmup + draws)
+        return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), tuple(kept))
 
     return run
 

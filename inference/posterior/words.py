@@ -75,7 +75,7 @@ def rung_named(name: str, *, scale: float = 1.0, **options: Any) -> tuple[Abstra
     """The action of a name, and its prior; "smooth_bilocal" is `m.Bilocal()` under `inf.SmoothPrior()`.
 
     >>> rung_named("low_rank_bilocal", rank=2)
-    (Bilocal(), LowRankPrior(rank=2, scale=1.0))
+    (Bilocal(), LowRankPrior(scale=1.0, rank=2))
     """
     if name not in {**ACTIONS, **_RUNGS}:
         known = [*ACTIONS, *_RUNGS]
