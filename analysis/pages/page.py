@@ -248,7 +248,7 @@ def _action_text(fit: Reading) -> str:
     named = r"\varphi_a" in one.formula and not one.of_modes
     names = r"; $\varphi_a = \varphi(x_a)$, with a the number of a point" if named else ""
     what = f"S is fitted to minus the logarithm of the density of the {place}, up to a constant{names}."
-    return f"{what} {one.meaning}"
+    return " ".join(part for part in (what, one.meaning, str(fit.attrs.get("prior_meaning", ""))) if part)
 
 
 def _beyond(fit: Reading, checks: list[Check]) -> str:

@@ -83,9 +83,9 @@ def measured(fit: Reading) -> str:
     }[space]
     if "as_if_n" in fit.attrs:
         told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
-    return (
-        f"{told} {_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part."
-    )
+    under = f", under {fit.attrs['prior_name']}" if "prior_name" in fit.attrs else ""
+    determined = f"{_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part"
+    return f"{told} {determined}{under}."
 
 
 def _method(fit: Reading) -> str:

@@ -77,6 +77,11 @@ class Reading:
         """How the networks were made, as data: kind, model, file, key; empty in files of earlier versions."""
         return json.loads(self.attrs.get("recipe", "{}"))
 
+    @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """Method, sampler and prior as data, classes with their options; empty in files of earlier versions."""
+        return json.loads(self.attrs.get("made_with", "{}"))
+
     @property
     def method(self) -> str:
         """Where the equations came from."""

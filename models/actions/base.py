@@ -6,7 +6,7 @@ class: it fills in `name`, `formula`, `blocks` and `interaction`; everything els
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 
@@ -134,11 +134,6 @@ class AbstractAction(eqx.Module):
     def size(self, points: int) -> int:
         """Number of couplings of the interaction at M points."""
         return sum(len(labels) for labels in self.blocks(points).values())
-
-    @property
-    def believed(self) -> tuple[str, dict[str, Any]]:
-        """Word and options of the prior its couplings come with, where a fit is given none."""
-        return "unit_information", {}
 
     def through_correlators(self, points: int) -> bool:
         """Whether it may be fitted to correlators of order two, four and six, and not to fields only."""
