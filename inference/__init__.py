@@ -34,6 +34,7 @@ from .methods.hausman import hausman as hausman
 from .methods.method import AbstractLikelihood as AbstractLikelihood
 from .methods.method import AbstractMethod as AbstractMethod
 from .methods.method import EquationLikelihood as EquationLikelihood
+from .methods.method import MethodWords as MethodWords
 from .methods.method import Score as Score
 from .methods.pseudo import Pseudo as Pseudo
 from .methods.pseudo import pseudo_equations as pseudo_equations
@@ -52,6 +53,7 @@ from .posterior.sampler import Automatic as Automatic
 from .posterior.sampler import Closed as Closed
 from .posterior.sampler import Drawn as Drawn
 from .posterior.sampler import Nuts as Nuts
+from .posterior.sampler import SamplerWords as SamplerWords
 from .posterior.variational import Variational as Variational
 from .priors.affine import Given as Given
 from .priors.affine import UnitInformation as UnitInformation

@@ -14,6 +14,9 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from ...inference.methods.method import MethodWords
+from ...inference.posterior.sampler import SamplerWords
+from ...inference.posterior.words import method_words, sampler_words
 from ...models.actions.base import AbstractAction, Symbol
 from ...models.actions.ladder import action_of
 from ...models.types import Matrix, Vector
@@ -110,7 +113,17 @@ class Reading:
     @property
     def markov(self) -> bool:
         """Whether the draws are those of Markov chains, and not independent."""
-        return self.sampler == "nuts"
+        return self.sampler_words.markov
+
+    @cached_property
+    def method_words(self) -> MethodWords:
+        """What is said of the method."""
+        return method_words(self.attrs)
+
+    @cached_property
+    def sampler_words(self) -> SamplerWords:
+        """What is said of the sampler."""
+        return sampler_words(self.attrs)
 
     @property
     def from_fields(self) -> bool:
