@@ -7,7 +7,8 @@ in the moments of order 2, 4 and 6. The error is the Godambe sandwich A^-1 B A^-
 psi = grad T^t W grad S - lap_W T; the naive A^-1/n is too small.
 """
 
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_scrambles
 from ...models.types import Matrix, Tuples, Vector
 from ..ensembles.source import Source
-from ..ensembles.sums import Statistic, error_rows, sums, total
+from ..ensembles.sums import error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 from .basis import Basis, embed
 from .leverage import Fitted, left_out, matters
@@ -258,7 +259,7 @@ def scatter(
     # The terms of fewest points first: a power of one field has the heaviest tail.
     spread = np.array([len(np.unique(basis.quads[row != 0])) for row in basis.terms])
     looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
-    statistic = _scatter_sums(Frozen((basis.pairs, basis.quads)), looked)
+    statistic = _ScatterSums(Frozen((basis.pairs, basis.quads)), looked)
     given = (statistic, theta, rungs, fit, *numbers, *_laplacian(basis))
     weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
     if keep:
@@ -281,19 +282,25 @@ def block_scatter(
     source: Source, basis: Basis, theta: Vector, rungs: Matrix, *, progress: bool = False
 ) -> tuple[Matrix, Matrix, float]:
     """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
-    sizes, parts = sums(source, _block_sums(Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
+    sizes, parts = sums(source, _BlockSums(Frozen(basis)), theta, rungs, progress=progress, what="sandwich")
     psi, scores = (error_rows(source, sizes, part) for part in parts)
     effective = source.dependence.effective
     return effective * psi.T @ psi, effective * scores.T @ scores, len(sizes) - 1.0
 
 
+@dataclass(frozen=True, eq=False)
 class Frozen[T]:
     """A tree of arrays compared by content, so that a program compiled for it is reused for equal ones."""
 
-    def __init__(self, tree: T) -> None:
-        self.tree = tree
-        leaves, shape = jax.tree.flatten(tree)
-        self.content = (shape, *((np.shape(leaf), np.asarray(leaf).tobytes()) for leaf in leaves))
+    tree: T
+
+    @cached_property
+    def content(self) -> tuple[Any, ...]:
+        leaves, shape = jax.tree.flatten(self.tree)
+        return shape, *((np.shape(leaf), np.asarray(leaf).tobytes()) for leaf in leaves)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tree": self.tree}  # the content is made again where it is needed
 
     def __hash__(self) -> int:
         return hash(self.content)
@@ -302,11 +309,15 @@ class Frozen[T]:
         return isinstance(other, Frozen) and self.content == other.content
 
 
-@lru_cache(maxsize=32)
-def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...] = ()) -> Statistic:
-    pairs, quads = frozen.tree
+@dataclass(frozen=True)
+class _ScatterSums:
+    """What `scatter` sums: psi and the Hyvarinen scores of every network, and their products; some psi unsummed."""
 
-    def statistic(
+    frozen: Frozen[tuple[Tuples, Tuples]]
+    looked: tuple[int, ...] = ()
+
+    def __call__(
+        self,
         fields: jax.Array,
         weights: jax.Array,
         theta: jax.Array,
@@ -314,6 +325,7 @@ def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...]
         fit: Fitted | None,
         *numbers: jax.Array,
     ) -> Any:
+        pairs, quads = self.frozen.tree
         traced: Any = numbers
         quadratic, terms, scale, metric, constant, slope = traced
         units: Any = jnp.ones(len(quads))
@@ -327,17 +339,16 @@ def _scatter_sums(frozen: Frozen[tuple[Tuples, Tuples]], looked: tuple[int, ...]
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )
-        return (added, psi[:, np.array(looked)]) if looked else added
-
-    return statistic
+        return (added, psi[:, np.array(self.looked)]) if self.looked else added
 
 
-@lru_cache(maxsize=32)
-def _block_sums(frozen: Frozen[Basis]) -> Statistic:
-    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
-        return weights @ residuals(fields, frozen.tree, theta), weights @ hyvarinen(fields, frozen.tree, rungs)
+@dataclass(frozen=True)
+class _BlockSums:
+    frozen: Frozen[Basis]
 
-    return statistic
+    def __call__(self, fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array) -> Any:
+        basis = self.frozen.tree
+        return weights @ residuals(fields, basis, theta), weights @ hyvarinen(fields, basis, rungs)
 
 
 def gains(eq: Equations, rich: Equations | None, quadratic: int) -> Gains:
