@@ -54,3 +54,10 @@ from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
 from .shards.parts import Parts as Parts
+from .spectra.exponentials import Exponentials as Exponentials
+from .spectra.gap import AbstractGapMethod as AbstractGapMethod
+from .spectra.gap import Gap as Gap
+from .spectra.gevp import Gevp as Gevp
+from .spectra.lagged import EffectiveMass as EffectiveMass
+from .spectra.lagged import TimeCorrelators as TimeCorrelators
+from .spectra.lagged import time_correlators as time_correlators

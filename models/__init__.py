@@ -30,6 +30,17 @@ from .diagrams.from_couplings import non_gaussianity as non_gaussianity
 from .diagrams.from_couplings import predicted as predicted
 from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
+from .multiplets.laws import AbstractWeights as AbstractWeights
+from .multiplets.laws import Copies as Copies
+from .multiplets.laws import Leaving as Leaving
+from .multiplets.laws import Normals as Normals
+from .multiplets.laws import Phases as Phases
+from .multiplets.laws import Spherical as Spherical
+from .multiplets.laws import Tied as Tied
+from .multiplets.laws import circular as circular
+from .multiplets.laws import complex_sphere as complex_sphere
+from .multiplets.multiplet import Multiplet as Multiplet
+from .multiplets.multiplet import Neurons as Neurons
 from .networks.deformed import Deformed as Deformed
 from .networks.deformed import input_weight_energy as input_weight_energy
 from .networks.independent import Cumulants as Cumulants
@@ -59,6 +70,8 @@ from .neurons.smooth import SiLU as SiLU
 from .neurons.smooth import Sin as Sin
 from .neurons.smooth import Softplus as Softplus
 from .neurons.smooth import Tanh as Tanh
+from .quantum.coupled import CoupledOscillators as CoupledOscillators
+from .quantum.oscillator import Oscillator as Oscillator
 from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS

@@ -1,4 +1,4 @@
-"""Symmetric tensors on their sorted tuples and back, and the checks of correlators that a user brings as arrays."""
+"""Symmetric tensors on their sorted tuples and back, places in words, and the checks of arrays that a user brings."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ import numpy as np
 from .combinatorics import rank, sorted_tuples
 from .types import ByOrder, Matrix, Vector
 
-__all__ = ["attach", "dense", "factor_of", "on_tuples", "split_rows", "unique"]
+__all__ = ["attach", "dense", "factor_of", "on_tuples", "place_label", "points_label", "split_rows", "unique"]
 
 
 def dense(values: np.ndarray, points: int, order: int) -> np.ndarray:
@@ -88,3 +88,21 @@ def split_rows(rows: np.ndarray, values: ByOrder) -> dict[int, np.ndarray]:
     """Joint rows cut into the orders they belong to."""
     edges = np.cumsum([0, *[len(v) for v in values.values()]])
     return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
+
+
+def place_label(place: int, outputs: int) -> str:
+    """A place in words: the point, and of several outputs which one of them at it.
+
+    >>> place_label(5, 1), place_label(5, 2)
+    ('5', '2:1')
+    """
+    return str(place) if outputs == 1 else f"{place // outputs}:{place % outputs}"
+
+
+def points_label(points: int, outputs: int) -> str:
+    """How many places there are, in words.
+
+    >>> points_label(4, 1), points_label(4, 2)
+    ('4 points', '4 points of 2 outputs')
+    """
+    return f"{points} points" + (f" of {outputs} outputs" if outputs > 1 else "")

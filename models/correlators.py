@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .arrays import dense, factor_of, on_tuples, split_rows
+from .arrays import dense, factor_of, on_tuples, place_label, split_rows
 from .combinatorics import connected_from_moments, cumulant_jacobian, sorted_tuples
 from .distance import Chi2, distance
 from .files import load_correlators, save_correlators
+from .refusals import is_whole
 from .types import ByOrder, Matrix, Points, Tuples, Vector
 
 __all__ = ["Chi2", "Correlators"]
@@ -50,6 +51,7 @@ class Correlators:
         model: the network it belongs to, where known: its exact kernel is the metric of a fit; never saved.
         about: provenance (name, width, seed, ...).
         sums: of a part of an ensemble, what is needed to add it to the others (`inf.pool`).
+        outputs: number D of fields; of more than one, tuples are of places (point, output), number point D + output.
     """
 
     points: Points
@@ -68,6 +70,12 @@ class Correlators:
     model: Any = None
     about: Mapping[str, Any] = field(default_factory=dict)
     sums: Mapping[str, Any] | None = None
+    outputs: int = 1
+
+    @property
+    def places(self) -> int:
+        """How many indices there are, M D: a place is (point, output), number point D + output."""
+        return len(self.points) * self.outputs
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -76,7 +84,7 @@ class Correlators:
 
     def tuples(self, order: int) -> Tuples:
         """The sorted index tuples behind the components of one order, (component, order)."""
-        return sorted_tuples(len(self.points), order)
+        return sorted_tuples(self.places, order)
 
     def connected(self, order: int) -> Vector:
         """Connected r-point function, (component,); a refused order raises ValueError with the reason."""
@@ -113,8 +121,8 @@ class Correlators:
         return np.sqrt(np.sum(self._rows(order, kind) ** 2, axis=0))
 
     def tensor(self, order: int, kind: str = "connected") -> np.ndarray:
-        """All M^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
-        value, count = self._value(order, kind), len(self.points)
+        """All (M D)^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
+        value, count = self._value(order, kind), self.places
         if count**order > 1e6:
             raise ValueError(f"expected at most 1e6 dense entries, got {count}^{order}; try the sorted tuples instead")
         return dense(value, count, order)
@@ -125,6 +133,11 @@ class Correlators:
             raise ValueError(
                 f"expected both correlators at the same points, got {self.points.shape} {self.points.ravel()[:4]}... "
                 f"and {other.points.shape} {other.points.ravel()[:4]}...; try measuring and predicting on one array"
+            )
+        if self.outputs != other.outputs:
+            raise ValueError(
+                f"expected both correlators of as many outputs, got {self.outputs} and {other.outputs}; try the same "
+                "network, or Samples(..., outputs=)"
             )
         rows = {
             kind: _stacked(
@@ -145,6 +158,7 @@ class Correlators:
             scrambles=fewest_scrambles(self, other),
             refused={**self.refused, **other.refused},
             flags={**other.flags, **self.flags},
+            outputs=self.outputs,
         )
 
     def chi2(self, *orders: int, kind: str = "connected") -> Chi2:
@@ -197,6 +211,7 @@ class Correlators:
         networks: float = float("inf"),
         dof: float = float("inf"),
         even: bool | None = None,
+        outputs: int = 1,
         about: Mapping[str, Any] | None = None,
     ) -> Correlators:
         """Correlators somebody else made: for people who have correlators rather than samples.
@@ -209,6 +224,7 @@ class Correlators:
             networks: how many networks they stand for.
             dof: degrees of freedom of the covariance, inf if known.
             even: the law has phi -> -phi; default: when no odd order is given.
+            outputs: number D of fields; M is then M D places, number point D + output.
             about: provenance, kept as it is.
 
         Raises:
@@ -220,17 +236,20 @@ class Correlators:
             raise ValueError("expected either moments= or connected=, got both or neither; try moments={2: ...}")
         given = moments if moments is not None else connected
         assert given is not None
-        values = {int(r): on_tuples(np.asarray(v, dtype=float), len(x), int(r)) for r, v in sorted(given.items())}
+        if not is_whole(outputs, 1):
+            raise ValueError(f"expected outputs, the number of fields, to be at least 1, got {outputs!r}; try 2")
+        places = len(x) * outputs
+        values = {int(r): on_tuples(np.asarray(v, dtype=float), places, int(r)) for r, v in sorted(given.items())}
         even = all(order % 2 == 0 for order in values) if even is None else even
-        full, cumulants = ({}, values) if moments is None else (values, _cumulants(values, len(x), networks, even))
+        full, cumulants = ({}, values) if moments is None else (values, _cumulants(values, places, networks, even))
         rows: dict[str, dict[int, np.ndarray]] = {}
         if covariance is not None:
             own = split_rows(factor_of(np.asarray(covariance, float), sum(map(len, values.values()))), values)
             rows["connected" if moments is None else "moment"] = own
             if moments is not None:
-                rows["connected"] = cumulant_rows(own, values, len(x), tuple(cumulants), even=even)
+                rows["connected"] = cumulant_rows(own, values, places, tuple(cumulants), even=even)
         maker = "measured" if rows else "exact"
-        return cls(x, full, cumulants, rows, networks, dof, maker, even, about=about or {})
+        return cls(x, full, cumulants, rows, networks, dof, maker, even, about=about or {}, outputs=outputs)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """One NetCDF file with everything but the networks themselves, written whole or not at all.
@@ -250,7 +269,10 @@ class Correlators:
         return cls(**load_correlators(path))
 
     def to_dataset(self) -> xr.Dataset:
-        """Labelled copy: `G{r}` and `m{r}` with errors on dims `tuple{r}`, coordinates x1..xr holding point labels."""
+        """Labelled copy: `G{r}` and `m{r}` with errors on dims `tuple{r}`, coordinates x1..xr holding point labels.
+
+        Of more than one output coordinates i1..ir beside them hold the number of the output.
+        """
         out: dict[str, Any] = {}
         coords: dict[str, Any] = {}
         names = {2: "pair", 4: "quad"}
@@ -259,10 +281,13 @@ class Correlators:
                 dim = names.get(order, f"tuple{order}")
                 for k in range(order):
                     label = f"x{k + 1}" if order == 4 else f"{dim}_x{k + 1}"
-                    coords[label] = (dim, self.tuples(order)[:, k])
+                    coords[label] = (dim, self.tuples(order)[:, k] // self.outputs)
+                    if self.outputs > 1:
+                        coords[label.replace("x", "i")] = (dim, self.tuples(order)[:, k] % self.outputs)
                 out[f"{letter}{order}"] = (dim, value)
                 out[f"{letter}{order}_error"] = (dim, self.error(order, kind))
         attrs = {"maker": self.maker, "networks": float(self.networks), "even": int(self.even)}
+        attrs |= {"outputs": self.outputs} if self.outputs > 1 else {}
         attrs |= {f"refused_{r}": why for r, why in self.refused.items()}
         attrs |= {f"flag_{r}": why for r, why in self.flags.items()}
         return xr.Dataset(out, coords=coords, attrs=attrs)
@@ -350,7 +375,8 @@ def table(data: Correlators, *, rows: int = 4) -> str:
         drawn += f" ({data.about['sampling']})"
     who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} {drawn}"
     parity = "Z2 used exactly" if data.even else "mean subtracted"
-    lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}; {parity}"]
+    fields = f" of {data.outputs} outputs" if data.outputs > 1 else ""
+    lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}{fields}; {parity}"]
     for order in sorted({*data.cumulants, *data.refused}):
         if order in data.refused:
             lines.append(f"  G{order}c  refused: {data.refused[order]}")
@@ -361,7 +387,7 @@ def table(data: Correlators, *, rows: int = 4) -> str:
         note = f"   [{data.flags[order]}]" if order in data.flags else ""
         lines.append(f"  G{order}c  {len(value)} components{note}")
         for k in best:
-            label = ",".join(str(a) for a in tuples[k])
+            label = ",".join(place_label(a, data.outputs) for a in tuples[k].tolist())
             tail = f" +- {error[k]:.2g}  ({value[k] / error[k]:+.1f} sd)" if error[k] > 0 else ""
             lines.append(f"        ({label})  {value[k]:+.6g}{tail}")
     return "\n".join(lines)

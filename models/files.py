@@ -66,7 +66,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
 
 def write_dataset(path: str | os.PathLike[str], data: xr.Dataset) -> Path:
     """A dataset as one NetCDF file, whole or not at all."""
-    made: Any = data.to_netcdf(engine="h5netcdf")
+    made: Any = data.to_netcdf(engine="netcdf4")
     return write_whole(path, bytes(made))
 
 
@@ -80,7 +80,7 @@ def read_dataset(path: str | os.PathLike[str], *, what: str) -> xr.Dataset:
     if not place.is_file():
         raise ValueError(f"expected a file of {what}, got {str(path)!r}, no such file; try its full path")
     try:
-        with xr.open_dataset(place, engine="h5netcdf") as data:
+        with xr.open_dataset(place, engine="netcdf4") as data:
             return data.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(
@@ -132,7 +132,7 @@ def save_correlators(data: Any, path: str | os.PathLike[str]) -> Path:
             made[f"part_{name}"] = (tuple(f"{name}{k}" for k in range(value.ndim)), value)
         else:
             words[name] = value
-    kept = ("networks", "dof", "maker", "even", "groups", "scrambles", "refused", "flags", "about")
+    kept = ("networks", "dof", "maker", "even", "groups", "scrambles", "outputs", "refused", "flags", "about")
     told = {name: getattr(data, name) for name in kept}
     made.attrs = {
         "format": FORMAT,

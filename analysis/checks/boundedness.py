@@ -7,8 +7,9 @@ around the Gaussian, and there is no sampling, no reweighting and no likelihood 
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Bool
 
-from ...models.actions.boundedness import FORBIDDEN, boundedness, minimum_on_sphere
+from ...models.actions.boundedness import FORBIDDEN, boundedness, lowest_direction, minimum_on_sphere
 from ...models.actions.monomials import Monomials
 from ...models.types import Matrix, Tuples, Vector
 from ..reading.fit import Reading, reads
@@ -27,8 +28,8 @@ def boundedness_checks(fit: Reading) -> Iterator[Check]:
     tuples, table = _forms(highest)
     draws = fit.theta(fit.interaction_names)[:, -highest.count :]
     step = max(1, len(draws) // _looked_at(tuples, len(scale)))
-    lowest = _lowest(draws[::step] @ table, tuples, scale, highest.degree)
-    fraction = float(np.mean(lowest < 0))
+    negative = _negative(draws[::step] @ table, tuples, scale, highest.degree)
+    fraction = float(np.mean(negative))
     word = {4: "quartic", 6: "sextic"}[highest.degree]
     why = (
         f"The {word} form is positive in every direction for every draw looked at."
@@ -37,7 +38,7 @@ def boundedness_checks(fit: Reading) -> Iterator[Check]:
         f"formal (perturbative), with no {', no '.join(FORBIDDEN)}."
     )
     verdict = "pass" if fraction == 0 else "warn"
-    yield Check("draws unbounded below", f"{fraction:.1%} of {len(lowest)}", "0%", verdict, why)
+    yield Check("draws unbounded below", f"{fraction:.1%} of {len(negative)}", "0%", verdict, why)
     yield _mean(fit, scale)
 
 
@@ -92,8 +93,16 @@ def _looked_at(tuples: Tuples, points: int) -> int:
     return int(np.clip(_WORK / (len(tuples) * (points + 32)), _LEAST, _DRAWS))
 
 
-def _lowest(coefficients: Matrix, tuples: Tuples, scale: Vector, degree: int) -> Vector:
-    """Smallest value of the form on the unit sphere, or a number of its sign where the form is sum c_x phi_x^r."""
+def _negative(coefficients: Matrix, tuples: Tuples, scale: Vector, degree: int) -> Bool[np.ndarray, " draw"]:
+    """Whether the form of each draw is negative in some direction, (draw,).
+
+    One negative value is a proof: a search is left to the draws that are not negative where their mean is lowest.
+    """
     if _pure(tuples):
-        return np.min(coefficients * scale[tuples[:, 0]] ** degree, axis=1)
-    return minimum_on_sphere(coefficients, len(scale), scale=scale, tuples=tuples, order=degree)
+        return np.min(coefficients, axis=1) < 0.0
+    search = {"scale": scale, "tuples": tuples, "order": degree}
+    lowest = lowest_direction(coefficients.mean(axis=0), len(scale), **search)[1][0] * scale
+    negative = coefficients @ np.prod(lowest[tuples], axis=1) < 0.0
+    if not np.all(negative):
+        negative[~negative] = minimum_on_sphere(coefficients[~negative], len(scale), **search) < 0.0
+    return negative

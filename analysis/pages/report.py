@@ -61,7 +61,7 @@ def report(
         workplace.mkdir(parents=True)
         for name, text in texts.items():
             (workplace / name).write_text(text, encoding="utf-8")
-        fit.tree.to_netcdf(workplace / "fit.nc", engine="h5netcdf")
+        fit.tree.to_netcdf(workplace / "fit.nc", engine="netcdf4")
         if beside == folder:
             _replace(workplace, folder)
             shutil.rmtree(workplace)
@@ -112,9 +112,9 @@ def load(path: str | Path) -> xr.DataTree:
     if not file.is_file():
         raise ValueError(f"expected a fit at {str(file)!r}, got no such file; try the folder that `report` wrote")
     try:
-        with xr.open_datatree(file, engine="h5netcdf") as stored:
+        with xr.open_datatree(file, engine="netcdf4") as stored:
             fit = stored.load()
-    except Exception as error:  # h5netcdf and h5py have many for a file that is not theirs
+    except Exception as error:  # netCDF4 has several for a file that is not theirs
         why = str(error).partition("\n")[0]
         raise ValueError(f"expected a NetCDF 4 file, got {file.name} ({why}); try the fit.nc of a report") from error
     missing = {"posterior", "observed_data", "constant_data"} - set(fit.children)

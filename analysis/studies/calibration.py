@@ -146,7 +146,7 @@ def write_calibration(tree: xr.DataTree, folder: str | Path, *, force: bool = Fa
     summary |= {name: _values(tree, name) for name in ("p_value", "coverage", "coverage_p")}
     (folder / FILES[0]).write_text(json.dumps(plain(summary), indent=2) + "\n", encoding="utf-8")
     plot_calibration(tree).savefig(folder / FILES[1], dpi=_DPI)
-    tree.to_netcdf(folder / FILES[2], engine="h5netcdf")
+    tree.to_netcdf(folder / FILES[2], engine="netcdf4")
     return folder / FILES[0]
 
 

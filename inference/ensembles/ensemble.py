@@ -62,10 +62,14 @@ class Ensemble[Model: Callable[..., Any]](Source):
     Args:
         model: any NumPyro callable of the points with a site holding the field; `Network` is one.
         points: input points, (point, axis).
-        site: name of that site, of shape (point,).
+        site: name of that site, of shape (point,), or (point, output) of several fields.
         n: number of networks.
         key: `jax.random.key(seed)`, of JAX's default generator.
         dtype: precision of the networks and their random numbers, float32 or float64: another one, other networks.
+        complex_parts: the field is complex, and its real and imaginary part count as two outputs.
+
+    Attributes:
+        outputs: number of fields D, from the shape of the site.
 
     Raises:
         ValueError: points that are not finite and distinct, n < 1, something that is no key, no such site, a field of
@@ -85,6 +89,8 @@ class Ensemble[Model: Callable[..., Any]](Source):
     key: jax.Array = field(kw_only=True, repr=False)
     site: str = field(default="phi", kw_only=True)
     dtype: Any = field(default=np.float32, kw_only=True, repr=False)
+    complex_parts: bool = field(default=False, kw_only=True, repr=False)
+    outputs: int = field(default=1, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.dtype not in (np.float32, np.float64, "float32", "float64"):
@@ -109,11 +115,18 @@ class Ensemble[Model: Callable[..., Any]](Source):
                 f"expected the model to have a site {self.site!r}, got {sorted(sites)}; "
                 "try numpyro.deterministic('phi', ...) or site="
             )
-        if sites[self.site].shape != (len(self.points),):
+        drawn, count = sites[self.site], len(self.points)
+        if drawn.shape[:1] != (count,) or len(drawn.shape) > 2 or 0 in drawn.shape:
             raise ValueError(
-                f"expected site {self.site!r} of shape (point,) = ({len(self.points)},), got {sites[self.site].shape}; "
-                "try numpyro.deterministic('phi', ...) of one number per point"
+                f"expected site {self.site!r} of shape (point,) = ({count},), got {drawn.shape}; try "
+                "numpyro.deterministic('phi', ...) of one number per point, or (point, output) of several fields"
             )
+        split = bool(np.issubdtype(drawn.dtype, np.complexfloating))
+        if split != bool(self.complex_parts):
+            wanted, got = ("real", "complex") if split else ("complex", "real")
+            advice = "complex_parts=True, its two parts as two outputs" if split else "leaving complex_parts out"
+            raise ValueError(f"expected a {wanted} field at site {self.site!r}, got a {got} one; try {advice}")
+        object.__setattr__(self, "outputs", int(np.prod(drawn.shape[1:])) * (2 if split else 1))
 
     def __getstate__(self) -> dict[str, Any]:
         """The recipe without the programs compiled for it, which belong to one process."""
@@ -184,16 +197,16 @@ class Ensemble[Model: Callable[..., Any]](Source):
         return {"kind": "ensemble", "model": described(self.model), "n": self.n, "site": self.site, "key": key}
 
     def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point); indices beyond n are fresh networks.
+        """Fields of networks start .. start+count-1, (network, place); indices beyond n are fresh networks.
 
         Of a model with factors these are draws of the program, whose weights `read_weighted` gives.
         """
-        return self._read(start, count)[:, : len(self.points)]
+        return self._read(start, count)[:, : self.places]
 
     def read_weighted(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Fields as in `read`, and the log weight of each network, zero without factors, (network,)."""
         both = self._read(start, count)
-        fields, logs = both[:, : len(self.points)], both[:, len(self.points) :]
+        fields, logs = both[:, : self.places], both[:, self.places :]
         return fields, logs[:, 0].astype(float) if self.weighted else np.zeros(len(fields))
 
     def _read(self, start: int, count: int) -> np.ndarray:
@@ -203,7 +216,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
         calls = range(start // size, -(-(start + count) // size))
         found = {call: DRAWN.get(self, (call, size)) for call in calls}
         drawn = {call: self._start(call) for call in calls if found[call] is None}  # all at once, then waited for
-        numbers = len(self.points) + self.weighted
+        numbers = self.places + self.weighted
         parts = [np.zeros((0, numbers), dtype=self.dtype)] if not calls else []
         for call in calls:
             part = found[call]
@@ -275,9 +288,9 @@ def _drawing(
     def network(key: jax.Array, words: jax.Array) -> jax.Array:
         mine = _folded(key, words)
         if not weighted:
-            return _sites(model, mine, points)[site]
+            return _row(_sites(model, mine, points)[site])
         log, _, sites = _log_weight(model, mine, points)
-        return jnp.append(sites[site], log)
+        return jnp.append(_row(sites[site]), log)
 
     def device(key: jax.Array, words: jax.Array) -> jax.Array:
         return jax.lax.map(lambda block: jax.vmap(partial(network, key))(block), words)
@@ -313,6 +326,13 @@ def check_key(key: Any) -> None:
         kind, shape = repr(key), ()
     if shape != (2,) or "threefry" not in kind:
         raise ValueError(f"expected one key of the threefry2x32 generator, got {kind}; try key=jax.random.key(0)")
+
+
+def _row(field: jax.Array) -> jax.Array:
+    """A field as one row of numbers, (place,): point by point, in it output by output, real before imaginary part."""
+    if jnp.iscomplexobj(field):
+        field = jnp.stack([field.real, field.imag], axis=-1)
+    return field if field.ndim == 1 else field.ravel()
 
 
 def _sites(model: Callable[..., Any], key: jax.Array, points: Any) -> dict[str, jax.Array]:

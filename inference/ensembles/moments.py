@@ -44,7 +44,7 @@ def group_sums(
     source: Source, orders: tuple[int, ...], *, centre: Vector | None = None, progress: bool = False
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Weight of each group, (group,), and its sums of the sorted monomials of phi - centre by order."""
-    plain = moment_sums(len(source.points), orders)
+    plain = moment_sums(source.places, orders)
     statistic, arguments = (plain, ()) if centre is None else (_CentredSums(plain), (centre,))
     return sums(source, statistic, *arguments, progress=progress)
 

@@ -18,7 +18,9 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
+from ...models.arrays import place_label
 from ...models.correlators import check_points
+from ...models.refusals import is_whole
 from ...models.types import Matrix, Points
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .copies import copies, discrete, in_runs, row_hashes
@@ -27,6 +29,7 @@ from .source import Slice, Source, two_point
 __all__ = ["Samples", "load_array", "load_points", "printable"]
 
 AXES = ("network", "point")
+FIELDS = ("network", "point", "output")  # of several fields
 NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
 _CHECK = 2**22  # numbers looked at together when samples are checked: 32 MB
 _UNCLEAR = re.compile(r"[-+]?\d+,\d+")
@@ -53,6 +56,10 @@ class Samples(Source):
         variable: name of the array in a file that holds several; else the only 2-D one, or phi, samples, fields.
         chains: so many Markov chains of equal length lie one after the other; errors then come from blocks.
         name: what the array is called, where the file was read elsewhere.
+        outputs: number D of fields at each point: the array is (network, point, output), or (network, place) with place
+            number point D + output; `dims` has three names then.
+        complex_parts: the array is complex, (network, point), and its real and imaginary part are two outputs; of F
+            complex fields (network, point, field) outputs is 2 F.
         independent: True takes the networks as independent whatever their order says, False as a Markov chain; None
             looks: fields that remember the one before, beyond chance, are averaged in blocks.
 
@@ -61,6 +68,7 @@ class Samples(Source):
         n: number of networks, without copies.
         copied: rows left out, because they equal an earlier one up to sign.
         dtype: float32 or float64.
+        outputs: number of fields, one where it was not said.
         even: False; of foreign networks it is not known whether phi -> -phi is a symmetry.
 
     Raises:
@@ -78,8 +86,10 @@ class Samples(Source):
         array: Any,
         points: Any = None,
         *,
-        dims: tuple[str, str] | None = None,
+        dims: tuple[str, ...] | None = None,
         variable: str | None = None,
+        outputs: int | None = None,
+        complex_parts: bool = False,
         chains: int | None = None,
         independent: bool | None = None,
         name: str = "array",
@@ -91,15 +101,26 @@ class Samples(Source):
         elif variable is not None:
             raise _refusal("variable= with a file only", f"{variable!r} and an array", "leaving it out")
         self._store, names = _as_store(array)
-        self.dtype = _float_type(self._store.dtype)
+        self.dtype = _float_type(self._store.dtype, parts=complex_parts)
         shape = tuple(self._store.shape)
-        if len(shape) != 2 or 0 in shape:
+        several, each = outputs is not None or complex_parts, 2 if complex_parts else 1
+        if len(shape) not in (2, 3 if several else 2) or 0 in shape:
             got = "nothing" if 0 in shape else f"{len(shape)} axes"
             advice = "array[:, None] for one point" if len(shape) == 1 else "an array of networks times points"
+            advice += f", or outputs={shape[2]} if these are fields" if len(shape) == 3 and shape[2] > 1 else ""
             raise _refusal("samples of shape (network, point)", f"{got}, {shape}", advice)
         self.points = load_points(inside if points is None else points)
-        self._flip = _orientation(shape, len(self.points), dims, names)
-        self._first, self.n = 0, shape[1 if self._flip else 0]
+        self.outputs, count = each if outputs is None else outputs, len(self.points)
+        if not is_whole(self.outputs, 1) or self.outputs % each:
+            raise _refusal(f"outputs, a number of fields, {each} or more", repr(outputs), f"outputs={2 * each}")
+        if len(shape) == 3:
+            self._axes = _three_axes(shape, count, dims, names)
+            if outputs != (held := each * shape[self._axes[2]]):
+                raise _refusal(f"outputs={held}, as the array {shape} has", outputs, f"outputs={held}")
+        else:
+            flip = _orientation(shape, count * (self.outputs // each), dims, names)
+            self._axes = (1, 0) if flip else (0, 1)
+        self._first, self.n = 0, shape[self._axes[0]]
         self._kept: np.ndarray | None = None  # rows that are read, where some are left out
         self.copied = 0
         self._order = {"chains": _chain_count(chains, self.n), "independent": _told(independent, chains)}
@@ -112,13 +133,17 @@ class Samples(Source):
         return {"kind": "samples", "file": None if self._name == "array" else self._name, "n": self.n}
 
     def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point)."""
+        """Fields of networks start .. start+count-1, (network, place)."""
         if not 0 <= start <= start + count <= self.n:
             raise _refusal(f"networks among 0..{self.n - 1}", f"{start}..{start + count - 1}", "a smaller count")
         span: Any = slice(self._first + start, self._first + start + count)
         span = span if self._kept is None else self._kept[span]
-        part = np.asarray(self._store[:, span]).T if self._flip else np.asarray(self._store[span])
-        return part.astype(self.dtype, copy=False)
+        index = [slice(None)] * len(self._axes)
+        index[self._axes[0]] = span
+        part = np.asarray(self._store[tuple(index)]).transpose(self._axes)
+        if np.iscomplexobj(part):
+            part = np.stack([part.real, part.imag], axis=-1)
+        return part.reshape(count, self.places).astype(self.dtype, copy=False)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of the first networks, which are held out of everything else."""
@@ -128,7 +153,7 @@ class Samples(Source):
 
     def sent(self, first: int, count: int) -> Source:
         """The rows of one part and no others; a file is opened where they are needed."""
-        return Slice(self.read(first, count), first, self.points, self.n, self.dependence, self.even)
+        return Slice(self.read(first, count), first, self.points, self.n, self.dependence, self.even, self.outputs)
 
     def split(self, count: int) -> tuple[Self, Self]:
         """The first `count` networks and the others, as views of the same memory or file."""
@@ -149,12 +174,16 @@ class Samples(Source):
 
     def __repr__(self) -> str:
         left = f", {self.copied} copies left out" if self.copied else ""
-        return f"Samples({self._name}, n={self.n}, points={len(self.points)}, {self.dtype}{left})"
+        fields = f", outputs={self.outputs}" if self.outputs > 1 else ""
+        return f"Samples({self._name}, n={self.n}, points={len(self.points)}{fields}, {self.dtype}{left})"
+
+    def _label(self, place: int) -> str:
+        return place_label(int(place), self.outputs)
 
     def _leave_out(self, copied: np.ndarray) -> None:
         """Leave out rows that repeat others, unless values repeat by themselves."""
         rows = int(len(copied) - copied.sum())
-        if rows == len(copied) or (len(self.points) == 1 and not in_runs(copied)):
+        if rows == len(copied) or (self.places == 1 and not in_runs(copied)):
             return
         fields = np.abs(self.read(0, self.n)[:, :_CHECKED])
         if discrete(max(len(np.unique(column)) for column in fields.T), rows):
@@ -165,7 +194,7 @@ class Samples(Source):
 
     def _check_values(self) -> np.ndarray:
         """One pass in slices: every number finite, and at every point some variance; a hash of every row."""
-        count = len(self.points)
+        count = self.places
         low, high = np.full(count, np.inf), np.full(count, -np.inf)
         bad, worst = 0, ""
         step = max(1, _CHECK // count)
@@ -176,7 +205,7 @@ class Samples(Source):
             finite = np.isfinite(part)
             if not finite.all():
                 row, point = np.argwhere(~finite)[0]
-                worst = worst or f"{part[row, point]} in network {start + row} at point {point}"
+                worst = worst or f"{part[row, point]} in network {start + row} at point {self._label(point)}"
                 bad += int(part.size - finite.sum())
             low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
             hashes.append(row_hashes(part))
@@ -184,7 +213,7 @@ class Samples(Source):
             got = f"{worst} (the first of {bad} among {self.n * count} numbers)"
             raise _refusal("finite samples", got, "finding out why, or leaving those networks out")
         if len(dead := np.flatnonzero(low == high)):
-            got = f"{low[dead[0]]:g} in all {self.n} networks at point {dead[0]}, variance zero"
+            got = f"{low[dead[0]]:g} in all {self.n} networks at point {self._label(dead[0])}, variance zero"
             advice = "removing that point" if self.n > 1 else "more networks"
             raise _refusal("a field that varies at every point", got, advice)
         return np.concatenate(hashes)
@@ -253,7 +282,10 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: np.asarray(archive[name]) for name in archive.files}
         if kind == ".nc":
-            data = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+            import h5py
+
+            h5py.File(path).close()  # says what is wrong with a broken file, where NetCDF gives a number
+            data = xr.open_dataset(path, engine="netcdf4", decode_times=False)
             return {str(name): data[name] for name in [*data.data_vars, *({"points"} & set(data.coords))]}
         if kind == ".zarr":
             import zarr  # an extra of the package
@@ -261,7 +293,7 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             node = zarr.open(str(path), mode="r")
             return {"array": node} if isinstance(node, zarr.Array) else dict(node.arrays())
         if kind in (".h5", ".hdf5"):
-            import h5py  # comes with h5netcdf
+            import h5py
 
             with h5py.File(path) as file:
                 held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
@@ -307,10 +339,14 @@ def _as_store(array: Any) -> tuple[Any, tuple[str, ...] | None]:
         raise _refusal("an array (network, point)", f"{type(array).__name__} ({error})", "np.asarray(...)") from error
 
 
-def _float_type(dtype: np.dtype) -> np.dtype:
+def _float_type(dtype: np.dtype, *, parts: bool) -> np.dtype:
+    if parts:
+        if dtype.kind != "c":
+            raise _refusal("complex samples for complex_parts=True", dtype, "leaving complex_parts out")
+        return np.dtype(np.float32 if dtype.itemsize <= 8 else np.float64)
     if dtype.kind not in "fiu":
-        advice = "the real part, or both parts one after the other" if dtype.kind == "c" else "array.astype(float)"
-        raise _refusal("samples that are real numbers", dtype, advice)
+        advice = "the real part, or complex_parts=True, both parts as outputs" if dtype.kind == "c" else ""
+        raise _refusal("samples that are real numbers", dtype, advice or "array.astype(float)")
     return np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
 
 
@@ -334,6 +370,18 @@ def _orientation(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str
         got = f"{shape[::-1] if flip else shape} (network, point) and {count} points"
         raise _refusal("as many columns as points", got, "the points these networks were evaluated at")
     return flip
+
+
+def _three_axes(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Where the axes network, point and output are, from their names or, without any, in this order."""
+    order = tuple(dims if dims is not None else named or FIELDS)
+    if sorted(order) != sorted(FIELDS) or (named is not None and sorted(named) == sorted(FIELDS) and order != named):
+        raise _refusal(f"three axes named {named or FIELDS}", order, f"array.rename(...) or dims={FIELDS}")
+    axes = tuple(order.index(name) for name in FIELDS)
+    if shape[axes[1]] != count:
+        got = f"{tuple(shape[k] for k in axes)} (network, point, output) and {count} points"
+        raise _refusal("as many points as the second axis", got, "dims= with the order of the axes")
+    return axes
 
 
 def _chain_count(chains: int | None, n: int) -> int | None:

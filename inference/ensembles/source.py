@@ -67,6 +67,7 @@ class Source(ABC):
         even: whether phi -> -phi is known to be a symmetry.
         copied: networks left out because they equal another one.
         first: number of its first network in the whole it is a part of.
+        outputs: number D of fields at a point.
 
     Example, fields that somebody computes when asked:
         >>> class Waves(Source):
@@ -86,10 +87,16 @@ class Source(ABC):
     even: bool = False
     copied: int = 0
     first: int = 0
+    outputs: int = 1
+
+    @property
+    def places(self) -> int:
+        """Numbers a network has, M D: a place is (point, output), number point D + output."""
+        return len(self.points) * self.outputs
 
     @abstractmethod
     def read(self, start: int, count: int) -> np.ndarray:
-        """Fields of networks start .. start+count-1, (network, point)."""
+        """Fields of networks start .. start+count-1, (network, point); of several outputs (network, place)."""
 
     def read_weighted(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The same, and the log weight of each network, (network,)."""
@@ -193,7 +200,7 @@ class Shard(Source):
     n: int = field()
 
     def __post_init__(self) -> None:
-        for name in ("points", "model", "even", "weighted", "copied"):
+        for name in ("points", "model", "even", "weighted", "copied", "outputs"):
             object.__setattr__(self, name, getattr(self.source, name))
 
     @property
@@ -251,6 +258,7 @@ class Slice(Source):
     n: int
     dependence: Dependence
     even: bool
+    outputs: int
 
     def read(self, start: int, count: int) -> np.ndarray:
         if start < self.start or start + count > self.start + len(self.fields):

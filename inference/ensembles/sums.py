@@ -127,7 +127,7 @@ class _Total(Work):
         length, keep = source.grouping.length, self.keep
         with settled():
             shapes: Any = jax.eval_shape(
-                self.statistic, np.zeros((length, len(source.points))), np.zeros(length), *self.arguments
+                self.statistic, np.zeros((length, source.places)), np.zeros(length), *self.arguments
             )
         sums, rest = shapes if keep else (shapes, None)
         kept, missing = [], max(0, keep - first)
@@ -243,7 +243,7 @@ def _chunks(source: Source, first: int, stop: int, chunk: int) -> Iterator[tuple
         drawn, logs = source.read_weighted(start, count)
         if source.weighted:
             weights[:count] = np.exp(logs - source.level)
-        fields = np.zeros((rows * length, len(source.points)), dtype=drawn.dtype)
+        fields = np.zeros((rows * length, source.places), dtype=drawn.dtype)
         fields[:count] = drawn
         yield start, count, fields.reshape(rows, length, -1), weights.reshape(rows, length)
         start += count

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
+from ...models.arrays import place_label, points_label
 from ...models.combinatorics import connected_from_moments, rank, tuple_count
 from ...models.correlators import Correlators, cumulant_rows
 from ...models.refusals import nearest
@@ -97,10 +98,17 @@ def measure(
     check_source(source)
     if executor is not None:
         source = Parts(source, parts=min(64, source.n), executor=executor)
-    free, space = space is None, cheapest_space(source, orders) if space is None else space
+    free = space is None
+    if space is None:
+        space = "field" if source.outputs > 1 else cheapest_space(source, orders)
     if space not in SPACES:
         raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
     how = _sampling(sampling, space, free)
+    if space != "field" and source.outputs > 1:
+        raise ValueError(
+            f"expected one output for space={space!r}, got {source.outputs}; try space='field', or m.exact(...) of an "
+            "m.Multiplet"
+        )
     if space != "field":
         if source.whole.n != source.n:
             raise ValueError(
@@ -118,7 +126,8 @@ def measure(
     plan = _plan(source, orders, even)
     sizes, totals = group_sums(source, plan.needed, centre=plan.centre, progress=progress)
     inflation = source.dependence.inflation(group_length(source))
-    made = finished(plan, source.points, sizes, totals, share=source.n / source.whole.n, inflation=inflation)
+    about = {"share": source.n / source.whole.n, "inflation": inflation, "outputs": source.outputs}
+    made = finished(plan, source.points, sizes, totals, **about)
     kept = _part_of(source, plan, sizes, totals) if source.whole.n != source.n else None
     return replace(made, source=source, model=source.model, about=about_source(source), sums=kept)
 
@@ -179,13 +188,14 @@ def finished(
     *,
     share: float,
     inflation: float,
+    outputs: int = 1,
 ) -> Correlators:
     """Correlators from the sums of groups over a share of the networks that were planned for."""
-    networks, count, refused = plan.networks * share, len(points), plan.refused
+    networks, count, refused = plan.networks * share, len(points) * outputs, plan.refused
     if share < 1.0 and networks < _LEAST_PART:
         raise ValueError(f"expected at least {_LEAST_PART} networks in a part, got {networks:.0f}; try fewer parts")
     moments, rows = averages(sizes, totals, inflation)
-    _check_variance(moments, count, plan.even)
+    _check_variance(moments, len(points), outputs, plan.even)
     given = tuple(r for r in plan.chosen if r not in refused)
     exchangeable = round(networks) if plan.exchangeable else None
     cumulants = {r: connected_from_moments(moments, count, r, n=exchangeable, even=plan.even) for r in given}
@@ -207,6 +217,7 @@ def finished(
         even=plan.even,
         refused=refused,
         flags={r: why for r, why in plan.flags.items() if r in given},
+        outputs=outputs,
     )
 
 
@@ -276,7 +287,7 @@ def check_even(data: Correlators) -> float:
     if chi2.p < ODD_FALSE_ALARM:
         order = max(odd, key=lambda r: np.max(np.abs(z[r])))
         worst = int(np.argmax(np.abs(z[order])))
-        label = ",".join(map(str, data.tuples(order)[worst]))
+        label = ",".join(place_label(a, data.outputs) for a in data.tuples(order)[worst].tolist())
         raise ValueError(
             f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
             f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try {ODD_ADVICE}"
@@ -286,7 +297,8 @@ def check_even(data: Correlators) -> float:
 
 def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:
     """Orders to average and the others with the reason; sizes are counted before anything of that size is made."""
-    points, networks, refused = len(source.points), source.dependence.effective, {}
+    points, networks, refused = source.places, source.dependence.effective, {}
+    where = points_label(len(source.points), source.outputs)
     if orders is not None:
         unknown = [r for r in orders if r not in ORDERS]
         if unknown or not orders:
@@ -302,7 +314,7 @@ def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple
             large = max(size, key=lambda r: size[r])
             raise ValueError(
                 f"expected at most {MOST_COMPONENTS} components of an order, got {size[large]} of order {large} at "
-                f"{points} points; try a lower order or fewer points"
+                f"{where}; try a lower order or fewer points"
             )
         return tuple(sorted(set(orders))), refused
     chosen: list[int] = []
@@ -311,7 +323,7 @@ def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple
         if networks < MIN_NETWORKS[order]:
             refused[order] = f"{networks:.0f} networks, {MIN_NETWORKS[order]} needed"
         elif size > MAX_COMPONENTS:
-            refused[order] = f"{size} components at {points} points, above {MAX_COMPONENTS}"
+            refused[order] = f"{size} components at {where}, above {MAX_COMPONENTS}"
         else:
             chosen.append(order)
     if 2 not in chosen and networks < MIN_NETWORKS[2]:
@@ -331,22 +343,24 @@ def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
     return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
 
 
-def _check_variance(moments: ByOrder, points: int, even: bool) -> None:
+def _check_variance(moments: ByOrder, count: int, outputs: int, even: bool) -> None:
     if 2 not in moments:
         return
+    points = count * outputs
     diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
     mean = 0.0 if even or 1 not in moments else moments[1]
     variance = moments[2][diagonal] - mean**2
     if np.all(np.abs(variance) <= 1e-12 * np.max(moments[2][diagonal])):
         raise ValueError(
             "expected networks that differ from each other, got the same field from every key (variance 0 at all "
-            f"{points} points); try numpyro.sample sites without rng_key=, and no seed or substitute inside the model"
+            f"{count} points); try numpyro.sample sites without rng_key=, and no seed or substitute "
+            "inside the model"
         )
     dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
     if len(dead):
         raise ValueError(
-            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point {dead[0]}; "
-            "try removing that point"
+            f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point "
+            f"{place_label(int(dead[0]), outputs)}; try removing that point"
         )
 
 

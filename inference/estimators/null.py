@@ -148,7 +148,7 @@ def null(
         raise ValueError(
             f"expected networks of equal weight, got a model with factors ({truth.model!r}); try Correlators.chi2"
         )
-    symmetric, points = bool(fresh.even) if even is None else even, len(truth.points)
+    symmetric, points = bool(fresh.even) if even is None else even, truth.places
     chosen = tuple(sorted(set(orders)))
     exact = {kind: {r: _value(truth, r, kind) for r in chosen} for kind in ("moment", "connected")}
     needed = tuple(range(2 if symmetric else 1, max(chosen) + 1, 2 if symmetric else 1))

@@ -130,7 +130,7 @@ def judge_tail(source: Source, order: int, *, draws: Draws | None = None) -> Tai
             khat, where, level, count = neuron_khat, place, "single neuron", len(seen.neurons)
     what = "h" if level == "single neuron" else "phi"
     why = f"Pareto k-hat of |{what}|^{order} is {khat:.2f} at point {where} ({level})"
-    limit = limits(count, order, len(source.points))
+    limit = limits(count, order, source.places)
     beside = f"(a Gaussian field of as many networks: {limit.gaussian:.2f})"
     if khat > limit.refuse:
         advice = "its average does not converge; try a lower order, or fields with lighter tails"
@@ -154,7 +154,7 @@ def gaussian_twin(source: Source) -> Samples:
     fields = np.asarray(source.read(0, min(source.n, _DRAWS)), dtype=float)
     values, vectors = np.linalg.eigh(fields.T @ fields / len(fields))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return Samples(np.random.default_rng(0).normal(size=fields.shape) @ root.T, source.points)
+    return Samples(np.random.default_rng(0).normal(size=fields.shape) @ root.T, source.points, outputs=source.outputs)
 
 
 def judge_values(

@@ -62,7 +62,13 @@ def pool(parts: str | Path | Correlators | Iterable[str | Path | Correlators], *
     share = sum(_span(part)[1] for part in found) / whole["n"]
     sizes, totals = _added(found, whole["group"])
     made_of = finished(
-        _plan(found[0]), found[0].points, sizes, totals, share=share, inflation=float(whole["inflation"])
+        _plan(found[0]),
+        found[0].points,
+        sizes,
+        totals,
+        share=share,
+        inflation=float(whole["inflation"]),
+        outputs=found[0].outputs,
     )
     about = {**found[0].about, "recipe": json.dumps(_recipe(found[0])), "parts": len(found)}
     about["source"] = str(about.get("source", "")).partition(" of ")[2] or about.get("source", "")
@@ -144,7 +150,11 @@ def _check_alike(names: Sequence[str], found: Sequence[Correlators]) -> None:
                 f"expected parts of one version of nnft, got {names[0]} of {mine} and {name} of {theirs}; try "
                 f"measuring {name} again"
             )
-        alike = first.points.shape == part.points.shape and np.array_equal(first.points, part.points)
+        alike = (
+            first.outputs == part.outputs
+            and first.points.shape == part.points.shape
+            and np.array_equal(first.points, part.points)
+        )
         if not alike:
             raise ValueError(
                 f"expected parts at the same points, got {first.points.ravel()[:4]}... in {names[0]} and "

@@ -66,7 +66,7 @@ class Parts(Source):
                 f"expected an executor with submit(function, ...), got {self.executor!r:.80}; try "
                 "concurrent.futures.ProcessPoolExecutor(8), or a Dask client's get_executor()"
             )
-        for name in ("points", "n", "model", "even", "weighted", "copied", "first"):
+        for name in ("points", "n", "model", "even", "weighted", "copied", "first", "outputs"):
             object.__setattr__(self, name, getattr(self.source, name))
 
     @property

@@ -10,14 +10,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..combinatorics import tuple_count
+from ..arrays import points_label
+from ..combinatorics import moments_from_connected, tuple_count
 from ..correlators import Correlators, check_points
 from ..networks.accuracy import REFUSED, judged, largest
 from ..networks.independent import Cumulants
 from ..networks.model import AbstractModel, as_model
 from ..neurons.base import AbstractNeuron
 from ..recursion import even_moments
-from ..types import Points
+from ..types import ByOrder, Points
 
 __all__ = ["exact", "exact_if_known", "known_orders"]
 
@@ -30,8 +31,9 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
     Args:
         network: a `Network` whose neurons bring their `moments`, or a model of one's own that brings its `cumulants`.
         points: (point, axis).
-        orders: even orders up to 6, fewer where a shared latent has no such moment; default all of these that the
-            number of points allows. Cos, Gauss and ScalarMode have any even order asked for by name.
+        orders: even orders up to 6, odd ones too of a field that is not even, fewer where a shared latent has no such
+            moment; default all of these that the number of points allows. Cos, Gauss and ScalarMode have any even
+            order asked for by name.
 
     Returns:
         Correlators without errors. `about["accuracy"]` is the estimated absolute error {order: number} of the connected
@@ -59,19 +61,22 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
             f"expected orders with an exact result, for {model.name} {list(known_orders(model)) or 'none'}, got "
             f"{unknown[0]}; try measuring it: inf.measure(Ensemble(...))"
         )
-    sizes = {r: tuple_count(len(x), r) for r in asked}
-    large = {r: f"{size} components at {len(x)} points, above {MOST_COMPONENTS}" for r, size in sizes.items()}
+    places = len(x) * model.outputs
+    sizes = {r: tuple_count(places, r) for r in asked}
+    where = points_label(len(x), model.outputs)
+    large = {r: f"{size} components at {where}, above {MOST_COMPONENTS}" for r, size in sizes.items()}
     large = {r: why for r, why in large.items() if sizes[r] > MOST_COMPONENTS}
     if large and (orders is not None or min(large) == min(asked)):
         raise ValueError(
-            f"expected at most {MOST_COMPONENTS} components, got {sizes[min(large)]} of order {min(large)} at {len(x)} "
-            "points; try a lower order or fewer points"
+            f"expected at most {MOST_COMPONENTS} components, got {sizes[min(large)]} of order {min(large)} at "
+            f"{where}; try a lower order or fewer points"
         )
     asked = tuple(r for r in asked if r not in large)
-    found = _checked(model, model.cumulants(x, max(asked, default=0)), asked, len(x))
-    cumulants, moments = found.values, even_moments(found.values, len(x))
+    even = not any(r % 2 for r in model.orders)
+    found = _checked(model, model.cumulants(x, max(asked, default=0)), asked, places)
+    cumulants, moments = found.values, even_moments(found.values, places) if even else _moments(found.values, places)
     size, width = largest(cumulants), 1.0 if model.as_sum is None else model.as_sum.width
-    natural = {r: width ** (1.0 - r / 2.0) * size[2] ** (r / 2.0) for r in asked}
+    natural = {r: width ** (1.0 - r / 2.0) * size.get(2, 1.0) ** (r / 2.0) for r in asked}
     refused, flags = judged({r: cumulants[r] for r in asked}, found.errors, natural)
     # Rounding loses a small connected function, and leaves the moments that hide it.
     good = [found.errors[r] < REFUSED * np.max(np.abs(moments[r])) for r in sorted(refused)]
@@ -81,7 +86,7 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
         moments={r: moments[r] for r in asked if r not in refused or r in lost},
         cumulants={r: cumulants[r] for r in asked if r not in refused},
         maker="exact",
-        even=True,
+        even=even,
         refused=large | refused,
         flags=flags,
         model=network,
@@ -91,6 +96,7 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
             "rule": found.rule,
             "model": repr(network),
         },
+        outputs=model.outputs,
     )
 
 
@@ -132,13 +138,19 @@ def _foreign(network: object) -> str:
     return f"{model.name} of type {type(network).__name__}; try measuring it: inf.measure(inf.Ensemble(...))"
 
 
-def _checked(model: AbstractModel, found: Cumulants, asked: tuple[int, ...], points: int) -> Cumulants:
+def _moments(cumulants: ByOrder, places: int) -> ByOrder:
+    return {r: moments_from_connected(cumulants, places, r) for r in cumulants}
+
+
+def _checked(model: AbstractModel, found: Cumulants, asked: tuple[int, ...], places: int) -> Cumulants:
     """What a model answers, with an error for every order, or a refusal of what does not fit."""
-    for r in range(2, max(asked, default=0) + 1, 2):
-        shape, size = np.shape(found.values.get(r, 0.0)), tuple_count(points, r)
+    odd = any(r % 2 for r in model.orders)
+    for r in range(1 if odd else 2, max(asked, default=0) + 1, 1 if odd else 2):
+        shape, size = np.shape(found.values.get(r, 0.0)), tuple_count(places, r)
         if shape != (size,):
+            what = "points" if model.outputs == 1 else "places"
             raise ValueError(
-                f"expected {model.name}.cumulants to give order {r} on {size} sorted tuples of {points} points, got "
+                f"expected {model.name}.cumulants to give order {r} on {size} sorted tuples of {places} {what}, got "
                 f"shape {shape}; try one number for each row of sorted tuples"
             )
     return found._replace(errors={r: found.errors.get(r, 0.0) for r in found.values})
@@ -146,4 +158,4 @@ def _checked(model: AbstractModel, found: Cumulants, asked: tuple[int, ...], poi
 
 def known_orders(model: object) -> tuple[int, ...]:
     """Orders up to six at which `exact` has an answer for this model; empty for a model that brings none."""
-    return tuple(r for r in (2, 4, 6) if r in as_model(model).orders)
+    return tuple(r for r in range(1, 7) if r in as_model(model).orders)

@@ -29,7 +29,7 @@ def largest(values: ByOrder) -> Errors:
 
 
 def cumulant_errors(moments: ByOrder, cumulants: ByOrder, errors: Mapping[int, float]) -> Errors:
-    """Errors of even connected functions from those of the moments, rounding included.
+    """Errors of connected functions from those of the moments, rounding included; orders that are missing vanish.
 
     >>> one = {2: np.array([1.0]), 4: np.array([3.0])}
     >>> round(cumulant_errors(one, {2: one[2], 4: np.zeros(1)}, {2: 1e-6, 4: 0.0})[4], 12)   # d(m4 - 3 m2^2)
@@ -47,7 +47,7 @@ def _carried(given: Errors, moments: Errors, cumulants: Errors, errors: Mapping[
     out: Errors = {}
     for r in sorted(given):
         total, size = errors[r], given[r]
-        for k in range(2, r, 2):
+        for k in (k for k in sorted(given) if r - k in given):
             of_cumulant, of_moment = (out[k], errors[r - k]) if of == "cumulants" else (errors[k], out[r - k])
             ways = comb(r - 1, k - 1)
             total += ways * (of_cumulant * moments[r - k] + cumulants[k] * of_moment)

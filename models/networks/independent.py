@@ -32,9 +32,10 @@ ByOrder = dict[int, np.ndarray]
 
 
 class Cumulants(NamedTuple):
-    """Connected functions of a field whose law is even.
+    """Connected functions of a field.
 
-    values: order -> components on sorted tuples, (component,), for 2, 4, .. up to the highest; errors: order ->
+    values: order -> components on sorted tuples, (component,), for 2, 4, .. up to the highest, and for 1, 3, .. of a
+    field whose law is not even; errors: order ->
     absolute error of the largest component, none where it is missing; rule: "closed form" or "quadrature".
     """
 

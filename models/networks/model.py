@@ -45,12 +45,17 @@ class AbstractModel(eqx.Module):
 
     @abstractmethod
     def __call__(self, points: Inputs) -> Any:
-        """Draw one network and register its field, (point,), at the site `phi`."""
+        """Draw one network and register its field, (point,) or (point, output), at the site `phi`."""
 
     @property
     def name(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    @property
+    def outputs(self) -> int:
+        """Number of fields D: `__call__` registers (point,) where it is one, else (point, output)."""
+        return 1
 
     @property
     def as_sum(self) -> Independent | None:
@@ -59,7 +64,10 @@ class AbstractModel(eqx.Module):
 
     @property
     def orders(self) -> Sequence[int]:
-        """Even orders at which `cumulants` answers; 2, 4 and 6 for a model of one's own that brings them."""
+        """Orders at which `cumulants` answers, even ones only where the law of the field is even.
+
+        2, 4 and 6 for a model of one's own that brings them.
+        """
         if brings(self, AbstractModel, "cumulants"):
             return (2, 4, 6)
         return () if self.as_sum is None else self.as_sum.orders
@@ -67,7 +75,8 @@ class AbstractModel(eqx.Module):
     def cumulants(self, points: Points, top: int) -> Cumulants:
         """Connected functions of order 2, 4, .., top with their errors and the rule behind them.
 
-        points: (point, axis); the functions on sorted tuples of points, (component,).
+        points: (point, axis); the functions on sorted tuples of places, (component,). A place is a point, or, of D
+        outputs, a point and an output, number point D + output. With odd `orders`, those up to top too.
         """
         if self.as_sum is None:
             raise NotKnown(

@@ -72,6 +72,7 @@ class ScalarMode(AbstractNeuron):
 
     # Static: the normalisation and the table of momenta are computed from numbers, when the model is traced.
     words = "scalar"
+    even = True  # c -> c + pi
     mass: float = eqx.field(static=True)
     cutoff: float = eqx.field(static=True)
     alpha: float = eqx.field(static=True)

@@ -81,6 +81,8 @@ class AbstractNeuron(eqx.Module):
 
     words: ClassVar[str] = ""
     """What networks of it are called on a page, "cosine"; empty where the code of the model says it best."""
+    even: ClassVar[bool] = False
+    """Whether s and -s are equally likely, so that averages of odd products vanish, as with a uniform phase."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -105,6 +107,12 @@ class AbstractNeuron(eqx.Module):
         points: (point, axis); tuples: which of them, (component, order), of an even order.
         """
         raise self.unknown("moments", "<s(x_a1)..s(x_ar)> at tuples of points")
+
+    def odd_moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
+        """The same of an odd order, which a readout with a mean asks for; zero of a neuron that is `even`."""
+        if self.even:
+            return np.zeros(len(tuples)), 0.0
+        raise self.unknown("odd_moments", "<s(x_a1)..s(x_ar)> of an odd order")
 
     @property
     def orders(self) -> range:

@@ -24,6 +24,7 @@ class Cos(AbstractNeuron):
     """
 
     words = "cosine"
+    even = True  # c -> c + pi
     weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:

@@ -40,6 +40,10 @@ class ReLU(AbstractAffine):
         """Averages over the cone of pre-activations on which all arguments are positive (`relu_moments`)."""
         return relu_moments(self.covariance(points, points), tuples)
 
+    def odd_moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
+        """By the same cones: no parity enters."""
+        return self.moments(points, tuples)
+
     def hidden(self, points: Points) -> Hidden:
         return Homogeneous(self.name, self.columns(points), lambda z: np.maximum(z, 0.0), height=0.0, right=1.0)
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -32,6 +32,8 @@ class AbstractSmooth(AbstractAffine):
 
     A class that writes another `activation` takes back what a class above it knew of its own.
     """
+
+    even: ClassVar[bool] = False
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -75,6 +77,7 @@ class Erf(AbstractSmooth):
     """Error-function neuron, s(x) = erf(W0.x + b0); its kernel is Williams' arcsine."""
 
     words = "erf"
+    even = True  # f is odd, the law of z is not changed by z -> -z
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -105,6 +108,7 @@ class Tanh(AbstractSmooth):
     """Hyperbolic-tangent neuron, s(x) = tanh(W0.x + b0)."""
 
     words = "tanh"
+    even = True  # f is odd, the law of z is not changed by z -> -z
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -125,6 +129,7 @@ class Tanh(AbstractSmooth):
 class Sin(AbstractSmooth):
     """A plane wave of Gaussian momentum and phase, s(x) = sin(W0.x + b0); its averages are closed at every order."""
 
+    even = True
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 

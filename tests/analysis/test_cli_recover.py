@@ -50,7 +50,7 @@ def test_it_writes_what_it_prints(finished):
         assert any(f"{p:.2g}" in line for line in table if line.startswith(name) or name == "shape")
     coverage = next(line for line in table if line.startswith("joint")).split()[2:]
     assert coverage == [f"{value:.1%}" for value in found["coverage"]["joint"]]
-    with xr.open_datatree(folder / "recovery.nc", engine="h5netcdf") as tree:
+    with xr.open_datatree(folder / "recovery.nc", engine="netcdf4") as tree:
         assert calibration_table(tree) in out
         assert tree.attrs["planted"] == "mixture"
 

@@ -202,7 +202,7 @@ def test_what_is_no_fit_is_not_loaded(tmp_path):
     (tmp_path / "fit.nc").write_text("no HDF5")
     with pytest.raises(ValueError, match=r"expected a NetCDF 4 file, got fit\.nc .*; try"):
         load(tmp_path)
-    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="netcdf4")
     with pytest.raises(ValueError, match=r"expected a fit of inf\.fit in other\.nc, got no .*; try"):
         load(tmp_path / "other.nc")
 

@@ -315,8 +315,12 @@ def test_folding_one_word_after_the_other_would_meet_itself():
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def two_fields(points):
-    numpyro.sample("phi", dist.Normal(0.0, 1.0).expand([len(points), 2]).to_event(2))
+def fields_first(points):
+    numpyro.sample("phi", dist.Normal(0.0, 1.0).expand([2, len(points)]).to_event(2))
+
+
+def complex_field(points):
+    numpyro.deterministic("phi", (1.0 + 1.0j) * numpyro.sample("w", dist.Normal()) * np.ones(len(points)))
 
 
 BAD = {
@@ -338,7 +342,15 @@ BAD = {
         {"site": "readout"},
         r"expected site 'readout' of shape \(point,\) = \(3,\), got \(5,\); try",
     ),
-    "two outputs": ({"model": two_fields}, r"expected site 'phi' of shape \(point,\) = \(3,\), got \(3, 2\); try"),
+    "outputs first": ({"model": fields_first}, r"expected site 'phi' of shape \(point,\) = \(3,\), got \(2, 3\); try"),
+    "a complex field": (
+        {"model": complex_field},
+        "expected a real field at site 'phi', got a complex one; try",
+    ),
+    "no complex field": (
+        {"complex_parts": True},
+        "expected a complex field at site 'phi', got a real one; try",
+    ),
 }
 
 

@@ -42,7 +42,7 @@ def save_npz(path):
 
 
 def save_nc(path):
-    xr.Dataset({"phi": (("network", "point"), FIELDS)}).to_netcdf(path, engine="h5netcdf")
+    xr.Dataset({"phi": (("network", "point"), FIELDS)}).to_netcdf(path, engine="netcdf4")
 
 
 def cut(save, keep=0.7):
@@ -134,7 +134,7 @@ BAD_FILES = [
     (old_netcdf, ".nc", IS + "a NetCDF 3 file; try"),
     (a_text, ".nc", IS + "another kind of file; try"),
     (cut(save_nc), ".nc", HOLDS + ".*truncated.*; try"),
-    (nc_without_labels, ".nc", HOLDS + ".*; try"),
+    (nc_without_labels, ".nc", "expected axes named .*, got .*; try array.rename"),
     (Path.mkdir, ".zarr", HOLDS + ".*; try"),
     (a_text, ".zarr", HOLDS + ".*; try"),
     (missing, ".npy", "expected a file at '.*bad{0}', got no such file; try its full path"),

@@ -35,12 +35,12 @@ def dataset(fields, points):
 
 
 def save_nc(path, fields, points):
-    dataset(fields, points).to_netcdf(path, engine="h5netcdf")
+    dataset(fields, points).to_netcdf(path, engine="netcdf4")
 
 
 def save_nc_swapped(path, fields, points):
     swapped = dataset(fields, points).transpose("point", "axis", "network")
-    swapped.set_coords("points").to_netcdf(path, engine="h5netcdf")
+    swapped.set_coords("points").to_netcdf(path, engine="netcdf4")
 
 
 def save_zarr(path, fields, points):
