@@ -40,7 +40,7 @@ class Executor(Protocol):
         """Something with `result()`."""
 
 
-class Unfinished(RuntimeError):
+class Unfinished(ValueError):
     """Jobs that could not be done, with the engine's reason; `done` are the results of the others by number."""
 
     def __init__(self, why: str, done: dict[int, Any]) -> None:

@@ -256,9 +256,13 @@ class Slice(Source):
     start: int
     points: Points
     n: int
-    dependence: Dependence
+    memory: Dependence
     even: bool
     outputs: int
+
+    @property
+    def dependence(self) -> Dependence:
+        return self.memory
 
     def read(self, start: int, count: int) -> np.ndarray:
         if start < self.start or start + count > self.start + len(self.fields):
