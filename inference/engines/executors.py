@@ -108,7 +108,7 @@ def _sent(
     except BaseException as error:
         if _unsendable(error):
             raise ValueError(
-                f"expected a model and sums that other processes can import, got {type(error).__name__}: {error}; try "
+                f"expected a model and sums that others can import, got {type(error).__name__}: {error}; try "
                 "defining the model in a module, or Dask, which sends functions as they are"
             ) from error
         done = dict(made) | _finished(waiting)

@@ -48,7 +48,8 @@ def four():
 
 @pytest.mark.parametrize(("n", "count"), [(1, 1), (7, 7), (3000, 4), (3000, 1024), (3000, 2999), (100_003, 5)])
 def test_spans_follow_each_other(n, count):
-    spans = [ensemble(n).span(k, count) for k in range(count)]
+    ens = ensemble(n)
+    spans = [ens.span(k, count) for k in range(count)]
     assert spans[0][0] == 0
     assert sum(spans[-1]) == n
     assert all(sum(a) == b[0] and a[1] > 0 for a, b in pairwise(spans))
@@ -134,7 +135,7 @@ def test_other_sources(case):
     elif case == "two outputs":
         source = inf.Samples(rng.normal(size=(1200, 2, 2)), POINTS, outputs=2)
     else:
-        model = m.Deformed(m.Network(m.Cos(), 3), strength=0.1, insertion=m.input_weight_energy)
+        model = m.Deformed(m.Network(m.Cos(), 3), 0.1, m.input_weight_energy)
         source = inf.Ensemble(model, points=POINTS, n=3000, key=jax.random.key(2))
     whole = inf.measure(source, orders=(1, 2))
     pooled = inf.pool([inf.measure(source.shard(k, 3), orders=(1, 2)) for k in range(3)])
@@ -246,19 +247,27 @@ def lattice(side=4, n=600):
     return inf.Samples(phi.reshape(n, -1), sites)
 
 
-def test_a_lattice_is_fitted_from_parts_and_goes_on_from_its_folder(tmp_path, monkeypatch):
+def test_a_lattice_is_fitted_from_parts():
     fields, action, key = lattice(), m.TranslationInvariant(shape=(4, 4)), jax.random.key(1)
     one = inf.fit(fields, action, key=key, sampler="closed")
-    parts = inf.Parts(fields, parts=5, folder=tmp_path)
-    assert largest(one, inf.fit(parts, action, key=key, sampler="closed")) < 1e-10
+    assert largest(one, inf.fit(inf.Parts(fields, parts=5), action, key=key, sampler="closed")) < 1e-10
+
+
+def test_a_folder_is_gone_on_with(tmp_path, monkeypatch):
+    ens, statistic = ensemble(), moment_sums(2, (2,))
+    parts = inf.Parts(ens, parts=5, folder=tmp_path)
+    truth = sums(parts, statistic)[1][2]
     files = sorted(tmp_path.iterdir())
-    assert len(files) % 5 == 0
-    files[3].write_bytes(b"half")  # damaged: made again
-    files[4].unlink()
+    assert len(files) == 5
+    files[2].write_bytes(b"half")  # damaged: made again
+    files[3].unlink()
     made = []
     monkeypatch.setattr("nnft.inference.shards.parts.write_whole", lambda place, data: made.append(place))
-    assert largest(one, inf.fit(parts, action, key=key, sampler="closed")) < 1e-10
-    assert made == files[3:5]
+    again = inf.Parts(ensemble(), parts=5, folder=tmp_path)
+    np.testing.assert_array_equal(sums(again, statistic)[1][2], truth)
+    assert made == files[2:4]
+    sums(inf.Parts(ensemble(seed=2), parts=5, folder=tmp_path), statistic)  # another recipe: other files
+    assert len(made) == 7
 
 
 def test_a_worker_gets_its_rows_and_no_others():
