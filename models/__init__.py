@@ -22,6 +22,9 @@ from .analytic.densities import exact_density as exact_density
 from .analytic.exact import exact as exact
 from .analytic.generating import exact_generating as exact_generating
 from .analytic.selected import exact_at as exact_at
+from .boxes.box import Box as Box
+from .boxes.potential import Potential as Potential
+from .boxes.theory import BoxTheory as BoxTheory
 from .correlators import Correlators as Correlators
 from .diagrams.from_correlators import EffectiveCouplings as EffectiveCouplings
 from .diagrams.from_correlators import effective_couplings as effective_couplings

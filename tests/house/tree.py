@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("models", "inference", "analysis")  # from the ground up: each may import itself and what stands before it
 WINGS = {  # of each room in the same order, above the files that lie in the room itself
-    "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories"),
+    "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
     "inference": (
         "engines",
         "ensembles",
@@ -17,6 +17,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quasirandom",
         "estimators",
         "pooling",
+        "symmetries",
         "spectra",
         "equations",
         "fields",
@@ -25,6 +26,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "posterior",
         "planning",
         "calibration",
+        "insertion",
     ),
     "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
 }
