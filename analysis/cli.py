@@ -192,8 +192,8 @@ def check(folder: str, /) -> int:
     from .pages.report import load
     from .studies.few_page import few_summary
 
-    if told := few_summary(folder):
-        print(told)
+    if text := few_summary(folder):
+        print(text)
         return 0
     found = diagnose(load(folder))
     print(found)
@@ -269,18 +269,18 @@ def _finish(work: Callable[[], Any], output: Path, *, force: bool, quiet: bool) 
 
     try:
         try:
-            told = summary(work())
+            text = summary(work())
         except TooFew as few:
             answer = few_answer(few.networks, few.fitting)
             write_few(answer, output, force=force)
-            told = str(answer)
+            text = str(answer)
     except ValueError as refusal:
         measured = next((e.correlators for e in (refusal, refusal.__context__) if isinstance(e, NoFit)), None)
         if measured is not None and not quiet:
             print(measured, flush=True)
         raise
     if not quiet:
-        print(told)
+        print(text)
     print(output / "index.html")
     return 0
 
@@ -294,11 +294,11 @@ def _misread(words: Sequence[str], error: CycloptsError) -> str:
         named = f"nnft run {first} -o out/{first}" if not first.startswith("-") else "nnft --help"
         known = ", ".join(commands)
         return f"expected a command among {known}, got {first!r}; try {f'nnft {close[0]}' if close else named}"
-    told = str(error).partition(". Did you mean")[0].rstrip(".")
+    text = str(error).partition(". Did you mean")[0].rstrip(".")
     if isinstance(error, MissingArgumentError):
-        return f"expected its arguments, got a line without one ({told}); try nnft {first} --help"
+        return f"expected its arguments, got a line without one ({text}); try nnft {first} --help"
     options = [name for argument in app[first].assemble_argument_collection() for name in argument.names]
     strange = [word for word in (word.partition("=")[0] for word in words) if word.startswith("-")]
     strange = [word for word in strange if word not in options]
     close = difflib.get_close_matches(strange[0], options, n=1) if strange else []
-    return f"expected the arguments of nnft {first}, got {told}; try {close[0] if close else f'nnft {first} --help'}"
+    return f"expected the arguments of nnft {first}, got {text}; try {close[0] if close else f'nnft {first} --help'}"

@@ -301,10 +301,10 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig").splitlines()
         lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
         comma = any("," in line for line in lines)
-        told = [line.strip() for line in lines]
+        bare = [line.strip() for line in lines]
         # A grid that has negative numbers in its first column has them in its second too; decimals never have.
-        if any(line.startswith("-") for line in told) and all(_UNCLEAR.fullmatch(line) for line in told):
-            raise _Unclear(told[0])
+        if any(line.startswith("-") for line in bare) and all(_UNCLEAR.fullmatch(line) for line in bare):
+            raise _Unclear(bare[0])
         return {"array": np.loadtxt(lines, delimiter="," if comma else None, ndmin=2) if lines else np.empty((0, 1))}
 
 
