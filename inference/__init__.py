@@ -21,7 +21,9 @@ from .fields.nuts import sample_action as sample_action
 from .insertion.averages import Averages as Averages
 from .insertion.averages import Estimate as Estimate
 from .insertion.engine import AbstractEngine as AbstractEngine
+from .insertion.hmc import Hmc as Hmc
 from .insertion.reweighted import Reweighted as Reweighted
+from .insertion.tempered import Tempered as Tempered
 from .insertion.widths import InfiniteWidth as InfiniteWidth
 from .insertion.widths import Limit as Limit
 from .insertion.widths import infinite_width as infinite_width

@@ -21,7 +21,7 @@ from numpyro import handlers
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
 from ...models.runtime import settled
-from ..ensembles.ensemble import device_mesh
+from ..ensembles.ensemble import Materialise, device_mesh
 from ..estimators.khat import REFUSE_KHAT, pareto_khat
 from .averages import Averages, Estimate
 from .engine import AbstractEngine, check_theory
@@ -99,7 +99,7 @@ class Reweighted(AbstractEngine):
 
 def drawn(theory: BoxTheory, key: jax.Array) -> Parameters:
     """The parameters of one free network."""
-    with handlers.seed(rng_seed=key):
+    with Materialise(), handlers.seed(rng_seed=key):
         return theory.draw()
 
 
@@ -186,7 +186,7 @@ def _pilot(kept: Observables, widths: tuple[int, ...], key: jax.Array) -> tuple[
         keys = jax.random.split(key, rows)
         return jax.lax.map(lambda k: [action for _, action in one(k)], keys, batch_size=min(rows, _PIECE))
 
-    with settled(False):
+    with settled(False, partitionable=False):
         logs = [-np.asarray(a, dtype=float).ravel() for a in actions(jax.random.fold_in(key, 0))]
     level = float(np.max([np.logaddexp.reduce(log) - np.log(len(log)) for log in logs]))
     return level, [np.exp(log - log.max()) for log in logs]
@@ -200,7 +200,7 @@ def _means(
     step, parts = _CALL * len(jax.devices()), []
     step = min(step, GROUPS)
     shard = NamedSharding(device_mesh(), PartitionSpec("device"))
-    with settled(False):
+    with settled(False, partitionable=False):
         start = jax.random.fold_in(key, 1)
         for first in range(0, GROUPS, step):
             groups = jax.device_put(np.arange(first, first + step, dtype=np.uint32), shard)
