@@ -1,5 +1,8 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .boxes.averages import Averages as Averages
+from .boxes.couplings import Couplings as Couplings
+from .boxes.estimate import Estimate as Estimate
 from .calibration.planted import planted_chain as planted_chain
 from .calibration.planted import planted_mixture as planted_mixture
 from .calibration.planted import planted_site as planted_site
@@ -18,8 +21,6 @@ from .estimators.null import null as null
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
 from .fields.nuts import sample_action as sample_action
-from .insertion.averages import Averages as Averages
-from .insertion.averages import Estimate as Estimate
 from .insertion.engine import AbstractEngine as AbstractEngine
 from .insertion.hmc import Hmc as Hmc
 from .insertion.reweighted import Reweighted as Reweighted

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
 from ...models.runtime import settled
-from .averages import Averages
+from ..boxes.averages import Averages
+from ..boxes.observables import Observables
 from .engine import AbstractEngine, check_theory
 from .moves import Settings, update
-from .observables import Observables
 from .reweighted import drawn
 
 __all__ = ["Chains", "Hmc"]
@@ -111,8 +111,8 @@ def check_chains(chains: Chains) -> None:
         )
     if not found["R-hat"] <= LARGEST_RHAT:
         raise ValueError(
-            f"expected chains that have settled, R-hat at most {LARGEST_RHAT}, got {found['R-hat']:.3f}; try four times "
-            "the warmup and draws, or inf.Tempered()"
+            f"expected chains that have settled, R-hat at most {LARGEST_RHAT}, got {found['R-hat']:.3f}; try four "
+            "times the warmup and draws, or inf.Tempered()"
         )
 
 

@@ -17,11 +17,12 @@ import numpy as np
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
 from ...models.runtime import settled
-from .averages import Averages, Estimate
+from ..boxes.averages import Averages
+from ..boxes.estimate import Estimate
+from ..boxes.observables import Observables
 from .engine import AbstractEngine, check_theory
 from .hmc import DYNAMICS, REDRAWN
 from .moves import Settings, update
-from .observables import Observables
 from .reweighted import drawn
 
 __all__ = ["Tempered"]

@@ -92,10 +92,10 @@ def test_chains_that_are_stuck_or_drift_are_refused():
     steady = rng.standard_normal((100, 64, 2))
     moving, stuck = np.tile([0.8, 0.4], (100, 1)), np.tile([0.8, 0.05], (100, 1))
     check_chains(Chains(None, None, steady, moving))
-    with pytest.raises(ValueError, match="got 0.8 of the trajectories and 0.05 of the redrawings: they are stuck"):
+    with pytest.raises(ValueError, match=r"got 0.8 of the trajectories and 0.05 of the redrawings: they are stuck"):
         check_chains(Chains(None, None, steady, stuck))
     apart = steady + 2.0 * rng.standard_normal((1, 64, 1))  # each chain in a well of its own
     drift = steady + np.linspace(0.0, 2.0, 100)[:, None, None]
     for chains in (apart, drift):
-        with pytest.raises(ValueError, match="settled, R-hat at most 1.05, got [12]"):
+        with pytest.raises(ValueError, match=r"settled, R-hat at most 1.05, got [12]"):
             check_chains(Chains(None, None, chains, moving))
