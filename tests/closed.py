@@ -5,11 +5,14 @@ takes its time to compile. The statistics of the sampler are those of healthy ch
 Four chains of 200 draws, wherever the number does not matter: fits of one size share their compiled programs.
 """
 
+import json
+
 import jax
 import numpy as np
 import xarray as xr
 
 from nnft import inference as inf
+from nnft.models.theories.recipes import described
 
 
 def fit(data, action, *, key, sampler=None, prior=None, prior_scale=1.0, **settings):
@@ -38,4 +41,6 @@ def as_nuts(tree, key):
     }
     tree["sample_stats"] = xr.DataTree(stats.assign({n: (("chain", "draw"), v) for n, v in values.items()}))
     tree.attrs["sampler"] = "nuts"
+    made = json.loads(tree.attrs["made_with"])
+    tree.attrs["made_with"] = json.dumps(made | {"sampler": described(inf.Nuts(chains=shape[0], draws=shape[1]))})
     return tree

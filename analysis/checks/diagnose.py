@@ -156,10 +156,7 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
     """How much does the action explain, and how well is it determined?"""
     yield from _lattice(fit)
     constants = fit.constants
-    method = fit.method
-    if (
-        method in ("score", "pseudo") and fit.space == "field"
-    ):  # n draws of a neuron are no networks: A^-1/n means nothing there
+    if fit.method_words.sandwich and fit.space == "field":  # of draws of a neuron A^-1/n means nothing
         ratio = constants["naive_error"].values / constants["sandwich_error"].values
         value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
         why = "Errors without the sandwich would be this fraction of the calibrated ones (median; worst in brackets)."

@@ -20,7 +20,7 @@ from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
 from ...inference.equations.from_fields import observe
 from ...inference.equations.metric import choose_metric
-from ...inference.equations.polynomial import polynomial_equations
+from ...inference.equations.schwinger_dyson import moment_equations, scaled_moments
 from ...inference.equations.terms import Terms, terms_of
 from ...inference.estimators.measure import MIN_NETWORKS, measure
 from ...models.actions.base import AbstractAction
@@ -199,12 +199,7 @@ def _default_ladder(points: int) -> dict[str, AbstractAction]:
 
 def _exact_gains(data: Correlators, terms: Terms, maps: Mapping[str, Matrix]) -> dict[str, float]:
     """J_Gauss - J of every action from exact moments: 1/2 b.A^-1 b less that of the Gaussian."""
-    matrix, vector = polynomial_equations(data, terms.degree, metric=terms.metric * np.outer(terms.scale, terms.scale))
-    if len(vector) != terms.size:
-        raise ValueError(
-            f"expected FullQuartic() or FullSextic() as the richest action of exact correlators, got one of "
-            f"{terms.size} terms where all monomials are {len(vector)}; try adding FullQuartic() to the ladder"
-        )
+    matrix, vector = moment_equations(terms, scaled_moments(terms, data))
     heights = {name: 0.5 * up @ vector @ np.linalg.solve(up @ matrix @ up.T, up @ vector) for name, up in maps.items()}
     return {name: float(value - heights[GAUSSIAN]) for name, value in heights.items()}
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from ...inference.equations.from_moments import RESOLUTION_LIMIT
-from ...inference.equations.polynomial import polynomial_equations
+from ...inference.equations.schwinger_dyson import moment_equations, scaled_moments
+from ...inference.equations.terms import terms_of
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import minimum_on_sphere
 from ...models.actions.lattice import TranslationInvariant
-from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
+from ...models.actions.rungs import Bilocal, Constant, FullQuartic, FullSextic, Local
 from ...models.analytic.exact import exact
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators
@@ -158,7 +159,8 @@ def climb(truth: Correlators, *, name: str = "ensemble") -> tuple[Rung, ...]:
         )
     points, kernel = len(truth.points), truth.tensor(2)
     sextic = all(r in truth.moments for r in _ORDERS)
-    matrix, vector = polynomial_equations(truth, 6 if sextic else 4, metric=kernel)
+    every = terms_of(FullSextic() if sextic else FullQuartic(), kernel, np.ones(points))
+    matrix, vector = moment_equations(every, scaled_moments(every, truth))
     pairs, quads = tuple_count(points, 2), sorted_tuples(points, 4)
     quartic = slice(0, pairs + len(quads))
     grow = np.prod(np.sqrt(np.diag(kernel))[quads], axis=1)  # a monomial in units of the field at each point

@@ -115,9 +115,7 @@ def _figures(fit: Reading) -> Iterable[dict[str, str]]:
     if fit.markov:
         yield drawn_figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
     else:
-        exact = {"closed": "the closed posterior", "svi": "the variational guide"}.get(fit.sampler)
-        what = f"independent ones from {exact}" if exact else f"those of the sampler {fit.sampler}"
-        yield _left_out(title, f"The draws are {what}: there are no chains to look at.")
+        yield _left_out(title, f"The draws are {fit.sampler_words.draws}: there are no chains to look at.")
 
 
 def _left_out(title: str, why: str) -> dict[str, str]:
@@ -125,16 +123,6 @@ def _left_out(title: str, why: str) -> dict[str, str]:
 
 
 def _couplings_text(fit: Reading) -> str:
-    method = fit.method
-    errors = {
-        "gold": "The errors are those of the likelihood, the noise of the reference fields included",
-        "tree": "The errors are those of the measured four-point function; the truncation bias, what the next order "
-        "would take off the mean, is not in them",
-    }.get(
-        method,
-        "The errors are those of a finite number of networks (sandwich covariance of the "
-        f"{'pseudo-likelihood' if method == 'pseudo' else 'score'} equations)",
-    )
     chains = "ESS is the effective number of draws (bulk), R̂ compares the chains. " if fit.markov else ""
     one, found = fit.action, [*fit.couplings, *fit.quadratics]
     names = dict.fromkeys(c.site for c in found[len(fit.couplings) :])
@@ -160,8 +148,8 @@ def _couplings_text(fit: Reading) -> str:
     )
     return (
         f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
-        f"standard deviation of the prior. {chains}{errors}; what the action leaves out is not in them. The quadratic "
-        f"couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
+        f"standard deviation of the prior. {chains}{fit.method_words.errors}; what the action leaves out is not in "
+        f"them. The quadratic couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
     )
 
 
@@ -248,7 +236,7 @@ def _action_text(fit: Reading) -> str:
     named = r"\varphi_a" in one.formula and not one.of_modes
     names = r"; $\varphi_a = \varphi(x_a)$, with a the number of a point" if named else ""
     what = f"S is fitted to minus the logarithm of the density of the {place}, up to a constant{names}."
-    return f"{what} {one.meaning}"
+    return " ".join(part for part in (what, one.meaning, str(fit.attrs.get("prior_meaning", ""))) if part)
 
 
 def _beyond(fit: Reading, checks: list[Check]) -> str:

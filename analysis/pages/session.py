@@ -2,19 +2,21 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from ...inference.posterior.words import METHODS
+from ...inference.posterior.words import rung_of
 from ...models.actions.base import AbstractAction
-from ...models.actions.ladder import word_of
 from ...models.theories.recipes import code, described, writable
 from ..reading.fit import Reading, reads
 
 __all__ = ["command", "session"]
 
+_PLAIN = {"method": "Score", "sampler": "Automatic", "prior": "UnitInformation"}
+_TAKEN = {name: {"class": kind, "options": {}} for name, kind in _PLAIN.items()}  # what `fit` takes by itself
 _DEFAULTS = {"chains": 4, "draws": 1000, "warmup": 500, "prior_scale": 1.0}
 
 
@@ -62,9 +64,10 @@ def command(fit: Reading) -> str:
     sites = _sites(fit, one)
     if not sites and (points.shape[1] != 1 or one.of_modes):  # the tree has the modes, not the points
         return ""
-    word = word_of(one)
-    if word is None:
+    rung = rung_of(one, fit.made_with.get("prior", {"class": "UnitInformation"}))
+    if rung is None:
         return ""
+    word, beliefs = rung
     words = ["nnft fit", shlex.quote(name)]
     if not sites:
         words.append(f"--points {','.join(f'{x:.17g}' for x in points[:, 0])}")
@@ -72,7 +75,7 @@ def command(fit: Reading) -> str:
     method, sampler = fit.method, fit.sampler
     words += [f"--method {method}"] if method != "score" else []
     words += [f"--sampler {sampler}"] if sampler != "nuts" else []
-    words += [f"--set {option}" for option in (*_action_options(one), *_changed(fit))]
+    words += [f"--set {option}" for option in (*_action_options(one), *_named(beliefs), *_changed(fit))]
     weights = fit.constants["weights"].values
     if not np.all(weights == 1.0):
         words.append(f"--set weights={json.dumps(weights.tolist(), separators=(',', ':'))}")
@@ -83,7 +86,11 @@ def _action_options(one: AbstractAction) -> list[str]:
     """name=value of the options of the action that are not its defaults, as a study has them."""
     given = {f.name: getattr(one, f.name) for f in fields(one) if f.name != "action"}
     changed = {f.name: given[f.name] for f in fields(one) if f.name in given and given[f.name] != f.default}
-    return [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in changed.items()]
+    return _named(changed)
+
+
+def _named(options: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in options.items()]
 
 
 def _sites(fit: Reading, one: AbstractAction) -> tuple[int, ...] | None:
@@ -116,23 +123,37 @@ def _changed(fit: Reading) -> list[str]:
 def _options(fit: Reading) -> str:
     """Arguments of `fit` that are not its defaults."""
     weights = fit.constants["weights"].values
-    method, given = fit.method, fit.attrs.get("metric_from") == "given"
-    text = ", method=inf.Score(metric=...)" if given else ""
-    if method != "score":
-        text = f', method="{method}"' if method in METHODS else ", method=..."
-    changed = [option for option in _changed(fit) if not option.startswith("prior_scale")]
-    sizes = ", ".join(option for option in changed if fit.markov or not option.startswith("warmup"))
-    name = {"nuts": "Nuts", "closed": "Closed", "svi": "Variational"}.get(str(fit.attrs.get("sampler", "nuts")))
-    if sizes or not fit.markov:
-        text += f", sampler=inf.{name}({sizes})" if name else ", sampler=..."
-    scale, prior = float(fit.attrs.get("prior_scale", 1.0)), str(fit.attrs.get("prior", "unit_information"))
-    if prior != fit.action.believed[0] or scale != 1.0:  # not the prior its action comes with
-        text += f", prior=inf.UnitInformation({scale:.17g})" if prior == "unit_information" else ", prior=..."
+    made = fit.made_with or _former(fit)
+    text = "".join(f", {name}={_line(one)}" for name, one in made.items() if one != _TAKEN[name])
     if "as_if_n" in fit.attrs:
         text += f", as_if_n={int(fit.attrs['as_if_n']):_}"
     if not np.all(weights == 1.0):
         text += f", weights=np.array({weights.tolist()})"
     return text
+
+
+def _former(fit: Reading) -> dict[str, Any]:
+    """What is known of method, sampler and prior of a fit of an earlier version: words, and numbers of draws."""
+    sizes = dict(option.split("=") for option in _changed(fit) if not option.startswith("prior_scale"))
+    sampler = {"class": "Automatic", "options": {name: int(value) for name, value in sizes.items()}}
+    return {
+        "method": _TAKEN["method"] if fit.method == "score" else fit.method,
+        "sampler": sampler if fit.markov else fit.sampler,
+        "prior": _TAKEN["prior"] if fit.attrs.get("prior", "unit_information") == "unit_information" else {},
+    }
+
+
+def _line(data: Any) -> str:
+    """The line of code that makes a method, a sampler or a prior; `...` for what no line can hold."""
+    if isinstance(data, list):
+        return code([{"function": _line(part)} for part in data])
+    if not isinstance(data, dict):
+        return repr(data)
+    if "class" not in data:
+        return "..."
+    return code(
+        {**data, "options": {name: {"function": _line(value)} for name, value in data["options"].items()}}, "inf."
+    )
 
 
 def _words(fit: Reading) -> list[int]:

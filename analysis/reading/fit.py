@@ -14,6 +14,9 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from ...inference.methods.method import MethodWords
+from ...inference.posterior.sampler import SamplerWords
+from ...inference.posterior.words import method_words, sampler_words
 from ...models.actions.base import AbstractAction, Symbol
 from ...models.actions.ladder import action_of
 from ...models.types import Matrix, Vector
@@ -77,6 +80,11 @@ class Reading:
         """How the networks were made, as data: kind, model, file, key; empty in files of earlier versions."""
         return json.loads(self.attrs.get("recipe", "{}"))
 
+    @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """Method, sampler and prior as data, classes with their options; empty in files of earlier versions."""
+        return json.loads(self.attrs.get("made_with", "{}"))
+
     @property
     def method(self) -> str:
         """Where the equations came from."""
@@ -105,7 +113,17 @@ class Reading:
     @property
     def markov(self) -> bool:
         """Whether the draws are those of Markov chains, and not independent."""
-        return self.sampler == "nuts"
+        return self.sampler_words.markov
+
+    @cached_property
+    def method_words(self) -> MethodWords:
+        """What is said of the method."""
+        return method_words(self.attrs)
+
+    @cached_property
+    def sampler_words(self) -> SamplerWords:
+        """What is said of the sampler."""
+        return sampler_words(self.attrs)
 
     @property
     def from_fields(self) -> bool:

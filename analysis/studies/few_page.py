@@ -97,8 +97,8 @@ def _action(fitting: Fitting, points: int, n: int) -> tuple[AbstractAction, list
     """The action that is answered for, and what was left for it."""
     made, notes = fitting.made_action(), []
     try:
-        if not fitting.made_prior().affine:
-            raise ValueError(f"expected an action without a prior of its own, got {made!r}; try m.Constant()")
+        if not (prior := fitting.made_prior()).affine:
+            raise ValueError(f"expected an action without a prior of its own, got {prior!r}; try action='constant'")
         check_few(made, points, n)
     except ValueError as error:
         why = str(error).partition("; try")[0].replace("expected", "it takes")

@@ -17,10 +17,9 @@ import xarray as xr
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
 from ...inference.posterior.fit import fit
-from ...inference.posterior.words import METHODS, SAMPLERS, method_of, prior_of, sampler_of
+from ...inference.posterior.words import METHODS, SAMPLERS, method_of, rung_named, sampler_of
 from ...inference.priors.prior import AbstractPrior
 from ...models.actions.base import AbstractAction
-from ...models.actions.ladder import action_named
 from ...models.correlators import Correlators
 from ...models.refusals import checked_weights, nearest
 from ...models.types import Points, Vector
@@ -37,7 +36,7 @@ class Fitting:
     """How couplings are fitted, whatever the samples.
 
     Attributes:
-        action: a name of the ladder, "constant" to "full_sextic", "lattice_phi4", "modes" (`models.ladder.ACTIONS`).
+        action: a name of the ladder, "constant" to "full_sextic", "lattice_phi4", "modes" (`nnft fit --help`).
         method, sampler: as in `inference.fit`.
         shape, reach, periodic, kappa: of an action of a lattice; rank: of "low_rank_bilocal"; count: of "modes";
             discrepancy: of "smooth_bilocal". None is the action's own default.
@@ -101,12 +100,16 @@ class Fitting:
 
     def made_action(self) -> AbstractAction:
         """The action that is fitted, an option it does not have refused."""
-        given = {name: getattr(self, name) for name in _OPTIONS}
-        return action_named(self.action, **{name: value for name, value in given.items() if value is not None})
+        return self._rung()[0]
 
     def made_prior(self) -> AbstractPrior:
         """The prior of the action's couplings, worth 1/prior_scale^2 networks."""
-        return prior_of(None, self.made_action(), scale=self.prior_scale)
+        return self._rung()[1]
+
+    def _rung(self) -> tuple[AbstractAction, AbstractPrior]:
+        given = {name: getattr(self, name) for name in _OPTIONS}
+        options = {name: value for name, value in given.items() if value is not None}
+        return rung_named(self.action, scale=self.prior_scale, **options)
 
     def sites(self) -> Points | None:
         """The sites of the action's lattice in C order, (point, axis); None where it has no shape."""

@@ -18,7 +18,8 @@ import xarray as xr
 
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples, load_array, load_points, printable
-from ...inference.equations.basis import make_basis
+from ...inference.equations.metric import check_gram
+from ...inference.equations.terms import terms_of
 from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measure
 from ...inference.posterior.words import method_of
 from ...models.actions.rungs import Constant
@@ -192,7 +193,8 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
     made = study.made_action()
     whole = few and made.through_correlators(len(kernel)) and not made.of_modes
     try:
-        make_basis(made if whole else Constant(), kernel, study.checked_weights(len(kernel)))
+        check_gram(kernel)
+        terms_of(made if whole else Constant(), kernel, study.checked_weights(len(kernel)))
     except ValueError as error:
         raise ValueError(f"{error}; `nnft models` says which points suit {study.net}") from error
     ensemble = study.ensemble()

@@ -273,9 +273,8 @@ def _residuals(
     watch: bool,
 ) -> Any:
     """What `_scatter` sums over the networks of a block; of a `fit` to few, psi where the others put the couplings."""
-    psi, at_gauss, bare = (terms.residuals(fields, t) for t in (pilot, gauss, jnp.zeros_like(pilot)))
-    psi = psi * alive[:, None]
-    score = 0.5 * jnp.stack([(at_gauss + bare) @ gauss, (psi + bare) @ pilot]) * alive
+    psi, score = terms.residuals(fields, pilot), terms.scores(fields, jnp.stack([gauss, pilot])).T
+    psi, score = psi * alive[:, None], score * alive
     alone = psi if fit is None else left_out(psi, jnp.transpose(terms.gradients(fields), (2, 1, 0)), fit)
     alone = alone * alive[:, None]
     added = alone.sum(0), alone.T @ alone, score.sum(1), score @ score.T

@@ -17,8 +17,9 @@ from ...models.analytic.exact import exact_if_known
 from ...models.types import Matrix
 from ..ensembles.samples import Samples
 
-__all__ = ["Metrics", "choose_metric", "choose_metrics", "over_translations"]
+__all__ = ["CONDITION_LIMIT", "Metrics", "check_gram", "choose_metric", "choose_metrics", "over_translations"]
 
+CONDITION_LIMIT = 1e6  # of the Gram matrix of the points: beyond it, fourth powers of its inverse are round-off
 _HELD_OUT = 0.02  # share of the networks that only fix the metric when no exact kernel is known
 _HELD_LATTICES = 2000  # configurations whose two-point function sets the scale of the prior
 
@@ -71,6 +72,22 @@ def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix
     if source is None:
         return data.tensor(2, "moment"), "two-point function of the data", None
     return source.pilot(_HELD_OUT)
+
+
+def check_gram(metric: Matrix) -> None:
+    """Refuse points whose Gram matrix is too ill-conditioned to invert.
+
+    Raises:
+        ValueError: the message gives the condition number.
+    """
+    own = np.sqrt(np.diag(metric))
+    condition = np.linalg.cond(metric / np.outer(own, own))
+    if not condition < CONDITION_LIMIT:
+        raise ValueError(
+            f"expected points whose Gram matrix can be inverted (condition number below {CONDITION_LIMIT:.0e}), got "
+            f"{condition:.2e}; try points further apart or fewer, or stay with the correlators (inf.measure), "
+            "which need no inverse"
+        )
 
 
 def over_translations(source: Any, action: AbstractAction) -> Matrix:

@@ -1,10 +1,13 @@
-"""The terms T_k of an action evaluated on fields: their values, gradients and Laplacians, at any size.
+"""The terms T_k of an action in natural units, and on fields: values, gradients, Laplacians and scores, at any size.
 
 S(phi) = 1/2 phi P phi + sum_k theta_k T_k(phi) in scaled fields phi_a/scale_a, the quadratic terms first, each T_k
 of unit norm in its monomials; P is a fixed free part, where the action has one. A term touches few monomials at each
 site, so everything is kept per site: a lattice of a thousand sites costs a thousand times one site, not a million.
-`Basis` holds the same terms on all sorted tuples, for actions small enough to be fitted to correlators.
+In these units couplings, moments and equations are numbers of order one; `factors` lead back to physical couplings.
 """
+
+from itertools import pairwise
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,9 +17,10 @@ from jaxtyping import Array, Float, Int
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import Monomials, contraction
-from ...models.types import Matrix, Vector
+from ...models.combinatorics import rank
+from ...models.types import Matrix, Tuples, Vector
 
-__all__ = ["Terms", "terms_of"]
+__all__ = ["Table", "Terms", "embed", "scaled_terms", "terms_of"]
 
 _UNROLLED = 8  # entries of a row summed one by one; more would be a program of thousands of lines
 _TABLE = 50_000_000  # numbers of a matrix that replaces them
@@ -46,6 +50,13 @@ class Products(eqx.Module):
         for e in range(1, entries):
             total = total + self.coefficient[..., e, None] * value[self.index[..., e]]
         return total
+
+
+class Table(NamedTuple):
+    """Terms of one degree on the monomials that occur: sorted tuples, (monomial, degree), rows (term, monomial)."""
+
+    tuples: Tuples
+    rows: Matrix
 
 
 class Terms(eqx.Module):
@@ -92,6 +103,17 @@ class Terms(eqx.Module):
         """Highest power of the field."""
         return max(part.degree for part in self.parts)
 
+    @property
+    def places(self) -> tuple[slice, ...]:
+        """Where the terms of each degree stand among all."""
+        edges = _starts(self.parts)
+        return tuple(slice(first, last) for first, last in pairwise(edges))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The terms of each degree as a matrix on the monomials that occur: for few points."""
+        return tuple(_table(part, len(self.scale)) for part in self.parts)
+
     def local_gradients(self, fields: Float[Array, "network point"]) -> Float[Array, "point slot network"]:
         """dT_k/dphi_a where it is not identically zero."""
         return self.slopes(self._padded(fields))
@@ -106,7 +128,8 @@ class Terms(eqx.Module):
     def values(self, fields: Float[Array, "network point"]) -> Float[Array, "network term"]:
         """T_k of each field, by Euler's theorem: degree T = sum_a phi_a dT/dphi_a."""
         phi = self._padded(fields)[:-1]
-        return self._gather(self.local_gradients(fields) * phi[:, None]) / self._degrees()
+        degrees = np.concatenate([np.full(part.count, float(part.degree)) for part in self.parts])
+        return self.gather(self.local_gradients(fields) * phi[:, None]) / degrees
 
     def laplacians(self, fields: Float[Array, "network point"]) -> Float[Array, "network term"]:
         """Sum_ab W_ab d2T_k/dphi_a dphi_b of each field."""
@@ -125,10 +148,30 @@ class Terms(eqx.Module):
     ) -> Float[Array, "network term"]:
         """psi_k = grad T_k . W grad S - lap_W T_k: zero on average for the density exp(-S)."""
         local = self.local_gradients(fields)
-        coupling = jnp.append(jnp.asarray(theta), 0.0)[self.slots]
-        force = jnp.einsum("as,asn->an", coupling, local)
+        force = self._force(local, jnp.asarray(theta)[None])[0]
         force = force if self.fixed is None else force + self.free_force(fields)
-        return self._gather(local * self.turned(force)[:, None]) - self.laplacians(fields)
+        return self.gather(local * self.turned(force)[:, None]) - self.laplacians(fields)
+
+    def scores(
+        self, fields: Float[Array, "network point"], thetas: Float[Array, "action term"]
+    ) -> Float[Array, "network action"]:
+        """Hyvarinen's J = 1/2 grad S . W grad S - lap_W S for each row of couplings, less that of the fixed part.
+
+        J = 1/2 theta . (psi(theta) + psi(0)).
+        """
+        thetas = jnp.asarray(thetas)
+        push = force = self._force(self.local_gradients(fields), thetas)
+        if self.fixed is not None:
+            push = force + 2.0 * self.free_force(fields)
+        square = jnp.sum(force * jax.vmap(self.turned)(push), axis=1)
+        return (0.5 * square - thetas @ self.laplacians(fields).T).T
+
+    def _force(
+        self, local: Float[Array, "point slot network"], thetas: Float[Array, "action term"]
+    ) -> Float[Array, "action point network"]:
+        """Grad of sum_k theta_k T_k for each row of couplings."""
+        coupling = jnp.pad(thetas, ((0, 0), (0, 1)))[:, self.slots]
+        return jnp.einsum("ras,asn->ran", coupling, local)
 
     def turned(self, force: Float[Array, "point network"]) -> Float[Array, "point network"]:
         """W times a force; nothing to do where W is the unit matrix."""
@@ -143,18 +186,12 @@ class Terms(eqx.Module):
 
     def gather(self, local: Float[Array, "point slot network"]) -> Float[Array, "network term"]:
         """Sum over sites of what belongs to each term."""
-        return self._gather(local)
-
-    def _gather(self, local: jax.Array) -> jax.Array:
         flat = local.reshape(-1, local.shape[2])
         return jax.ops.segment_sum(flat, self.slots.ravel(), num_segments=self.size + 1)[:-1].T
 
     def _padded(self, fields: jax.Array) -> jax.Array:
         phi = (fields / self.scale).T
         return jnp.concatenate([phi, jnp.ones_like(phi[:1])])
-
-    def _degrees(self) -> Vector:
-        return np.concatenate([np.full(part.count, float(part.degree)) for part in self.parts])
 
 
 def terms_of(action: AbstractAction, metric: Matrix, weights: Vector, *, scale: Vector | None = None) -> Terms:
@@ -172,16 +209,23 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector, *, scale: 
         >>> terms_of(Local(), np.array([[4.0]]), np.ones(1)).values(jnp.array([[2.0]])).tolist()
         [[1.0, 1.0]]
     """
+    parts = action.quadratic(len(metric)), *action.interaction(len(metric), weights)
+    return scaled_terms(parts, metric, scale=scale, fixed=action.fixed(len(metric)))
+
+
+def scaled_terms(
+    monomials: tuple[Monomials, ...], metric: Matrix, *, scale: Vector | None = None, fixed: Matrix | None = None
+) -> Terms:
+    """Terms given by their monomials, those of lowest degree first, and perhaps a fixed part P, as in `terms_of`."""
     points = len(metric)
     diagonal = np.count_nonzero(metric) == points  # asked of the metric itself: x/sqrt(x)^2 is one but for its last bit
     unit = bool(diagonal) and scale is None
     scale = np.sqrt(np.diag(metric)) if scale is None else scale
     correlation = np.eye(points) if unit else metric / np.outer(scale, scale)
-    pairs = [p.rescaled(scale) for p in (action.quadratic(points), *action.interaction(points, weights))]
+    pairs = [part.rescaled(scale) for part in monomials]
     # 32 bits: JAX keeps what it made of a shared integer table, in whichever precision it first met it.
     parts = tuple(p._replace(term=p.term.astype(np.int32), tuples=p.tuples.astype(np.int32)) for p, _ in pairs)
     factors = np.concatenate([norms for _, norms in pairs])
-    fixed = action.fixed(points)
     slots, slopes = _slopes(parts, points)
     return Terms(
         parts=parts,
@@ -195,6 +239,24 @@ def terms_of(action: AbstractAction, metric: Matrix, weights: Vector, *, scale: 
         diagonal=bool(diagonal),
         unit=unit,
     )
+
+
+def embed(terms: Terms, wide: Terms) -> Matrix:
+    """Terms in those of an action with every monomial a term of its own, (term, wide term)."""
+    out, points = np.zeros((terms.size, wide.size)), len(terms.scale)
+    for part, here, whole, there in zip(terms.parts, terms.places, wide.parts, wide.places, strict=True):
+        position = {code: whole.term[k] for k, code in enumerate(rank(whole.tuples, points).tolist())}
+        column = np.array([position[code] for code in rank(part.tuples, points).tolist()], dtype=int)
+        out[here, there][part.term, column] = part.coefficient
+    return out
+
+
+def _table(part: Monomials, points: int) -> Table:
+    codes, column = np.unique(rank(part.tuples, points), return_inverse=True)
+    _, first = np.unique(column, return_index=True)
+    rows = np.zeros((part.count, len(codes)))
+    rows[part.term, column] = part.coefficient
+    return Table(part.tuples[first].astype(np.int64), rows)
 
 
 def _padded(tuples: np.ndarray, width: int, points: int) -> np.ndarray:

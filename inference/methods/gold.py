@@ -24,7 +24,7 @@ from ..ensembles.source import Source
 from ..ensembles.sums import Statistic, total
 from ..equations.from_moments import Equations, Frozen
 from ..equations.terms import Terms
-from .method import AbstractLikelihood, AbstractMethod, networks_of
+from .method import AbstractLikelihood, AbstractMethod, MethodWords, networks_of
 from .problem import Problem
 from .reference import (
     REFERENCE_RATIO,
@@ -70,6 +70,15 @@ class Gold(AbstractMethod):
     @property
     def word(self) -> str:
         return "gold"
+
+    @property
+    def said(self) -> MethodWords:
+        how = (
+            "The likelihood of the fields, its partition function measured on {reference_fields} reference fields "
+            "drawn from the action,"
+        )
+        errors = "The errors are those of the likelihood, the noise of the reference fields included"
+        return MethodWords(how, errors, efficient=True)
 
     @property
     def fields(self) -> bool:

@@ -7,7 +7,6 @@ lines of diagrams are those of the two-point function K of the field, exact or m
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import comb
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,11 +25,10 @@ from ..ensembles.modes import in_modes, leading_modes
 from ..ensembles.moments import MAX_COMPONENTS
 from ..ensembles.samples import Samples
 from ..ensembles.source import Source
-from ..equations.basis import Basis, check_gram, make_basis
 from ..equations.from_fields import Observed, direct_equations
 from ..equations.from_moments import Equations, Gains, equations, gains
-from ..equations.metric import Metrics, choose_metrics
-from ..equations.polynomial import polynomial_equations
+from ..equations.metric import Metrics, check_gram, choose_metrics
+from ..equations.schwinger_dyson import moment_equations, scaled_moments
 from ..equations.terms import Terms, terms_of
 from ..estimators.as_if import with_scatter
 from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure
@@ -50,7 +48,7 @@ _FULL_POINTS = 8  # up to here the full quartic (330 couplings) is judged beside
 class Full(NamedTuple):
     """The full quartic action beside the one that is fitted: its terms, and its equations at the same pilot."""
 
-    basis: Basis
+    terms: Terms
     equations: Equations
 
 
@@ -65,7 +63,7 @@ class Problem:
         action: as asked for.
         equations: A, b, B of score matching.
         prior: on the scaled couplings.
-        factors: physical coupling = scaled coupling / factor, (term,).
+        terms: the scaled terms of the action.
         weights: quadrature weights, (point,).
         metric: W, (point, point).
         two_point: K of the field, (point, point).
@@ -73,7 +71,7 @@ class Problem:
         modes: rows of the modes, (mode, point), for an action of modes.
         given: whether W was prescribed; the units of the terms are then those of K.
         tail: whether what the fit averages over networks has an average with an error; None where nothing is known.
-        basis: the terms on all sorted tuples, of a fit to correlators.
+        of_correlators: whether a quartic action is fitted to moments of order 2, 4 and 6.
         observed: the means of the terms, of a fit to fields.
         full: the full quartic action beside this one, where it is judged too.
     """
@@ -84,7 +82,7 @@ class Problem:
     action: AbstractAction
     equations: Equations
     prior: Prior
-    factors: Vector
+    terms: Terms
     weights: Vector
     metric: Matrix
     two_point: Matrix
@@ -92,7 +90,7 @@ class Problem:
     modes: np.ndarray | None = None
     given: bool = False
     tail: Tail | None = None
-    basis: ClassVar[Basis | None] = None
+    of_correlators: ClassVar[bool] = False
     observed: ClassVar[Observed | None] = None
     full: ClassVar[Full | None] = None
 
@@ -111,12 +109,12 @@ class Problem:
     @property
     def scale(self) -> Vector:
         """Units of the scaled fields: standard deviations of the field by W, or by K where W was prescribed."""
-        return np.sqrt(np.diag(self.two_point if self.given else self.metric))
+        return self.terms.scale
 
-    @cached_property
-    def terms(self) -> Terms:
-        """The same terms, to be evaluated on fields."""
-        return terms_of(self.action, self.metric, self.weights, scale=_units(self.two_point, self.given))
+    @property
+    def factors(self) -> Vector:
+        """Physical coupling = scaled coupling / factor, (term,)."""
+        return self.terms.factors
 
     @property
     def gains(self) -> Gains | None:
@@ -141,7 +139,7 @@ class FromCorrelators(Problem):
     """A quartic action of few points, fitted to moments of order 2, 4 and 6 of any maker."""
 
     data: Correlators
-    basis: Basis = field()
+    of_correlators: ClassVar[bool] = True
     full: Full | None = field()
 
 
@@ -238,23 +236,24 @@ def prepare(
     if not _through_correlators(action, len(points)) or (lattice and networks < MIN_NETWORKS[6]):
         return _from_fields(rest, found, prior_scale, common, progress)
     for matrix in (found.metric, found.two_point):
-        make_basis(action, matrix, w)  # refuses a singular Gram matrix before any long pass
+        check_gram(matrix)
+    terms_of(action, found.metric, w)  # what does not fit the points is refused before any long pass
     measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
     # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
     check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
     check_even(measured)
     two_point = found.two_point if found.exact else measured.tensor(2, "moment")
     scale = _units(two_point, found.given)
-    basis = make_basis(action, found.metric, w, scale=scale)
-    prior = default_prior(basis, scale=prior_scale, two_point=two_point / np.outer(basis.scale, basis.scale))
-    same = len(basis.quadratic) == len(basis.pairs)  # else the best Gaussian is not that of the full quartic action
-    wide = make_basis(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _FULL_POINTS and same else None
+    terms = terms_of(action, found.metric, w, scale=scale)
+    prior = default_prior(terms, scale=prior_scale, two_point=two_point / np.outer(terms.scale, terms.scale))
+    same = terms.quadratic == comb(len(points) + 1, 2)  # else the best Gaussian is not that of the full quartic action
+    wide = terms_of(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _FULL_POINTS and same else None
     eq, whole = equations(
         measured,
-        basis,
+        terms,
         pilot_precision=prior.precision,
         pilot_centre=prior.mean,
-        rich=wide,
+        full=wide,
         networks=as_if_n,
         progress=progress,
     )
@@ -265,11 +264,10 @@ def prepare(
         source=measured.source if source is None else source,
         equations=eq,
         prior=prior,
-        factors=basis.factors,
         metric=found.metric,
         metric_from=found.where,
         two_point=two_point,
-        basis=basis,
+        terms=terms,
         tail=gravest(scattered, _of_orders(measured), eq.tail),
         full=None if wide is None or whole is None else Full(wide, whole),
         **common,
@@ -335,7 +333,7 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
         source=source,
         equations=eq,
         prior=relaxed(prior, eq.matrix, eq.noise, scale=scale),
-        factors=terms.factors,
+        terms=terms,
         metric=metric,
         metric_from=where,
         two_point=two_point,
@@ -366,8 +364,8 @@ def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) 
             f"expected networks to fit {type(action).__name__} at {len(metric)} points, got exact correlators; try "
             "inf.fit(ensemble, ...)"
         )
-    matrix, vector = polynomial_equations(data, action.degree, metric=metric)
     terms = terms_of(action, metric, common["weights"])
+    matrix, vector = moment_equations(terms, scaled_moments(terms, data))
     prior = default_prior(terms, scale=scale, two_point=found.two_point / np.outer(terms.scale, terms.scale))
     zero = np.zeros_like(matrix)
     eq = Equations(matrix, vector, zero, np.linalg.solve(matrix, vector), np.inf, np.inf, np.zeros((3, 3)))
@@ -375,7 +373,7 @@ def _from_moments(data: Correlators, found: Metrics, scale: float, common: Any) 
         data=data,
         equations=eq,
         prior=prior,
-        factors=terms.factors,
+        terms=terms,
         metric=metric,
         metric_from=found.where,
         two_point=found.two_point,

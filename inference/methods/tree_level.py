@@ -17,7 +17,7 @@ from ...models.correlators import check_scrambles
 from ...models.diagrams.from_couplings import four_point, vertex, whitened
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
-from .method import AbstractMethod, EquationLikelihood
+from .method import AbstractMethod, EquationLikelihood, MethodWords
 from .problem import Problem
 
 __all__ = ["Tree", "TreeLevel", "tree_equations"]
@@ -41,6 +41,14 @@ class TreeLevel(AbstractMethod):
         return "tree"
 
     @property
+    def said(self) -> MethodWords:
+        errors = (
+            "The errors are those of the measured four-point function; the truncation bias, what the next order would "
+            "take off the mean, is not in them"
+        )
+        return MethodWords("Inverting the connected four-point function at tree level", errors)
+
+    @property
     def correlators(self) -> bool:
         return True
 
@@ -62,8 +70,8 @@ def tree_equations(problem: Problem) -> Tree:
     Raises:
         ValueError: an action that is not quartic, or too many points; correlators without G4c or without errors.
     """
-    data, basis = problem.data, problem.basis
-    if basis is None or data is None:
+    data = problem.data
+    if not problem.of_correlators or data is None:
         raise ValueError(
             "expected a quartic action of few points for the tree-level inversion, got "
             f"{type(problem.action).__name__} at {len(problem.points)} points; try method='score'"
@@ -103,7 +111,6 @@ def _invert(two_point: Matrix, four: Vector, quartic: Matrix, problem: Problem) 
     loop = four_point(table, two_point)[1]
     shift = np.linalg.lstsq(design, -whitened(loop, two_point), rcond=None)[0]
     q, dq = (_quadratic(two_point, c @ quartic, problem, free) for c, free in ((couplings, 1.0), (shift, 0.0)))
-    assert problem.basis is not None
     return np.concatenate([q, couplings]) * problem.factors, -np.concatenate([dq, shift]) * problem.factors
 
 

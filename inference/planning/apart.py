@@ -16,7 +16,7 @@ import numpy as np
 
 from ...models.combinatorics import tuple_count
 from ...models.types import Matrix
-from ..equations.basis import CONDITION_LIMIT
+from ..equations.metric import CONDITION_LIMIT
 
 __all__ = ["apart", "check_apart", "usable"]
 

@@ -25,7 +25,8 @@ from ...models.types import Matrix, Points, Vector
 from ..ensembles.chains import ODD_ADVICE, check_independent
 from ..ensembles.ensemble import Ensemble, check_key
 from ..ensembles.samples import Samples
-from ..equations.basis import make_basis
+from ..equations.metric import check_gram
+from ..equations.terms import terms_of
 from ..estimators.measure import check_source
 from ..methods.problem import LEAST_FEW
 from .apart import check_apart
@@ -150,15 +151,16 @@ def few_networks(
         p.append(_check_symmetry(f"the permutation {g.tolist()}", images, odd=False, rng=rng))
     group = _generated(declared, points)
     two_point, error = _two_point(fields, group)
-    basis = make_basis(action, two_point, w)
-    second, fourth = (part[0] for part in connected((fields / basis.scale)[None], group))
+    check_gram(two_point)
+    terms = terms_of(action, two_point, w)
+    second, fourth = (part[0] for part in connected((fields / terms.scale)[None], group))
     diagonal = rank(np.repeat(np.arange(points)[:, None], 4, axis=1), points)
     tested = test_of_gaussianity(fields, group, level=level, draws=draws, rng=rng)
     if tested.far < _FAR:  # there sandwich errors and pivots miss, the more often the more networks (`pivot.py`)
         far = f"eps4 = {tested.eps4:.2g}, above {EPS4_LIMIT:g} with p = {tested.far:.1g} (limit {_FAR:g})"
-        answer = uncertain(fields, basis, group, far)
+        answer = uncertain(fields, terms, group, far)
     else:
-        answer = intervals(fields, basis, group, level=level, draws=max(draws, 399), rng=rng)
+        answer = intervals(fields, terms, group, level=level, draws=max(draws, 399), rng=rng)
     with np.errstate(divide="ignore"):
         decided = np.where(np.isfinite(answer.low), n * (3.0 * answer.error / answer.estimate) ** 2, np.nan)
     labels = [(name, at) for name, rows in action.blocks(points).items() for at in rows]

@@ -26,7 +26,7 @@ from jaxtyping import Float
 
 from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.types import Matrix, Vector
-from ..equations.basis import Basis
+from ..equations.terms import Terms
 from .gaussianity import Group, Sets, symmetrised
 
 __all__ = ["Derivatives", "Intervals", "derivatives", "estimates", "intervals", "uncertain"]
@@ -60,9 +60,9 @@ class Intervals(NamedTuple):
     why: str = ""
 
 
-def derivatives(basis: Basis) -> Derivatives:
-    """First and second derivatives of the quartic terms of a basis."""
-    points, quads = len(basis.scale), basis.quads
+def derivatives(terms: Terms) -> Derivatives:
+    """First and second derivatives of the quartic terms of an action."""
+    points, (quads, rows) = len(terms.scale), terms.tables[1]
     first = np.zeros((len(quads), points, tuple_count(points, 3)))
     second = np.zeros((len(quads), points, points, tuple_count(points, 2)))
     row = np.arange(len(quads))
@@ -72,7 +72,7 @@ def derivatives(basis: Basis) -> Derivatives:
         for k in range(3):
             left = np.delete(rest, k, axis=1)
             np.add.at(second, (row, quads[:, j], rest[:, k], rank(left, points)), 1.0)
-    return Derivatives(np.tensordot(basis.terms, first, 1), np.tensordot(basis.terms, second, 1), basis.scale)
+    return Derivatives(np.tensordot(rows, first, 1), np.tensordot(rows, second, 1), terms.scale)
 
 
 def estimates(fields: Sets, terms: Derivatives, group: Group) -> tuple[Matrix, Matrix]:
@@ -116,7 +116,7 @@ def _estimates(phi: Sets, terms: Derivatives, group: Group) -> tuple[Matrix, Mat
 
 def intervals(
     fields: Float[np.ndarray, "network point"],
-    basis: Basis,
+    action: Terms,
     group: Group,
     *,
     level: float,
@@ -125,7 +125,7 @@ def intervals(
 ) -> Intervals:
     """Couplings of these networks, and two-sided intervals from `draws` sets of as many, Gaussian and drawn anew."""
     n, points = fields.shape
-    terms = derivatives(basis)
+    terms = derivatives(action)
     theta, error = (part[0] for part in estimates(fields[None], terms, group))
     root = np.linalg.cholesky(symmetrised(fields.T @ fields / n, group)).T
     pivots = []
@@ -140,14 +140,14 @@ def intervals(
         pivots.append((own - theta) / spread)
     pivot = np.sort(np.concatenate(pivots), axis=0)
     rim = max(1, int(0.5 * (1.0 - level) * (draws + 1)))  # at most so many of draws + 1 in each tail
-    factors = basis.factors[-len(theta) :]
+    factors = action.factors[-len(theta) :]
     low, high = theta - pivot[-rim] * error, theta - pivot[rim - 1] * error
     return Intervals(theta / factors, error / factors, low / factors, high / factors)
 
 
-def uncertain(fields: Float[np.ndarray, "network point"], basis: Basis, group: Group, why: str) -> Intervals:
+def uncertain(fields: Float[np.ndarray, "network point"], terms: Terms, group: Group, why: str) -> Intervals:
     """Couplings of these networks without intervals, and why there are none."""
-    theta, error = (part[0] for part in estimates(fields[None], derivatives(basis), group))
-    factors = basis.factors[-len(theta) :]
+    theta, error = (part[0] for part in estimates(fields[None], derivatives(terms), group))
+    factors = terms.factors[-len(theta) :]
     none = np.full(len(theta), np.nan)
     return Intervals(theta / factors, error / factors, none, none, why)

@@ -12,11 +12,11 @@ so that leading order is off by about 1 + 7.3 eps4 where all that is not Gaussia
 import numpy as np
 
 from ...models.actions.base import AbstractAction
-from ...models.combinatorics import sorted_tuples
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Vector
-from ..equations.basis import make_basis
-from ..equations.schwinger_dyson import gram_matrix, laplacian_vector
+from ..equations.metric import check_gram
+from ..equations.schwinger_dyson import moment_equations, scaled_moments
+from ..equations.terms import terms_of
 
 __all__ = ["LEADING", "projection"]
 
@@ -44,16 +44,14 @@ def projection(data: Correlators, action: AbstractAction, weights: Vector, kerne
         return None
     if action.homogeneous or action.fixed(len(kernel)) is not None:
         return None
-    basis = make_basis(action, kernel, weights)
-    moments = {}
-    for order in (2, 4, 6):
-        moments[order] = data.moment(order) / np.prod(basis.scale[sorted_tuples(len(kernel), order)], axis=1)
-    matrix, vector = gram_matrix(basis, moments), laplacian_vector(basis, moments)
+    check_gram(kernel)
+    terms = terms_of(action, kernel, weights)
+    matrix, vector = moment_equations(terms, scaled_moments(terms, data))
     theta = np.linalg.solve(matrix, vector)
-    quartic = theta[len(basis.quadratic) :]
+    quartic = theta[terms.quadratic :]
     about = data.about.get("accuracy", {2: 0.0})  # of the connected functions; that of G2 enters a moment r/2 times
     second = about[2] / np.max(np.diag(kernel))
     exactness = max(r / 2 * second + about.get(r, 0.0) / np.max(np.abs(data.moment(r))) for r in (2, 4, 6))
     exactness = max(_ROUND_OFF, exactness)
     lost = np.linalg.cond(matrix) * exactness * np.linalg.norm(theta)
-    return quartic / basis.factors[-len(quartic) :] if lost < _DIGITS * np.linalg.norm(quartic) else None
+    return quartic / terms.factors[-len(quartic) :] if lost < _DIGITS * np.linalg.norm(quartic) else None

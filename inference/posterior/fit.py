@@ -23,6 +23,7 @@ that as many networks would give.
     correlators             all orders that were measured
 """
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -40,6 +41,7 @@ from ...models.actions.monomials import dense
 from ...models.combinatorics import sorted_tuples
 from ...models.correlators import Correlators
 from ...models.runtime import settled
+from ...models.theories.recipes import described
 from ...models.types import Vector
 from ..ensembles.ensemble import Ensemble, check_key
 from ..ensembles.samples import Samples
@@ -50,7 +52,7 @@ from ..priors.prior import AbstractPrior
 from .labels import draws_group, label_point, label_tree
 from .predict import predict, replicated
 from .sampler import AbstractSampler
-from .words import Method, Sampler, method_of, prior_of, sampler_of
+from .words import Method, Sampler, kept_words, method_of, prior_of, sampler_of
 
 __all__ = ["fit", "model"]
 
@@ -114,7 +116,7 @@ def fit(
             beyond 100 terms exact draws wherever the posterior is Gaussian (`inf.Automatic`).
         prior: `inf.UnitInformation(scale=1.0)`, worth one network (on a lattice one site, where the field is near
             Gaussian) and never more than ten of its own; `inf.Given({"quartic": law})`; `inf.SmoothPrior()`,
-            `inf.LowRankPrior(rank)` of a bilocal action. Distributions by site alone replace parts of the action's own.
+            `inf.LowRankPrior(rank)` of a bilocal action. Distributions by site alone replace parts of the default.
         weights: quadrature weights of a continuum grid, (point,); default one each.
         as_if_n: with exact correlators of a network: the posterior this many networks would give on average, their
             scatter measured on 65,536 networks drawn with the key.
@@ -133,7 +135,7 @@ def fit(
         [-0.0395]
     """
     check_key(key)
-    how, believed, drawing = method_of(method), prior_of(prior, action), sampler_of(sampler)
+    how, believed, drawing = method_of(method), prior_of(prior), sampler_of(sampler)
     drawing.check(believed)
     options = {"metric": how.metric, "weights": weights, "prior_scale": believed.scale, "progress": progress}
     problem = prepare(data, action, as_if_n=as_if_n, key=jax.random.fold_in(key, 1), **options)
@@ -148,6 +150,10 @@ def fit(
         before = posterior.before(key, min(drawn.unit.shape[1], _BEFORE))
         theta = np.concatenate([after[name] for name in names], axis=-1) * problem.factors
         attrs = {"method": how.word, "sampler": drawing.word, "prior": believed.word, "prior_scale": believed.scale}
+        attrs |= kept_words(how, drawing)
+        attrs |= {k: v for k, v in (("prior_name", believed.name), ("prior_meaning", believed.meaning)) if v}
+        made = {"method": how, "sampler": drawing, "prior": believed}
+        attrs["made_with"] = json.dumps({name: described(one) for name, one in made.items()})
         attrs |= {**drawn.attrs, **found.attrs, **found.judged(theta)}
         attrs |= {} if as_if_n is None else {"as_if_n": int(as_if_n)}
         groups = {"constant_data": xr.Dataset({**found.constants, **posterior.constants()})}
@@ -181,7 +187,7 @@ def model(
     `nnft.configure(x64=True)` first. Of a prior with parameters of its own the model holds what NUTS moves: amplitudes,
     lengths, discrepancies, or the products.
     """
-    how, believed = method_of(method), prior_of(prior, action)
+    how, believed = method_of(method), prior_of(prior)
     problem = prepare(data, action, metric=how.metric, weights=weights, prior_scale=believed.scale)
     found = how.likelihood(problem, key=jax.random.fold_in(jax.random.key(0) if key is None else key, 2))
     with settled():

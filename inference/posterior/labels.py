@@ -19,9 +19,9 @@ from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import non_gaussianity
 from ...models.types import Tuples
-from ..equations.basis import embed
 from ..equations.from_moments import Equations
 from ..equations.lattices import judge_sites
+from ..equations.terms import embed
 from ..methods.problem import Problem
 from ..priors.likelihood import gauge_map
 
@@ -247,9 +247,9 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
     for name, number in zip(("gain", "gain_full", "share"), known.values(), strict=False):
         if number is not None:
             attrs[name], attrs[f"{name}_error"] = number
-    if (full := problem.full) is not None and problem.basis is not None:
-        up = embed(problem.basis, full.basis)
-        pairs, theta = len(full.basis.pairs), up.T @ score.estimate
+    if (full := problem.full) is not None:
+        up = embed(problem.terms, full.terms)
+        pairs, theta = full.terms.quadratic, up.T @ score.estimate
         values["score_estimate"] = ("term", score.estimate)
         values["force"] = ("quad", (full.equations.matrix @ theta)[pairs:])
         values["laplacian"] = ("quad", full.equations.vector[pairs:])

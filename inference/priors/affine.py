@@ -43,6 +43,10 @@ class UnitInformation(AbstractPrior):
         return "unit_information"
 
     @property
+    def name(self) -> str:
+        return ""
+
+    @property
     def affine(self) -> bool:
         return True
 
@@ -59,9 +63,6 @@ class UnitInformation(AbstractPrior):
 
     def program(self, setting: Setting) -> Callable[[], None]:
         return _program(setting, {})
-
-    def given(self, laws: Mapping[str, dist.Distribution]) -> "Given":
-        return Given(laws, scale=self.scale)
 
 
 class Given(AbstractPrior):
@@ -91,6 +92,10 @@ class Given(AbstractPrior):
         return "given"
 
     @property
+    def name(self) -> str:
+        return "distributions given for its couplings"
+
+    @property
     def affine(self) -> bool:
         return True
 
@@ -105,9 +110,6 @@ class Given(AbstractPrior):
 
     def program(self, setting: Setting) -> Callable[[], None]:
         return _program(setting, self.laws)
-
-    def given(self, laws: Mapping[str, dist.Distribution]) -> "Given":
-        return Given({**self.laws, **laws}, scale=self.scale)
 
 
 class Affine(AbstractPosterior):

@@ -45,6 +45,15 @@ class LowRankPrior(AbstractPrior):
     def word(self) -> str:
         return "low_rank"
 
+    @property
+    def name(self) -> str:
+        return f"a prior of rank {self.rank}"
+
+    @property
+    def meaning(self) -> str:
+        products = r"$v_{ab} = \sum_r d_r f_{ra}f_{rb}$ and $u_{ab} = \sum_r c_{ra}e_{rb}$"
+        return f"The prior is of low rank: {products}; $g_a$ is free."
+
     def interaction(self, about: Unknowns) -> Array:
         count, labels = _bilocal(about)
         u, v = labels["u"], labels["v"]

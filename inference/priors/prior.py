@@ -80,6 +80,16 @@ class AbstractPrior(eqx.Module):
         return type(self).__name__
 
     @property
+    def name(self) -> str:
+        """In words that can stand in a sentence, after "under"; nothing of the default one."""
+        return f"the prior {type(self).__name__}"
+
+    @property
+    def meaning(self) -> str:
+        """What it believes, in sentences with TeX between dollar signs, for the page."""
+        return ""
+
+    @property
     def affine(self) -> bool:
         """Whether its sites are the couplings themselves, turned and shifted."""
         return False
@@ -102,11 +112,6 @@ class AbstractPrior(eqx.Module):
         """The posterior as a NumPyro model of no arguments, for any kernel or guide."""
         one = Hierarchical(self, setting)
         return partial(one.form.hyper, one.given)
-
-    def given(self, laws: Mapping[str, dist.Distribution]) -> "AbstractPrior":
-        """The same with distributions in place of some of its own, site -> distribution."""
-        check_laws(laws, ())
-        return self
 
     # Shortcuts: what a prior may know better than its program says. `data` is the Gaussian of the equations.
 

@@ -9,7 +9,6 @@ discrepancies d alone, and the couplings are drawn exactly given them. The proce
 were not fitted; but they are those of an action on the fitted points: the marginal on more points has others.
 """
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +24,7 @@ from scipy.spatial.distance import pdist
 from ...models.actions.rungs import bilocal_blocks
 from ...models.types import Matrix
 from .marginal import Marginal, with_quadratic
-from .prior import AbstractPrior, Unknowns, check_laws
+from .prior import AbstractPrior, Unknowns
 
 __all__ = ["BLOCKS", "SmoothPrior", "smooth_kernel"]
 
@@ -80,13 +79,23 @@ class SmoothPrior(AbstractPrior):
         return "smooth"
 
     @property
+    def name(self) -> str:
+        return "a smooth prior"
+
+    @property
+    def meaning(self) -> str:
+        apart = "" if self.discrepancy is False else ", plus an independent discrepancy of standard deviation d"
+        return (
+            "The prior holds the couplings of a block together: in scaled fields each of g(x), u(x,y), v(x,y) is a "
+            rf"Gaussian process over (x,y), of covariance $a^2\exp(-(|x-x'|^2 + |y-y'|^2)/2\ell^2)${apart}. It can be "
+            "read at other points, but an action on more points is another marginal, and its couplings are not those "
+            "values."
+        )
+
+    @property
     def shown(self) -> dict[str, tuple[str, ...]]:
         names = ("amplitude", "length") if self.discrepancy is False else ("amplitude", "length", "discrepancy")
         return dict.fromkeys(names, ("block",))
-
-    def given(self, laws: Mapping[str, dist.Distribution]) -> "SmoothPrior":
-        check_laws(laws, tuple(self.shown))
-        return SmoothPrior(**{**{name: getattr(self, name) for name in ("amplitude", "length", "discrepancy")}, **laws})
 
     def interaction(self, about: Unknowns) -> Array:
         root = self._root(about, self._parameters(about))

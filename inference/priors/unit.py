@@ -25,10 +25,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from ...models.actions.monomials import Monomials, contraction, from_dense
+from ...models.actions.monomials import Monomials, contraction
 from ...models.combinatorics import rank
 from ...models.types import Matrix, Vector
-from ..equations.basis import Basis
 from ..equations.terms import Terms
 
 __all__ = ["Prior", "default_prior", "relaxed", "wick_covariance"]
@@ -73,23 +72,23 @@ class Prior(NamedTuple):
 
 
 def default_prior(
-    basis: Basis | Terms, *, scale: float = 1.0, two_point: Matrix | None = None, homogeneous: bool = False
+    terms: Terms, *, scale: float = 1.0, two_point: Matrix | None = None, homogeneous: bool = False
 ) -> Prior:
     """The unit-information prior of the module's docstring, s = scale.
 
     Args:
-        basis: the terms of the action.
+        terms: of the action.
         scale: s.
         two_point: K in scaled fields, (point, point); default the metric.
         homogeneous: terms and K are the same at every point of a lattice: then one point's contractions say all.
     """
     if not 0.0 < scale < np.inf:
         raise ValueError(f"expected a positive prior scale, got {scale}; try 1.0, worth one network")
-    parts, k = _parts(basis), basis.metric if two_point is None else two_point
+    parts, k = terms.parts, terms.metric if two_point is None else two_point
     pairs, quads = parts[0], parts[1]
     cover = _Covariance(k, homogeneous)
     second = cover(pairs, pairs)
-    centre, shift = _centre(pairs, second, basis, cover), _expressed(contraction(quads, k), pairs, second, cover)
+    centre, shift = _centre(pairs, second, terms.fixed, cover), _expressed(contraction(quads, k), pairs, second, cover)
     fourth = cover(quads, quads)
     factor4 = scale * _inverse_root(fourth)
     if len(parts) == 3:  # raw quartic couplings stand in for what the sextic ones contract to
@@ -192,18 +191,8 @@ class _Covariance:
         return Monomials(terms.term[here], ordered, weight, terms.count)
 
 
-def _parts(basis: Basis | Terms) -> tuple[Monomials, ...]:
-    if isinstance(basis, Terms):
-        return basis.parts
-    points = len(basis.scale)
-    term, column = np.nonzero(basis.terms)
-    quads = Monomials(term, basis.quads[column], basis.terms[term, column], len(basis.terms))
-    return from_dense(basis.quadratic, points, 2), quads
-
-
-def _centre(pairs: Monomials, second: Matrix, basis: Basis | Terms, cover: _Covariance) -> Vector:
+def _centre(pairs: Monomials, second: Matrix, free: Matrix | None, cover: _Covariance) -> Vector:
     """1/2 phi K^-1 phi in the quadratic terms: exact where every pair is one, else the nearest in the Wick metric."""
-    free = getattr(basis, "fixed", None)
     points = len(cover.two_point)
     if free is None and len(pairs.term) == pairs.count == points * (points + 1) // 2:
         inverse = np.linalg.inv(cover.two_point)

@@ -3,7 +3,8 @@
 With as many operators as states C(t) = psi diag(e^(-E t)) psi^T and l_k = e^(-E_k (t - t0)) exactly; further states
 change E_1 by e^(-(E_(N+1) - E_1) t0) only, N the number of operators (M. Luescher and U. Wolff, Nucl. Phys. B339 (1990)
 222; B. Blossier et al., JHEP 04 (2009) 094). In a box cosh(E(t - L/2)) takes the place of the exponential, and l is a
-ratio of two. Errors are linear: dl = v.(dC(t) - l dC(t0)).v for v.C(t0).v = 1.
+ratio of two. Errors are linear: dl = v.(dC(t) - l dC(t0)).v for v.C(t0).v = 1. Operators that noise does not tell from
+those before them at t0 are left out, and it is said.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from .lagged import TimeCorrelators, energy_of_ratio
 
 __all__ = ["Gevp"]
 
-_SIGMA = 3.0  # errors by which the smallest eigenvalue of C(t0) has to be positive
+_SIGMA = 3.0  # errors by which the largest eigenvalues of C(t0) and of the problem have to be positive
+_CLEAR = 10.0  # errors of the smallest eigenvalue of several operators: its noise must not look like a slow decay
+_ROUNDING = 1e-12  # of operators of unit size
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Gevp(AbstractGapMethod):
         """The largest eigenvalue's energy; all energies come along.
 
         Raises:
-            ValueError: times that the data do not have; C(t0) that is not positive by three errors; a largest
-                eigenvalue that does not fall between 0 and 1.
+            ValueError: times that the data do not have; C(t0) that is not positive by three errors in any direction; a
+                largest eigenvalue that does not fall between 0 and 1.
         """
         first, second = self._places(data)
         energies, rows = self._energies(data, first, second)
@@ -57,7 +60,10 @@ class Gevp(AbstractGapMethod):
                 bias, bias_error = float(energies[0] - following[0]), float(np.linalg.norm(rows[0] - moved[0]))
             except ValueError:  # noise only, one step later
                 later = False
-        how = f"GEVP of {data.values.shape[1]} operators, t0 = {data.times[first]:g}, t = {data.times[second]:g}"
+        used, given = self._resolved(data, first), data.values.shape[1]
+        seen = f"{given} operator{'s' if given > 1 else ''}"
+        seen = seen if used == given else f"the first {used} of {seen}, which noise does not tell apart"
+        how = f"GEVP of {seen}, t0 = {data.times[first]:g}, t = {data.times[second]:g}"
         return Gap(float(energies[0]), float(errors[0]), how, energies, errors, bias, bias_error)
 
     def _places(self, data: TimeCorrelators) -> tuple[int, int]:
@@ -74,21 +80,13 @@ class Gevp(AbstractGapMethod):
 
     def _energies(self, data: TimeCorrelators, first: int, second: int) -> tuple[np.ndarray, Matrix]:
         """Energies, lowest first, and the rows of their covariance, (state, row); states lost in noise are left out."""
-        start, later = data.values[first], data.values[second]
-        scale = np.sqrt(np.abs(np.diag(start)))
-        low, direction = (part[..., 0] for part in np.linalg.eigh(start / np.outer(scale, scale)))
-        unit = direction / scale
-        spread = float(np.linalg.norm(np.einsum("i,rij,j->r", unit, data.rows[:, first], unit)))
-        if low <= _SIGMA * spread:
-            raise ValueError(
-                f"expected C(t0) positive by {_SIGMA:g} errors, got its smallest eigenvalue {low:.2g} +- {spread:.2g} "
-                f"(operators of unit size) at t0 = {data.times[first]:g}; try an earlier t0, fewer operators or more "
-                "networks"
-            )
+        used = self._resolved(data, first)
+        start, later = (data.values[k, :used, :used] for k in (first, second))
+        start_rows, later_rows = (data.rows[:, k, :used, :used] for k in (first, second))
         values, vectors = eigh(later, start)
         energies, rows = [], []
         for value, v in list(zip(values, vectors.T, strict=True))[::-1]:
-            change = np.einsum("i,rij,j->r", v, data.rows[:, second] - value * data.rows[:, first], v)
+            change = np.einsum("i,rij,j->r", v, later_rows - value * start_rows, v)
             if value <= _SIGMA * np.linalg.norm(change) or value >= 1.0:
                 if not energies:
                     raise ValueError(
@@ -101,6 +99,26 @@ class Gevp(AbstractGapMethod):
             energies.append(energy)
             rows.append(-change / (value * slope))
         return np.array(energies), np.array(rows)
+
+    def _resolved(self, data: TimeCorrelators, first: int) -> int:
+        """How many of the operators, from the first on, are clearly different from each other at t0.
+
+        Not the combinations that are: the largest eigenvector of C(t0) mixes all operators, and sees more of the higher
+        states than the first operator alone.
+        """
+        count = data.values.shape[1]
+        scale = np.sqrt(np.abs(np.einsum("ii->i", data.values[first])))
+        for used in range(count, 0, -1):
+            part = data.values[first, :used, :used] / np.outer(scale[:used], scale[:used])
+            sizes, directions = np.linalg.eigh(part)
+            spans = directions[:, 0] / scale[:used]
+            spread = float(np.linalg.norm(np.einsum("i,rij,j->r", spans, data.rows[:, first, :used, :used], spans)))
+            if sizes[0] > max((_CLEAR if used > 1 else _SIGMA) * spread, _ROUNDING):
+                return used
+        raise ValueError(
+            f"expected C(t0) positive by {_SIGMA:g} errors, got {sizes[0]:.2g} +- {spread:.2g} for the first operator "
+            f"(of unit size) at t0 = {data.times[first]:g}; try an earlier t0 or more networks"
+        )
 
 
 def _place(data: TimeCorrelators, time: float) -> int:

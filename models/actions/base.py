@@ -6,14 +6,13 @@ class: it fills in `name`, `formula`, `blocks` and `interaction`; everything els
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
-import numpy as np
 
 from ..combinatorics import sorted_tuples
 from ..types import Matrix, Tuples, Vector
-from .monomials import Monomials, dense
+from .monomials import Monomials, dense, each
 
 __all__ = ["AbstractAction", "SiteTerm", "Steps", "Symbol"]
 
@@ -58,6 +57,7 @@ class AbstractAction(eqx.Module):
 
     Example, the squares of neighbours on a line:
 
+        >>> import numpy as np
         >>> class Neighbours(AbstractAction):
         ...     name = "action of neighbouring squares"
         ...     formula = r"S = \sum_{a\le b} q_{ab} \varphi_a\varphi_b + v \sum_a \varphi_a^2\varphi_{a+1}^2"
@@ -105,8 +105,7 @@ class AbstractAction(eqx.Module):
 
     def quadratic(self, points: int) -> Monomials:
         """The terms of the quadratic part in the order of `quadratic_blocks`."""
-        pairs = sorted_tuples(points, 2)
-        return Monomials(np.arange(len(pairs)), pairs, np.ones(len(pairs)), len(pairs))
+        return each(sorted_tuples(points, 2))
 
     def fixed(self, points: int) -> Matrix | None:
         """P of a quadratic part 1/2 phi P phi without free couplings, (point, point); None where there is none."""
@@ -135,11 +134,6 @@ class AbstractAction(eqx.Module):
     def size(self, points: int) -> int:
         """Number of couplings of the interaction at M points."""
         return sum(len(labels) for labels in self.blocks(points).values())
-
-    @property
-    def believed(self) -> tuple[str, dict[str, Any]]:
-        """Word and options of the prior its couplings come with, where a fit is given none."""
-        return "unit_information", {}
 
     def through_correlators(self, points: int) -> bool:
         """Whether it may be fitted to correlators of order two, four and six, and not to fields only."""

@@ -1,7 +1,7 @@
 """The rungs of the ladder by name, and an action back from the words a fit remembers of it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,20 +14,17 @@ from .rungs import (
     FullQuartic,
     FullSextic,
     Local,
-    LowRankBilocal,
     Modes,
-    SmoothBilocal,
 )
 
-__all__ = ["ACTIONS", "action_named", "action_of", "action_words", "word_of"]
+__all__ = ["ACTIONS", "action_named", "action_of", "action_words", "check_options", "word_of"]
 
+_FORMER = ("SmoothBilocal", "LowRankBilocal")  # in files of earlier versions: a bilocal action under such a prior
 ACTIONS: dict[str, type[AbstractAction]] = {
     "constant": Constant,
     "local": Local,
     "translation_invariant": TranslationInvariant,
     "lattice_phi4": LatticePhi4,
-    "low_rank_bilocal": LowRankBilocal,
-    "smooth_bilocal": SmoothBilocal,
     "bilocal": Bilocal,
     "full_quartic": FullQuartic,
     "full_sextic": FullSextic,
@@ -47,10 +44,7 @@ def action_named(name: str, **options: Any) -> AbstractAction:
         )
     kind = ACTIONS[name]
     known = [f.name for f in fields(kind)]
-    for option in options:
-        if option not in known:
-            said = f"expected {name} with {', '.join(known) if known else 'no options'}, got {option!r}"
-            raise ValueError(f"{said}; try {nearest(option, known) if known else 'leaving it out'}")
+    check_options(name, known, options)
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     if isinstance(given.get("action"), str):
         given["action"] = action_named(given["action"])
@@ -59,6 +53,14 @@ def action_named(name: str, **options: Any) -> AbstractAction:
     except TypeError as error:
         example = {"lattice_phi4": "shape=[8,8]", "modes": "count=4"}.get(name, known[0] if known else "")
         raise ValueError(f"expected {name} with its {', '.join(known)}, got {given}; try {example}") from error
+
+
+def check_options(name: str, known: Sequence[str], options: Iterable[str]) -> None:
+    """Refuse an option that what is called `name` does not have."""
+    for option in options:
+        if option not in known:
+            said = f"expected {name} with {', '.join(known) if known else 'no options'}, got {option!r}"
+            raise ValueError(f"{said}; try {nearest(option, list(known)) if known else 'leaving it out'}")
 
 
 def word_of(action: AbstractAction) -> str | None:
@@ -118,6 +120,8 @@ def action_of(words: Mapping[str, Any]) -> AbstractAction:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
     by_class = {kind.__name__: word for word, kind in ACTIONS.items()}
+    if words["action"] in _FORMER:
+        return Bilocal()
     name = words.get("action_home") or by_class.get(str(words["action"]), f":{words['action']}")
     return made(str(name), json.loads(words.get("action_options", "{}")))
 

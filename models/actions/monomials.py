@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ..combinatorics import rank, sorted_tuples, tuple_count
+from ..combinatorics import rank, tuple_count
 from ..types import Matrix, Tuples, Vector
 
-__all__ = ["Monomials", "contraction", "dense", "from_dense", "monomials"]
+__all__ = ["Monomials", "contraction", "dense", "each", "monomials"]
 
 
 class Monomials(NamedTuple):
@@ -64,10 +64,13 @@ def dense(terms: Monomials, points: int) -> Matrix:
     return out
 
 
-def from_dense(table: Matrix, points: int, degree: int) -> Monomials:
-    """The entries of a table (term, sorted tuple) that are not zero."""
-    term, column = np.nonzero(table)
-    return Monomials(term, sorted_tuples(points, degree)[column], table[term, column], len(table))
+def each(tuples: Tuples) -> Monomials:
+    """One monomial a term.
+
+    >>> each(np.array([[0, 1], [1, 1]])).count
+    2
+    """
+    return Monomials(np.arange(len(tuples)), np.sort(tuples, axis=1), np.ones(len(tuples)), len(tuples))
 
 
 def contraction(terms: Monomials, two_point: Matrix) -> Monomials:

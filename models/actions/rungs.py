@@ -8,8 +8,8 @@ S = sum_{a<=b} q_ab phi_a phi_b + sum_k theta_k T_k(phi), the quadratic part alw
     FullQuartic  sum over sorted quads of phi_a phi_b phi_c phi_d                           C(M+3,4)
     FullSextic   the same, and phi_a .. phi_f over sorted 6-tuples                          + C(M+5,6)
 
-The rungs in between: `TranslationInvariant` and `LatticePhi4` (lattice_actions.py), `SmoothBilocal` and
-`LowRankBilocal` (a bilocal action under another prior), `Modes` (an action of the leading modes of K).
+The rungs in between: `TranslationInvariant` and `LatticePhi4` (lattice.py), `Modes` (an action of the leading modes of
+K). Smooth couplings, or couplings of low rank, are a bilocal action under another prior (`inf.SmoothPrior`).
 
 w_x are the quadrature weights of a continuum grid (one each by default). Of the bilocal couplings only g_a phi_a^4,
 u_ab phi_a phi_b^3 (a != b) and v_ab phi_a^2 phi_b^2 (a < b) are identifiable; `gauge` turns them into lambda_i(x,y)
@@ -18,7 +18,7 @@ in the stated gauge (lambda_0 diagonal, lambda_1 = lambda_3^T, lambda_2 symmetri
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NoReturn
 
 import equinox as eqx
 import numpy as np
@@ -26,7 +26,7 @@ import numpy as np
 from ..combinatorics import sorted_tuples, tuple_count
 from ..types import Tuples, Vector
 from .base import AbstractAction, Symbol
-from .monomials import Monomials
+from .monomials import Monomials, each
 
 __all__ = [
     "Bilocal",
@@ -88,7 +88,7 @@ class Local(AbstractAction):
         return {"g": np.arange(points)[:, None]}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_each(_power_four(points)),)
+        return (each(_power_four(points)),)
 
 
 class Bilocal(AbstractAction):
@@ -106,63 +106,6 @@ class Bilocal(AbstractAction):
         return (_bilocal(points),)
 
 
-class SmoothBilocal(Bilocal):
-    """The bilocal action under a smooth prior: each lambda_i(x,y) a Gaussian process over (x,y), and a discrepancy.
-
-    In scaled fields g(x) = f_g(x) + d_g e, u(x,y), v(x,y) alike, f ~ GP(0, a^2 exp(-(|x-x'|^2 + |y-y'|^2)/2 l^2)), e
-    standard normal and independent: amplitude a, length l and discrepancy d of each block are inferred too
-    (`inf.SmoothPrior`). The discrepancy keeps intervals honest where the truth is not as smooth as the
-    process.
-
-    Attributes:
-        discrepancy: False leaves the independent part out.
-    """
-
-    discrepancy: bool = eqx.field(default=True, static=True)
-
-    name = "smooth bilocal quartic action"
-    meaning = (
-        f"{_GAUGE} The prior holds the couplings of a block together: in scaled fields each of g(x), u(x,y), v(x,y) is "
-        r"a Gaussian process over (x,y), of covariance $a^2\exp(-(|x-x'|^2 + |y-y'|^2)/2\ell^2)$, plus an independent "
-        "discrepancy of standard deviation d."
-    )
-    belongs = (
-        "The couplings belong to this set of points: another set has other couplings. The smooth prior can be read at "
-        "other points, but an action on more points is another marginal, and its couplings are not those values."
-    )
-
-    @property
-    def believed(self) -> tuple[str, dict[str, Any]]:
-        return "smooth", {"discrepancy": self.discrepancy}
-
-
-class LowRankBilocal(Bilocal):
-    """The bilocal action with v and u of low rank: v_ab = sum_r d_r f_ra f_rb, u_ab = sum_r c_ra e_rb, g_a free.
-
-    Attributes:
-        rank: number of products r.
-    """
-
-    rank: int = eqx.field(default=1, static=True)
-
-    @property
-    def believed(self) -> tuple[str, dict[str, Any]]:
-        return "low_rank", {"rank": self.rank}
-
-    def __check_init__(self) -> None:
-        if not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"expected a rank >= 1, got {self.rank!r}; try LowRankBilocal(rank=1)")
-
-    @property
-    def name(self) -> str:
-        return f"bilocal quartic action of rank {self.rank}"
-
-    @property
-    def meaning(self) -> str:
-        products = r"$v_{ab} = \sum_r d_r f_{ra}f_{rb}$ and $u_{ab} = \sum_r c_{ra}e_{rb}$; $g_a$ is free."
-        return f"{_GAUGE} Of low rank: {products}"
-
-
 class FullQuartic(AbstractAction):
     """Every quartic monomial: S4 = sum over a<=b<=c<=d of g4_abcd phi_a phi_b phi_c phi_d."""
 
@@ -178,7 +121,7 @@ class FullQuartic(AbstractAction):
         return {"g4": sorted_tuples(points, 4)}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return (_each(sorted_tuples(points, 4)),)
+        return (each(sorted_tuples(points, 4)),)
 
     def size(self, points: int) -> int:
         """Number of couplings, counted and not listed: at 100 points there are four millions."""
@@ -201,7 +144,7 @@ class FullSextic(AbstractAction):
         return {"g4": sorted_tuples(points, 4), "g6": sorted_tuples(points, 6)}
 
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        return _each(sorted_tuples(points, 4)), _each(sorted_tuples(points, 6))
+        return each(sorted_tuples(points, 4)), each(sorted_tuples(points, 6))
 
     def size(self, points: int) -> int:
         """Number of couplings, counted and not listed."""
@@ -270,6 +213,28 @@ def _in_modes(tex: str) -> str:
     return tex.replace(r"\varphi(x)", "c_x").replace(r"\varphi", "c")
 
 
+def SmoothBilocal(discrepancy: bool = True) -> NoReturn:
+    """Refused with the prior that it is.
+
+    Raises:
+        ValueError: always.
+    """
+    _no_action(f"SmoothPrior({'' if discrepancy is True else f'discrepancy={discrepancy!r}'})")
+
+
+def LowRankBilocal(rank: int = 1) -> NoReturn:
+    """Refused with the prior that it is.
+
+    Raises:
+        ValueError: always.
+    """
+    _no_action(f"LowRankPrior(rank={rank!r})")
+
+
+def _no_action(prior: str) -> NoReturn:
+    raise ValueError(f"expected an action, got a prior; try inf.fit(data, m.Bilocal(), prior=inf.{prior}, key=key)")
+
+
 def gauge(blocks: Mapping[str, np.ndarray], weights: Vector) -> np.ndarray:
     """lambda_i(x,y) in the stated gauge from the identifiable couplings, (..., i, x, y).
 
@@ -334,13 +299,8 @@ def bilocal_blocks(points: int) -> dict[str, Tuples]:
 def _bilocal(points: int) -> Monomials:
     blocks = bilocal_blocks(points)
     g, u, v = blocks["g"], blocks["u"], blocks["v"]
-    return _each(np.concatenate([g[:, [0, 0, 0, 0]], u[:, [0, 1, 1, 1]], v[:, [0, 0, 1, 1]]]))
+    return each(np.concatenate([g[:, [0, 0, 0, 0]], u[:, [0, 1, 1, 1]], v[:, [0, 0, 1, 1]]]))
 
 
 def _power_four(points: int) -> Tuples:
     return np.repeat(np.arange(points)[:, None], 4, axis=1)
-
-
-def _each(tuples: Tuples) -> Monomials:
-    """One monomial a term."""
-    return Monomials(np.arange(len(tuples)), np.sort(tuples, axis=1), np.ones(len(tuples)), len(tuples))

@@ -29,7 +29,7 @@ from nnft.analysis.pages.session import command, session
 from nnft.analysis.reading.couplings import HYPER
 from nnft.analysis.reading.fit import Reading
 from nnft.analysis.studies.study import Fitting, NoFit, fit_samples
-from nnft.models.actions.ladder import action_words
+from nnft.models.theories.recipes import described
 from tests import closed
 from tests.analysis.test_page import Tags
 from tests.oracles import planted
@@ -67,7 +67,7 @@ RUNGS = {
     "pseudo": (m.Constant(), {"method": "pseudo"}),
     "svi": (m.Local(), {"sampler": inf.Variational(chains=2, draws=500)}),
     "gold": (m.Constant(), {"method": "gold"}),
-    "smooth": (m.SmoothBilocal(), {}),
+    "smooth": (m.Bilocal(), {"prior": inf.SmoothPrior()}),
     "phi4": (m.LatticePhi4(shape=SHAPE), {}),
     "square": (m.TranslationInvariant(shape=SHAPE, reach=1), {}),
 }
@@ -105,7 +105,10 @@ def rungs(fields, tmp_path_factory):
 def smooth(tree):
     """A bilocal fit under the name of a smooth one, with hyper-parameters."""
     fit = closed.as_nuts(tree.copy(deep=True), KEY)
-    fit.attrs |= {**action_words(m.SmoothBilocal()), "method": "score"}
+    prior = inf.SmoothPrior()
+    fit.attrs |= {"method": "score", "prior": prior.word, "prior_name": prior.name, "prior_meaning": prior.meaning}
+    made = {"method": inf.Score(), "sampler": inf.Nuts(), "prior": prior}
+    fit.attrs["made_with"] = json.dumps({name: described(one) for name, one in made.items()})
     fit["constant_data"] = xr.DataTree(fit["constant_data"].to_dataset().drop_vars(["truncation_bias", "closed_mean"]))
     rng = np.random.default_rng(9)
     for group in ("posterior", "prior"):
@@ -180,8 +183,9 @@ def test_the_session_repeats_action_method_and_sampler(rungs, name, monkeypatch)
     exec(line, {"inf": inf, "m": m, "jax": jax, "data": None})
     attrs = rungs[name].attrs
     assert seen["action"] == RUNGS[name][0]
-    assert seen.get("method", "score") == attrs["method"]
+    assert seen.get("method", inf.Score()).word == attrs["method"]
     assert seen.get("sampler", inf.Nuts()).word == attrs["sampler"]
+    assert seen.get("prior") == RUNGS[name][1].get("prior")
 
 
 def test_reports_come_back_from_their_files(rungs, tmp_path, monkeypatch):
@@ -312,7 +316,10 @@ def test_couplings_of_a_lattice_are_named_by_displacement(rungs):
     [
         ("phi4", ["no factor 1/2 or 1/4!", "convert_lattice", "on a periodic 5 × 5 lattice", "belong to this lattice"]),
         ("square", ["meets each pair once", "Displacements reach 1"]),
-        ("smooth", ["Gaussian process", "another marginal", mathml(r"\ell_{u}"), "hyper-parameters"]),
+        (
+            "smooth",
+            ["Gaussian process", "another marginal", "under a smooth prior", mathml(r"\ell_{u}"), "hyper-parameters"],
+        ),
         ("sextic", [mathml("g_{abcdef}"), mathml(r"\varphi^{-6}")]),
         ("modes", [mathml(r"K v_k = \kappa_k v_k"), "list of modes", "of the two-point function (the first"]),
         ("gold", ["reference fields drawn from the action"]),

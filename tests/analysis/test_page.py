@@ -152,7 +152,8 @@ def test_the_session_repeats_the_fit(small_fit, monkeypatch):
     """The lines run, and call ensemble and fit with what made this fit."""
     fit = small_fit.copy(deep=True)
     key = np.asarray(jax.random.key_data(jax.random.key(5))).tolist()
-    fit.attrs |= {"prior_scale": 2.0, "warmup": 200}
+    made = {"sampler": inf.Nuts(warmup=200, draws=200), "prior": inf.UnitInformation(2.0), "method": inf.Score()}
+    fit.attrs["made_with"] = json.dumps({name: described(one) for name, one in made.items()})
     lines = session(fit).splitlines()
     assert lines[-1].startswith("an.report")
     seen = {}

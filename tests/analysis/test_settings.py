@@ -2,6 +2,7 @@
 
 import pytest
 
+from nnft import inference as inf
 from nnft import models as m
 from nnft.analysis import Study
 
@@ -14,8 +15,12 @@ def test_settings_of_actions_survive_a_file(tmp_path):
     assert again.made_action() == study.made_action()
     assert (again.method, again.sampler) == ("pseudo", "closed")
     assert Study(action="modes", count=3).made_action() == m.Modes(count=3)
-    assert Study(action="smooth_bilocal", discrepancy=False).made_action() == m.SmoothBilocal(discrepancy=False)
-    assert Study(action="low_rank_bilocal", rank=2).made_action() == m.LowRankBilocal(rank=2)
+    for word, options, prior in (
+        ("smooth_bilocal", {"discrepancy": False}, inf.SmoothPrior(discrepancy=False, scale=2.0)),
+        ("low_rank_bilocal", {"rank": 2}, inf.LowRankPrior(rank=2, scale=2.0)),
+    ):
+        study = Study(action=word, prior_scale=2.0, **options)
+        assert (study.made_action(), study.made_prior()) == (m.Bilocal(), prior)
     assert Study(action="lattice_phi4", shape=[4], kappa=1).made_action() == m.LatticePhi4(shape=(4,), kappa=1.0)
 
 
@@ -40,6 +45,8 @@ def test_settings_of_actions_survive_a_file(tmp_path):
             r"sampler='closed', got SmoothPrior; try",
         ),
         ({"method": "gold", "space": "neuron"}, r"expected space='field' for method='gold', .* got 'neuron'; try"),
+        ({"action": "smooth_bilocal", "rank": 2}, r"expected smooth_bilocal with discrepancy, got 'rank'; try"),
+        ({"action": "smoth_bilocal"}, r"expected an action among .*, got 'smoth_bilocal'; try 'smooth_bilocal'"),
         ({"rnak": 2}, r"expected one of \d+ settings, the nearest being .*, got 'rnak'; try 'rank'"),
     ],
     ids=str,

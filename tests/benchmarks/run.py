@@ -24,6 +24,7 @@ HOMES = {
     "clock": "clock",
     "sobol": "sobol",
     "exact": "exact",
+    "lattice": "lattice",
 }
 
 

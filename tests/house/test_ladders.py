@@ -15,7 +15,7 @@ KINDS = {
                         "GaussianReadout", "UniformReadout", "RademacherReadout", "LaplaceReadout", "GammaScale",
                         "StudentScale", "LogNormalScale"),
     "models/actions": ("Constant", "Local", "Bilocal", "FullQuartic", "FullSextic", "TranslationInvariant",
-                       "LatticePhi4", "Modes", "SmoothBilocal", "LowRankBilocal"),
+                       "LatticePhi4", "Modes"),
     "inference/priors": ("UnitInformation", "SmoothPrior", "LowRankPrior", "Given"),
     "inference/methods": ("Score", "Pseudo", "Gold", "TreeLevel"),
     "inference/posterior": ("Nuts", "Closed", "Variational"),

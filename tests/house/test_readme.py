@@ -5,6 +5,8 @@ import io
 import json
 import re
 
+import jax
+import numpy as np
 import pytest
 from cyclopts import CycloptsError
 
@@ -26,7 +28,7 @@ def shape(printed):
 
 
 def test_the_session_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
-    (session,) = blocks("python")
+    session, *_ = blocks("python")
     (shown,) = blocks("")
     monkeypatch.chdir(tmp_path)
     small = session.replace("n=1_000_000", "n=50_000")
@@ -41,8 +43,22 @@ def test_the_session_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "out/session").iterdir()} == {"index.html", "summary.json", "fit.nc"}
 
 
+def test_the_further_lines_run_and_their_exact_numbers_are_those_shown():
+    _, known, fields = blocks("python")
+    small = known.replace("(theory, key=key)", "(theory, inf.Reweighted(n=16384), widths=(4, 8, 16), key=key)")
+    assert small != known
+    names = {"np": np, "jax": jax, "m": models, "inf": inference, "key": jax.random.key(0)}
+    for block in (small, fields.replace("n=20_000", "n=4000")):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(block, "README.md", "exec"), names)
+    for exact in (names["truth"].moment(2), names["truth"].gap):
+        assert f"{exact:.12f}" in known
+    needed = inference.networks_to_see(names["net"], names["x0"], inference.Orthogonal(2))
+    assert f"# {needed:.0f} for" in fields
+
+
 def test_its_six_lines_are_six():
-    (session,) = blocks("python")
+    session, *_ = blocks("python")
     statements = compile(session, "README.md", "exec", flags=1024).body  # ast.PyCF_ONLY_AST
     assert sum(type(node).__name__ not in ("Import", "ImportFrom") for node in statements) == 6
 

@@ -162,7 +162,7 @@ def test_drawn_networks_realise_the_expected_couplings(name):
     network, x, n = REALISED[name]
     found = inf.design(network, x, n)
     problem = prepare(inf.Ensemble(network, points=x, n=n, key=jax.random.key(41)), m.Bilocal())
-    factors, count = problem.basis.factors, len(found.names)
+    factors, count = problem.factors, len(found.names)
     fitted = (problem.equations.estimate / factors)[-count:]
     covariance = (problem.equations.sandwich / np.outer(factors, factors))[-count:, -count:]
     ratios = {}
@@ -221,7 +221,7 @@ def test_errors_are_those_of_lambda_zero_up_to_a_few_eps4():
     """At g = .02, eps4 = .079, the true errors are 1.14 times the design on average (sd .01 between ensembles)."""
     samples, found = _weak(0.02, 100_000, 18)
     problem = prepare(samples, m.Bilocal())
-    sd = np.sqrt(np.diag(gaussian_posterior(problem.equations, problem.prior)[1])) / problem.basis.factors
+    sd = np.sqrt(np.diag(gaussian_posterior(problem.equations, problem.prior)[1])) / problem.factors
     ratio = sd[-len(found.names) :] / found.posterior_error
     data = inf.measure(samples, orders=(2, 4), even=True)
     eps4, _ = m.non_gaussianity(data.connected(4), data.rows["connected"][4], data.tensor(2))

@@ -7,8 +7,7 @@ from scipy import stats
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.equations.basis import make_basis
-from nnft.inference.equations.from_moments import residuals
+from nnft.inference.equations.terms import terms_of
 from nnft.inference.planning.few import _image_p
 from nnft.inference.planning.gaussianity import _drawn, connected, deciding, farther, statistics, test_of_gaussianity
 from nnft.inference.planning.pivot import derivatives, estimates, intervals
@@ -134,14 +133,14 @@ def test_couplings_are_those_of_score_matching():
     rng = np.random.default_rng(10)
     fields = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3))
     for action in (m.Constant(), m.Local(), m.Bilocal()):
-        basis = make_basis(action, fields.T @ fields / 200, np.array([0.5, 1.0, 2.0]))
-        theta, error = (part[0] for part in estimates(fields[None], derivatives(basis), _alone(3)))
+        terms = terms_of(action, fields.T @ fields / 200, np.array([0.5, 1.0, 2.0]))
+        theta, error = (part[0] for part in estimates(fields[None], derivatives(terms), _alone(3)))
         with jax.enable_x64(True):
-            bare = np.asarray(residuals(fields, basis, np.zeros(basis.size)))
-            columns = [np.asarray(residuals(fields, basis, e)) - bare for e in np.eye(basis.size)]
+            bare = np.asarray(terms.residuals(fields, np.zeros(terms.size)))
+            columns = [np.asarray(terms.residuals(fields, e)) - bare for e in np.eye(terms.size)]
             matrix = np.stack([c.mean(axis=0) for c in columns], axis=1)
             full = np.linalg.solve(matrix, -bare.mean(axis=0))
-            psi = np.asarray(residuals(fields, basis, full))
+            psi = np.asarray(terms.residuals(fields, full))
         sandwich = np.linalg.inv(matrix) @ np.cov(psi.T) @ np.linalg.inv(matrix).T / 200
         np.testing.assert_allclose(theta, full[6:], rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(error, np.sqrt(np.diag(sandwich))[6:], rtol=1e-9)
@@ -152,17 +151,17 @@ def test_intervals_of_a_coupling_hold_at_two_hundred_networks():
     networks, is seen.
     """
     truth, rng, sets = planted("lat", 0.02, 3), np.random.default_rng(11), 120
-    basis = make_basis(m.Constant(), truth.covariance, np.ones(3))
+    terms = terms_of(m.Constant(), truth.covariance, np.ones(3))
     target, spread = (
-        part[0, 0] / basis.factors[-1]
-        for part in estimates(truth.draw(400_000, rng)[None], derivatives(basis), _alone(3))
+        part[0, 0] / terms.factors[-1]
+        for part in estimates(truth.draw(400_000, rng)[None], derivatives(terms), _alone(3))
     )
     misses = faulty = 0
     for _ in range(sets):
         fields = truth.draw(200, rng)
         found = intervals(
             fields,
-            make_basis(m.Constant(), fields.T @ fields / 200, np.ones(3)),
+            terms_of(m.Constant(), fields.T @ fields / 200, np.ones(3)),
             _alone(3),
             level=0.95,
             draws=199,

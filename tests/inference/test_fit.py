@@ -13,7 +13,7 @@ from numpyro.infer import MCMC, NUTS
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.problem import prepare
 from nnft.inference.priors.likelihood import gaussian_posterior, log_likelihood, log_prior, precision, whitened
 from nnft.inference.priors.unit import default_prior
@@ -52,7 +52,7 @@ def test_nuts_reproduces_the_closed_form(bilocal, data):
     """Posterior means within Monte Carlo error of the Gaussian's, variances too; a tenfold prior must be seen."""
     problem = prepare(data, m.Bilocal())
     centre, covariance = gaussian_posterior(problem.equations, problem.prior)
-    factors = problem.basis.factors
+    factors = problem.factors
     draws = _stack(bilocal)
     mcse = np.concatenate([az.mcse(bilocal["posterior"][n].to_dataset(name=n))[n].values for n in ("q", "g", "u", "v")])
     agree(draws.mean(axis=(0, 1)), centre / factors, mcse)
@@ -200,15 +200,13 @@ def _trace(program, key):
 def test_the_default_prior_is_worth_one_network():
     """Its precision is the Gaussian Fisher information of one network: the terms under N(0, K), by sampling."""
     kernel = planted("rbf", 0.1, 3).covariance
-    basis = make_basis(m.Bilocal(), kernel, np.ones(3))
-    prior = default_prior(basis)
+    terms = terms_of(m.Bilocal(), kernel, np.ones(3))
+    prior = default_prior(terms)
     rng = np.random.default_rng(8)
-    phi = rng.multivariate_normal(np.zeros(3), basis.metric, size=400_000)
-    terms = np.concatenate(
-        [np.prod(phi[:, basis.pairs], axis=-1), np.prod(phi[:, basis.quads], axis=-1) @ basis.terms.T], axis=1
-    )
+    phi = rng.multivariate_normal(np.zeros(3), terms.metric, size=400_000)
+    sampled = np.concatenate([np.prod(phi[:, part], axis=-1) @ rows.T for part, rows in terms.tables], axis=1)
     # Groups give the error of the sampled Fisher matrix.
-    groups = np.stack([np.cov(part.T) for part in np.split(terms, 200)])
+    groups = np.stack([np.cov(part.T) for part in np.split(sampled, 200)])
     fisher, error = groups.mean(axis=0), groups.std(axis=0, ddof=1) / np.sqrt(200)
     upper = np.triu_indices(len(fisher))
     agree(fisher[upper], prior.precision[upper], error[upper])
@@ -217,7 +215,7 @@ def test_the_default_prior_is_worth_one_network():
 
 def test_the_log_prior_is_the_gaussian_of_mean_and_precision():
     """At any couplings, exactly; with the mean forgotten it is not."""
-    prior = default_prior(make_basis(m.Bilocal(), np.eye(3) + 0.2, np.ones(3)))
+    prior = default_prior(terms_of(m.Bilocal(), np.eye(3) + 0.2, np.ones(3)))
     off = np.random.default_rng(5).normal(size=(2, 4, len(prior.mean)))
     expected = -0.5 * np.einsum("cdi,ij,cdj->cd", off, prior.precision, off)
     np.testing.assert_allclose(log_prior(prior, {}, prior.mean + off), expected, rtol=1e-9)

@@ -16,6 +16,7 @@ from nnft.inference.ensembles.modes import in_modes, leading_modes
 from nnft.inference.methods.problem import prepare
 from nnft.inference.priors.likelihood import gaussian_posterior
 from nnft.inference.priors.marginal import marginal
+from nnft.models.actions.ladder import action_of
 from tests.oracles import planted
 from tests.statistics import agree, disagree
 
@@ -176,7 +177,7 @@ def test_a_marginal_is_the_gaussian_posterior_without_its_quadratic_part(data):
 
 def test_a_smooth_prior_covers_and_predicts_between_points(data, truth):
     """Planted couplings covered, a field of zeros not; values between the points with larger errors than at them."""
-    fit = inf.fit(data, m.SmoothBilocal(), key=KEY, **QUICK)
+    fit = inf.fit(data, m.Bilocal(), key=KEY, prior=inf.SmoothPrior(), **QUICK)
     mean, sd = _mean_sd(fit, "g", "u", "v")
     agree(mean, truth.couplings, sd)
     disagree(mean, 0.0 * truth.couplings, sd)
@@ -196,7 +197,8 @@ def test_a_smooth_prior_covers_and_predicts_between_points(data, truth):
 
 def test_low_rank_couplings_are_products(data, truth):
     """The planted v = .5 g exp(-d^2/2) of three sites on a ring is of rank one off its diagonal; draws are products."""
-    fit = inf.fit(data, m.LowRankBilocal(rank=1), key=KEY, sampler=inf.Nuts(chains=2, warmup=300, draws=200))
+    prior, sampler = inf.LowRankPrior(rank=1), inf.Nuts(chains=2, warmup=300, draws=200)
+    fit = inf.fit(data, m.Bilocal(), key=KEY, prior=prior, sampler=sampler)
     v = fit["posterior"]["v"].values
     mean, sd = _mean_sd(fit, "g", "v")
     agree(mean, np.concatenate([truth.g, truth.v[np.triu_indices(3, 1)]]), sd)
@@ -204,8 +206,6 @@ def test_low_rank_couplings_are_products(data, truth):
     u = fit["posterior"]["u"].values.reshape(-1, 6)  # ordered pairs 01 02 10 12 20 21
     left, right = u[:, 0] * u[:, 3] * u[:, 4], u[:, 1] * u[:, 2] * u[:, 5]
     np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-15)  # c0e1 c1e2 c2e0 = c0e2 c1e0 c2e1
-    with pytest.raises(ValueError, match=r"rank >= 1"):
-        m.LowRankBilocal(rank=0)
     with pytest.raises(ValueError, match=r"rank >= 1"):
         inf.LowRankPrior(rank=0)
 
@@ -217,7 +217,7 @@ def test_refusals_of_methods_and_samplers(data, samples):
     with pytest.raises(ValueError, match=r"expected sampler among.*got 'nut'; try 'nuts'"):
         inf.fit(data, m.Local(), key=KEY, sampler="nut")
     with pytest.raises(ValueError, match=r"default Gaussian prior for sampler='closed', got SmoothPrior"):
-        inf.fit(data, m.SmoothBilocal(), key=KEY, sampler="closed")
+        inf.fit(data, m.Bilocal(), key=KEY, prior=inf.SmoothPrior(), sampler="closed")
     with pytest.raises(ValueError, match=r"default Gaussian prior for sampler='closed'"):
         inf.fit(data, m.Local(), key=KEY, sampler="closed", prior={"quartic": dist.Normal(0, 1)})
     bare = m.Correlators.from_arrays(
@@ -236,3 +236,14 @@ def test_refusals_of_methods_and_samplers(data, samples):
     heavy = inf.Ensemble(m.Network(m.Cos(), 20), points=np.array([[-1.0], [1.0]]), n=5000, key=KEY)
     with pytest.raises(ValueError, match=r"bounded|normalis"):
         inf.fit(heavy, m.FullQuartic(), key=KEY, method="gold")
+
+
+def test_a_prior_is_no_action():
+    """The names of before are refused with the prior they are, and the user's own values; files of before are read."""
+    with pytest.raises(
+        ValueError, match=r"an action, got a prior; try inf.fit\(data, m.Bilocal\(\), prior=inf.SmoothPr"
+    ):
+        inf.fit(None, m.SmoothBilocal(discrepancy=False), key=KEY)
+    with pytest.raises(ValueError, match=r"prior=inf.LowRankPrior\(rank=2\), key=key\)"):
+        m.LowRankBilocal(rank=2)
+    assert action_of({"action": "SmoothBilocal", "action_options": '{"discrepancy": true}'}) == m.Bilocal()

@@ -9,7 +9,6 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.equations.basis import make_basis
 from nnft.inference.equations.metric import over_translations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.problem import prepare
@@ -52,8 +51,8 @@ def test_posteriors_under_two_metrics_agree_and_cover_the_truth(by_metric):
 def test_planted_fault_a_prior_worth_one_network_of_the_metric(by_metric):
     """The prior of fields of covariance W pulls the couplings away, by 20 to 50 of their errors."""
     problem = by_metric[0]
-    old = default_prior(make_basis(m.Bilocal(), FREE, np.ones(3)))
-    q, factors = problem.quadratic, make_basis(m.Bilocal(), FREE, np.ones(3)).factors
+    old = default_prior(terms_of(m.Bilocal(), FREE, np.ones(3)))
+    q, factors = problem.quadratic, terms_of(m.Bilocal(), FREE, np.ones(3)).factors
     ratio = problem.factors / factors
     eq = problem.equations._replace(
         matrix=problem.equations.matrix * np.outer(ratio, ratio),

@@ -61,7 +61,7 @@ def test_couplings_of_a_double_well_with_the_default_prior(depth):
     """q = -depth and g = 1 within their errors; with the prior of one Gaussian network they are not (planted fault)."""
     problem = prepare(inf.Samples(_well(depth, 400_000), np.zeros((1, 1))), m.Local())
     scaled = problem.two_point / problem.scale**2
-    gaussian = default_prior(problem.basis, two_point=scaled)
+    gaussian = default_prior(problem.terms, two_point=scaled)
     for prior, judge in ((problem.prior, agree), (gaussian, disagree)):
         mean, covariance = gaussian_posterior(problem.equations, prior)
         judge(mean / problem.factors, np.array([-depth, 1.0]), np.sqrt(np.diag(covariance)) / problem.factors)

@@ -7,12 +7,11 @@ import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.equations.basis import make_basis
 from nnft.inference.equations.from_fields import direct_equations, observe
 from nnft.inference.equations.from_moments import equations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.priors.unit import default_prior, wick_covariance
-from nnft.models.actions.monomials import contraction, dense, from_dense
+from nnft.models.actions.monomials import contraction, dense, each
 from nnft.models.combinatorics import sorted_tuples
 from tests.oracles import planted
 
@@ -125,10 +124,10 @@ def test_from_fields_and_from_correlators_are_the_same_numbers(action, dense_met
     truth = planted("lat", 0.3, 4)
     samples = inf.Samples(truth.draw(4000, np.random.default_rng(0)), np.arange(4.0)[:, None])
     metric = truth.covariance if dense_metric else np.diag(np.diag(truth.covariance))
-    basis, terms = make_basis(action, metric, np.ones(4)), terms_of(action, metric, np.ones(4))
+    terms = terms_of(action, metric, np.ones(4))
     prior = default_prior(terms)
     arguments = {"pilot_precision": prior.precision, "pilot_centre": prior.mean}
-    one, _ = equations(inf.measure(samples), basis, **arguments)
+    one, _ = equations(inf.measure(samples), terms, **arguments)
     other, seen = direct_equations(samples, terms, **arguments)
     for name in ("matrix", "vector", "noise", "pilot"):
         np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=1e-8, atol=1e-9)
@@ -166,7 +165,7 @@ def test_the_sextic_prior_is_worth_one_network():
 def test_contractions_of_all_monomials():
     """phi^4 and a mixed quad: what Wick ordering takes off, by the definition of the covariance."""
     kernel = np.array([[1.0, 0.4], [0.4, 2.0]])
-    quads = from_dense(np.eye(5), 2, 4)
+    quads = each(sorted_tuples(2, 4))
     lower = dense(contraction(quads, kernel), 2)
     np.testing.assert_allclose(lower[0], [6.0, 0.0, 0.0])
     np.testing.assert_allclose(lower[1], [3 * 0.4, 3 * 1.0, 0.0])  # phi_0^3 phi_1

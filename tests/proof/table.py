@@ -175,6 +175,18 @@ def _chains(e: Entry) -> Row:
     )
 
 
+def _lattice(e: Entry) -> Row:
+    def told(key: str) -> str:
+        return ", ".join(f"{value:.2f}" for value in e[key])
+
+    return (
+        f"z of {', '.join(e['names'])}: mean square in {_band(e['band'])}, mean in {_band(e['mean_band'])}; "
+        f"{e['runs']} runs of {e['fields']:,} fields",
+        f"{told('mean_square_z')}; {told('mean_z')}",
+        f"draws taken as independent: {told('naive_mean_square_z')}",
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "68% intervals": _intervals,
     "95% intervals": _intervals,
@@ -182,6 +194,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "Fisher step": _step,
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
+    "lattice": _lattice,
     "metric": _metric,
     "chains": _chains,
     "networks per coupling": _joint,

@@ -25,7 +25,7 @@ def _one(truth, points, rng) -> tuple[np.ndarray, np.ndarray, float, float]:
     """z of each coupling, calibrated and naive, and the joint squared distances in both covariances."""
     samples = Samples(truth.draw(NETWORKS, rng), np.arange(float(points))[:, None])
     problem = prepare(samples, m.Bilocal())
-    q, factors = len(problem.basis.pairs), problem.basis.factors
+    q, factors = problem.quadratic, problem.factors
     mean, covariance = gaussian_posterior(problem.equations, problem.prior)
     shift = (mean / factors)[q:] - truth.couplings
     calibrated = (covariance / np.outer(factors, factors))[q:, q:]

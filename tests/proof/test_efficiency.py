@@ -17,7 +17,6 @@ import pytest
 from scipy import stats
 
 from nnft.inference import Samples, draw_reference, hausman, measure, pseudo_equations
-from nnft.inference.equations.basis import make_basis
 from nnft.inference.equations.from_moments import Equations, equations
 from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.gold import FieldLikelihood
@@ -66,7 +65,6 @@ def setting(kind: str, strength: float) -> SimpleNamespace:
         action=action,
         weights=weights,
         terms=terms,
-        basis=make_basis(action, truth.covariance, weights),
         theta=theta,
         fields=fields,
         averages=averages,
@@ -79,7 +77,7 @@ def setting(kind: str, strength: float) -> SimpleNamespace:
 def score(s: SimpleNamespace, fields: np.ndarray) -> Equations:
     """Score matching in the metric K."""
     data = measure(Samples(fields, np.arange(float(POINTS))[:, None]))
-    return equations(data, s.basis, pilot_precision=s.prior.precision, pilot_centre=s.prior.mean)[0]
+    return equations(data, s.terms, pilot_precision=s.prior.precision, pilot_centre=s.prior.mean)[0]
 
 
 @cache

@@ -13,7 +13,7 @@ from scipy import stats
 
 from nnft import models as m
 from nnft.inference import Ensemble, measure
-from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.problem import prepare
 from nnft.inference.planning.gaussianity import EPS4_LIMIT, _drawn, farther, statistics
 from nnft.inference.planning.pivot import intervals
@@ -126,7 +126,7 @@ def _few_sets(law, n: int, seed: int) -> tuple[np.ndarray, float]:
     key = jax.random.fold_in(jax.random.key(seed), n)
     fields = Ensemble(law, points=SIDES, n=SETS * n, key=key).read(0, SETS * n).astype(float)
     exact = prepare(m.exact(law, SIDES), m.Constant())
-    return fields.reshape(SETS, n, 2), float(exact.equations.estimate[-1] / exact.basis.factors[-1])
+    return fields.reshape(SETS, n, 2), float(exact.equations.estimate[-1] / exact.factors[-1])
 
 
 def _least(count: int, rate: float) -> int:
@@ -154,8 +154,8 @@ def test_few_networks_cover_or_are_refused(name, record):
             far = farther(t, gauss, n, EPS4_LIMIT) < 0.05  # as few_networks does
             if far and (n < 1000 or len(refused) + len(inside) >= FAULTY):
                 continue
-            basis = make_basis(m.Constant(), fields.T @ fields / n, np.ones(2))
-            found = intervals(fields, basis, ALONE, level=0.95, draws=399, rng=rng)
+            terms = terms_of(m.Constant(), fields.T @ fields / n, np.ones(2))
+            found = intervals(fields, terms, ALONE, level=0.95, draws=399, rng=rng)
             low, high, middle = found.low[0], found.high[0], found.estimate[0]
             (refused if far else inside).append(low <= target <= high)
             if not far:

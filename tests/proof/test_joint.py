@@ -11,7 +11,7 @@ from scipy import stats
 from nnft import models as m
 from nnft.inference import Samples
 from nnft.inference.equations import from_moments as score
-from nnft.inference.equations.basis import embed
+from nnft.inference.equations.terms import embed
 from nnft.inference.methods.problem import prepare
 from nnft.inference.priors.likelihood import gaussian_posterior
 from tests.oracles import planted
@@ -26,7 +26,7 @@ def _one(fields) -> tuple[np.ndarray, float, float]:
     truth = planted("lat", 0.1, POINTS)
     samples = Samples(fields, np.arange(float(POINTS))[:, None], independent=True)
     problem = prepare(samples, m.Bilocal(), metric=truth.covariance)  # else half of the networks are held out for it
-    q, factors = len(problem.basis.pairs), problem.basis.factors
+    q, factors = problem.quadratic, problem.factors
     mean, covariance = gaussian_posterior(problem.equations, problem.prior)
     shift = (mean / factors)[q:] - truth.couplings
     calibrated = (covariance / np.outer(factors, factors))[q:, q:]
@@ -36,7 +36,7 @@ def _one(fields) -> tuple[np.ndarray, float, float]:
 
 def _left_out(problem) -> float:
     """Rao's test of the quartic terms the action does not hold, F on n networks."""
-    eq, rich, up = problem.equations, problem.full.equations, embed(problem.basis, problem.full.basis)
+    eq, rich, up = problem.equations, problem.full.equations, embed(problem.terms, problem.full.terms)
     outside = np.linalg.svd(up)[2][len(eq.vector) :]
     project = outside @ (np.eye(len(rich.vector)) - rich.matrix @ up.T @ np.linalg.inv(eq.matrix) @ up)
     r = outside @ (rich.vector - rich.matrix @ up.T @ eq.estimate)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from nnft import models as m
 from nnft.inference import Samples
-from nnft.inference.equations.basis import make_basis
+from nnft.inference.equations.terms import terms_of
 from nnft.inference.methods.problem import prepare
 from nnft.inference.priors.likelihood import gaussian_posterior
 from nnft.inference.priors.unit import default_prior
@@ -25,14 +25,14 @@ SETS, NETWORKS, SEED = 200, 20_000, 601
 def test_intervals_cover_whatever_the_metric(record):
     truth = planted("lat", 8.0, 3)
     points = np.arange(3.0)[:, None]
-    basis = make_basis(m.Bilocal(), truth.covariance, np.ones(3))
-    old = default_prior(basis)
+    terms = terms_of(m.Bilocal(), truth.covariance, np.ones(3))
+    old = default_prior(terms)
     half = stats.norm.isf(0.025)
     rng = np.random.default_rng(SEED)
     inside, broken = [], []
     for _ in range(SETS):
         problem = prepare(Samples(truth.draw(NETWORKS, rng), points), m.Bilocal(), metric=truth.covariance)
-        q, ratio = problem.quadratic, problem.factors / basis.factors
+        q, ratio = problem.quadratic, problem.factors / terms.factors
         eq = problem.equations
         old_units = eq._replace(
             matrix=eq.matrix * np.outer(ratio, ratio),
@@ -41,7 +41,7 @@ def test_intervals_cover_whatever_the_metric(record):
         )
         for equations, prior, factors, kept in (
             (eq, problem.prior, problem.factors, inside),
-            (old_units, old, basis.factors, broken),
+            (old_units, old, terms.factors, broken),
         ):
             mean, covariance = gaussian_posterior(equations, prior)
             z = ((mean / factors)[q:] - truth.couplings) * factors[q:] / np.sqrt(np.diag(covariance))[q:]

@@ -1,0 +1,107 @@
+"""The same networks at moved points, and their derivatives: a program run again with the numbers it has drawn.
+
+All random sites keep their values, so that each network is compared with itself; derivatives are forward-mode, of the
+field with respect to its inputs along a direction at each point.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from numpyro import handlers
+
+from ...models.networks.model import AbstractModel, as_model
+from ...models.types import Inputs, Points
+from ..ensembles.ensemble import Ensemble
+from ..ensembles.source import Source
+from .groups import Moves
+
+__all__ = ["at_moved_points"]
+
+_SITE = "moved field"
+
+
+class Moved(AbstractModel):
+    """A model at given points and further ones, with derivatives at the former, as a field of more points.
+
+    Attributes:
+        model: the program.
+        site: of its field.
+        points: the given points, then the further ones, (point, axis), as nested tuples.
+        along: directions at the given points, likewise, one table a derivative.
+    """
+
+    model: Any
+    site: str = eqx.field(static=True)
+    points: tuple[tuple[float, ...], ...] = eqx.field(static=True)
+    along: tuple[tuple[tuple[float, ...], ...], ...] = eqx.field(static=True)
+
+    def __call__(self, points: Inputs) -> Any:
+        x = jnp.array(self.points)
+        with handlers.trace() as trace:
+            self.model(x)
+        drawn = {n: s["value"] for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
+
+        def field(at: jax.Array) -> jax.Array:
+            with handlers.block(), handlers.trace() as again, handlers.substitute(data=drawn):
+                self.model(at)
+            return _rows(again[self.site]["value"])
+
+        parts = [_rows(trace[self.site]["value"])]
+        for direction in self.along:
+            step = jnp.array(direction)
+            parts.append(jax.jvp(field, (x[: len(direction)],), (step,))[1])
+        phi = jnp.concatenate(parts)
+        return numpyro.deterministic(_SITE, phi if phi.shape[1] > 1 else phi[:, 0])
+
+    @property
+    def outputs(self) -> int:
+        return as_model(self.model).outputs
+
+
+def at_moved_points(source: Source, moves: Moves) -> Source:
+    """A source whose points are those of another one, the further ones, and one for every derivative of a point.
+
+    Raises:
+        ValueError: an array, which holds no fields at other points.
+    """
+    if not moves.beyond:
+        return source
+    program = source.program
+    if program is None:
+        where = f"at {moves.further[0].tolist()}" if len(moves.further) else "differentiated"
+        raise ValueError(
+            f"expected a group that takes the points to each other, got one that asks for the field {where}, which an "
+            "array does not hold; try a shift between points, inf.Translations((0.5,), period=...), or an Ensemble"
+        )
+    model = Moved(program.model, program.site, _tuples(np.concatenate([source.points, *_given(moves)])), _along(moves))
+    count = len(model.points) + sum(map(len, model.along))
+    return Ensemble(
+        model,
+        points=np.arange(float(count))[:, None],  # only their number matters
+        n=program.n,
+        key=program.key,
+        site=_SITE,
+        dtype=program.dtype,
+        complex_parts=program.complex_parts,
+    )
+
+
+def _given(moves: Moves) -> list[Points]:
+    return [moves.further] if len(moves.further) else []
+
+
+def _along(moves: Moves) -> tuple[Any, ...]:
+    return tuple(_tuples(direction) for direction in moves.along)
+
+
+def _tuples(table: Points) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, np.asarray(table, dtype=float).tolist()))
+
+
+def _rows(field: jax.Array) -> jax.Array:
+    """A field as (point, output)."""
+    return field[:, None] if field.ndim == 1 else field
