@@ -26,6 +26,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "posterior",
         "planning",
         "calibration",
+        "boxes",
         "insertion",
     ),
     "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
