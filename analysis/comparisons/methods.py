@@ -78,7 +78,7 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
     equations = [_equations(fit) for fit in readings]
     factors = [fit.constants["factors"].values for fit in readings]
     errors = [np.sqrt(np.diag(eq.sandwich))[q:] for eq in equations]
-    gold = [k for k, fit in enumerate(readings) if fit.attrs["method"] == "gold"]
+    gold = [k for k, fit in enumerate(readings) if fit.method_words.efficient]
     best = gold[0] if gold else int(np.argmin([np.mean(e / errors[0]) for e in errors]))
     physical = [(eq.estimate / factor)[q:] for eq, factor in zip(equations, factors)]
     scale = [error / factor[q:] for error, factor in zip(errors, factors)]
@@ -89,7 +89,7 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
         test, why, predicted = None, "", float("nan")
         if k == best:
             why = "the reference"
-        elif fit.attrs["method"] == "tree":
+        elif "truncation_bias" in fit.constants:
             bias = fit.constants["truncation_bias"].values[q:] / errors[k]
             why = f"not the same couplings: truncation bias {np.sqrt(np.mean(bias**2)):.1f} of its own sd"
         elif not gold:

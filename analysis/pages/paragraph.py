@@ -75,34 +75,24 @@ def measured(fit: Reading) -> str:
     made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} {things}, {what},"
     whose = what if "networks" in what else f"{things} {what}"
     space = fit.space
-    told = {
+    first = {
         "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, {place}.",
         "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
         f"integrated out, {place}.",
         "field": f"The field of {made} was measured {place}.",
     }[space]
     if "as_if_n" in fit.attrs:
-        told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
+        first = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
     under = f", under {fit.attrs['prior_name']}" if "prior_name" in fit.attrs else ""
     determined = f"{_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part"
-    return f"{told} {determined}{under}."
+    return f"{first} {determined}{under}."
 
 
 def _method(fit: Reading) -> str:
     """From what, and how: the subject of the sentence."""
-    fields = "From the fields themselves" if fit.from_fields else ""
-    moments = "From the moments of order two, four and six"
-    method = fit.method
-    if method == "gold":
-        return (
-            "The likelihood of the fields, its partition function measured on "
-            f"{count(float(fit.attrs['reference_fields']))} reference fields drawn from the action,"
-        )
-    return {
-        "score": f"{fields or moments}, score matching",
-        "pseudo": "From the fields themselves, the pseudo-likelihood (every point given the others)",
-        "tree": "Inverting the connected four-point function at tree level",
-    }.get(method, f"The method {method}")
+    data = "From the fields themselves" if fit.from_fields else "From the moments of order two, four and six"
+    numbers = {name: count(value) for name, value in fit.attrs.items() if isinstance(value, float | np.floating | int)}
+    return fit.method_words.how.format_map({"data": data, **numbers})
 
 
 @reads
@@ -211,7 +201,7 @@ def _explained(fit: Reading) -> str:
     attrs = fit.constants.attrs
     gain = with_error(float(attrs["gain"]), float(attrs["gain_error"]))
     name = typeset(action_name(fit))
-    other = fit.method != "score"  # gains are those of score matching, whatever the method
+    other = not fit.method_words.score  # gains are those of score matching, whatever the method
     the, it = (f"Fitted by score matching, the {name}", "it") if other else (f"The {name}", "It")
     if "gain_full" not in attrs:
         return f"{the} gains {gain} in Hyvärinen score over the best Gaussian; no richer action was fitted beside it."

@@ -14,12 +14,17 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from ...inference.methods.method import MethodWords
+from ...inference.posterior.sampler import SamplerWords
+from ...inference.posterior.words import method_words, sampler_words
 from ...models.actions.base import AbstractAction, Symbol
 from ...models.actions.ladder import action_of
 from ...models.types import Matrix, Vector
 from .couplings import HYPER, INTERVAL, Coupling
 
 __all__ = ["Reading", "reads"]
+
+_FORMER = {f"rich_{part}": f"full_{part}" for part in ("matrix", "noise", "embed")}  # in files of earlier versions
 
 
 class Reading:
@@ -55,7 +60,9 @@ class Reading:
     @property
     def constants(self) -> xr.Dataset:
         """Errors, points, weights, metric and the estimating equations."""
-        return self.group("constant_data")
+        found = self.group("constant_data")
+        former = {old: new for old, new in _FORMER.items() if old in found}
+        return found.rename(former) if former else found
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -110,7 +117,17 @@ class Reading:
     @property
     def markov(self) -> bool:
         """Whether the draws are those of Markov chains, and not independent."""
-        return self.sampler == "nuts"
+        return self.sampler_words.markov
+
+    @cached_property
+    def method_words(self) -> MethodWords:
+        """What is said of the method."""
+        return method_words(self.attrs)
+
+    @cached_property
+    def sampler_words(self) -> SamplerWords:
+        """What is said of the sampler."""
+        return sampler_words(self.attrs)
 
     @property
     def from_fields(self) -> bool:

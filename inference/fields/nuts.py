@@ -22,6 +22,7 @@ from ...models.actions.boundedness import boundedness
 from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
+from .chains import advanced
 
 __all__ = ["FieldDraws", "sample_action"]
 
@@ -200,14 +201,9 @@ def _runner(
     def begin(key: jax.Array, start: jax.Array, root: jax.Array, arguments: Any) -> Any:
         return kernel.init(jax.random.split(key, len(start)), warmup, {"unit": start}, (root, *arguments), {})
 
-    def advance(
-        state: Any, root: jax.Array, arguments: Any, thin: int | jax.Array
-    ) -> tuple[Any, tuple[jax.Array, ...]]:
-        def keep(state: Any, _: None) -> tuple[Any, tuple[jax.Array, ...]]:
-            state = jax.lax.fori_loop(0, thin, lambda _, s: kernel.sample(s, (root, *arguments), {}), state)
-            return state, (state.z["unit"] @ root.T, state.potential_energy, state.diverging, state.num_steps)
-
-        return jax.lax.scan(keep, state, length=_SCAN)
+    def advance(state: Any, root: jax.Array, arguments: Any, thin: Any) -> tuple[Any, tuple[jax.Array, ...]]:
+        state, (unit, stats) = advanced(kernel, state, (root, *arguments), _SCAN, thin=thin)
+        return state, (unit @ root.T, -stats["lp"], stats["diverging"], stats["n_steps"])
 
     return jax.jit(begin), jax.jit(advance)
 

@@ -11,7 +11,7 @@ of one's own gives `likelihood`, most simply `EquationLikelihood(Equations(..))`
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,7 +25,18 @@ from ..equations.from_moments import Equations
 from ..priors.likelihood import log_likelihood, whitened
 from .problem import Problem
 
-__all__ = ["AbstractLikelihood", "AbstractMethod", "EquationLikelihood", "Score", "networks_of"]
+__all__ = [
+    "SANDWICH",
+    "AbstractLikelihood",
+    "AbstractMethod",
+    "EquationLikelihood",
+    "MethodWords",
+    "Score",
+    "networks_of",
+]
+
+
+SANDWICH = "The errors are those of a finite number of networks (sandwich covariance"
 
 
 class AbstractLikelihood(eqx.Module):
@@ -79,6 +90,29 @@ class EquationLikelihood(AbstractLikelihood):
         return xr.Dataset({name: (("chain", "draw"), value) for name, value in parts.items()}, coords=coords)
 
 
+class MethodWords(NamedTuple):
+    """What a page says of a method.
+
+    how: the subject of "... determined the couplings"; `{data}` stands for what it was given, "From the fields
+        themselves", and `{name}` for a number of the tree's attributes.
+    errors: what its errors are, a sentence without its stop.
+    sandwich: whether they are a sandwich, to be held against A^-1/n.
+    score: whether its equations are those of score matching.
+    efficient: whether no other method has smaller errors, so that others are tested against it.
+    """
+
+    how: str
+    errors: str
+    sandwich: bool = False
+    score: bool = False
+    efficient: bool = False
+
+    @classmethod
+    def plain(cls, name: str) -> "MethodWords":
+        """What is said of a method that says nothing."""
+        return cls(f"The method {name}", f"The errors are those of the equations of the method {name}")
+
+
 class AbstractMethod(eqx.Module):
     """A way from a prepared problem to equations of its couplings."""
 
@@ -94,6 +128,11 @@ class AbstractMethod(eqx.Module):
     def word(self) -> str:
         """What a fit calls it."""
         return type(self).__name__
+
+    @property
+    def said(self) -> MethodWords:
+        """What a page says of it."""
+        return MethodWords.plain(self.word)
 
     @property
     def metric(self) -> Matrix | None:
@@ -128,6 +167,11 @@ class Score(AbstractMethod):
     @property
     def word(self) -> str:
         return "score"
+
+    @property
+    def said(self) -> MethodWords:
+        errors = f"{SANDWICH} of the score equations)"
+        return MethodWords("{data}, score matching", errors, sandwich=True, score=True)
 
     def likelihood(self, problem: Problem, *, key: jax.Array, progress: bool = False) -> EquationLikelihood:
         return EquationLikelihood(problem.equations)

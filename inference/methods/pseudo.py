@@ -20,10 +20,11 @@ from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.samples import Samples
 from ..ensembles.source import Source
-from ..equations.from_moments import RESOLUTION_LIMIT, Equations
+from ..equations.from_moments import Equations
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from ..equations.terms import Terms
 from .conditionals import NODES, RESOLVED, moments
-from .method import AbstractMethod, EquationLikelihood, networks_of
+from .method import SANDWICH, AbstractMethod, EquationLikelihood, MethodWords, networks_of
 from .problem import Problem
 
 __all__ = ["Pseudo", "pseudo_equations"]
@@ -75,6 +76,11 @@ class Pseudo(AbstractMethod):
     @property
     def word(self) -> str:
         return "pseudo"
+
+    @property
+    def said(self) -> MethodWords:
+        how = "From the fields themselves, the pseudo-likelihood (every point given the others)"
+        return MethodWords(how, f"{SANDWICH} of the pseudo-likelihood equations)", sandwich=True)
 
     @property
     def fields(self) -> bool:

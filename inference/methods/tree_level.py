@@ -17,7 +17,7 @@ from ...models.correlators import check_scrambles
 from ...models.diagrams.from_couplings import four_point, vertex, whitened
 from ...models.types import Matrix, Vector
 from ..equations.from_moments import Equations
-from .method import AbstractMethod, EquationLikelihood
+from .method import AbstractMethod, EquationLikelihood, MethodWords
 from .problem import Problem
 
 __all__ = ["Tree", "TreeLevel", "tree_equations"]
@@ -39,6 +39,14 @@ class TreeLevel(AbstractMethod):
     @property
     def word(self) -> str:
         return "tree"
+
+    @property
+    def said(self) -> MethodWords:
+        errors = (
+            "The errors are those of the measured four-point function; the truncation bias, what the next order would "
+            "take off the mean, is not in them"
+        )
+        return MethodWords("Inverting the connected four-point function at tree level", errors)
 
     @property
     def correlators(self) -> bool:

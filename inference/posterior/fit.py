@@ -52,7 +52,7 @@ from ..priors.prior import AbstractPrior
 from .labels import draws_group, label_point, label_tree
 from .predict import predict, replicated
 from .sampler import AbstractSampler
-from .words import Method, Sampler, method_of, prior_of, sampler_of
+from .words import Method, Sampler, kept_words, method_of, prior_of, sampler_of
 
 __all__ = ["fit", "model"]
 
@@ -150,6 +150,7 @@ def fit(
         before = posterior.before(key, min(drawn.unit.shape[1], _BEFORE))
         theta = np.concatenate([after[name] for name in names], axis=-1) * problem.factors
         attrs = {"method": how.word, "sampler": drawing.word, "prior": believed.word, "prior_scale": believed.scale}
+        attrs |= kept_words(how, drawing)
         attrs |= {k: v for k, v in (("prior_name", believed.name), ("prior_meaning", believed.meaning)) if v}
         made = {"method": how, "sampler": drawing, "prior": believed}
         attrs["made_with"] = json.dumps({name: described(one) for name, one in made.items()})

@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Float
 from numpyro.infer import NUTS
 
+from ..fields.chains import advanced
 from ..priors.affine import random
 from ..priors.density import AbstractPosterior
 from ..priors.prior import AbstractPrior
 
-__all__ = ["AbstractSampler", "Automatic", "Closed", "Drawn", "Nuts", "nuts"]
+__all__ = ["AbstractSampler", "Automatic", "Closed", "Drawn", "Nuts", "SamplerWords", "nuts"]
 
 _NUTS_TERMS = 100  # up to here chains of 1500 steps take less than a second once compiled, beyond it many
 
@@ -37,6 +38,29 @@ class Drawn(NamedTuple):
     attrs: dict[str, Any]
 
 
+class SamplerWords(NamedTuple):
+    """What a page says of a sampler.
+
+    name: short, "NUTS", "guide".
+    draws: what its draws are, after "the draws are".
+    why: what is to be said of their quality, where nothing is measured; a sentence.
+    markov: whether they are those of Markov chains, and asked for R-hat and effective numbers.
+    exact: whether they are those of the closed posterior, and not held against it.
+    """
+
+    name: str
+    draws: str
+    why: str = ""
+    markov: bool = False
+    exact: bool = False
+
+    @classmethod
+    def plain(cls, name: str) -> "SamplerWords":
+        """What is said of a sampler that says nothing."""
+        why = f"Nothing here judges the draws of the sampler {name}: hold them against those of NUTS."
+        return cls(name, f"those of the sampler {name}", why)
+
+
 class AbstractSampler(eqx.Module):
     """A way to draw from a posterior; its options are its fields.
 
@@ -49,6 +73,13 @@ class AbstractSampler(eqx.Module):
         'Plain'
     """
 
+    def __check_init__(self) -> None:
+        for name in ("chains", "warmup", "draws"):  # those of them that it has
+            number = getattr(self, name, 1)
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+                made = type(self).__name__
+                raise ValueError(f"expected {name} of {made} to be an integer >= 1, got {number!r}; try {made}()")
+
     @abstractmethod
     def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
         """Draws of the posterior, in double precision."""
@@ -57,6 +88,11 @@ class AbstractSampler(eqx.Module):
     def word(self) -> str:
         """What a fit calls it."""
         return type(self).__name__
+
+    @property
+    def said(self) -> SamplerWords:
+        """What a page says of it."""
+        return SamplerWords.plain(self.word)
 
     def check(self, prior: AbstractPrior) -> None:
         """Refuse a prior it cannot draw under, before any work.
@@ -82,12 +118,13 @@ class Nuts(AbstractSampler):
     warmup: int = 500
     draws: int = 1000
 
-    def __check_init__(self) -> None:
-        check_sizes(self)
-
     @property
     def word(self) -> str:
         return "nuts"
+
+    @property
+    def said(self) -> SamplerWords:
+        return SamplerWords("NUTS", "those of Markov chains", markov=True)
 
     def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
         start, keys = posterior.begin(key, self.chains)
@@ -110,12 +147,14 @@ class Closed(AbstractSampler):
     chains: int = 4
     draws: int = 1000
 
-    def __check_init__(self) -> None:
-        check_sizes(self)
-
     @property
     def word(self) -> str:
         return "closed"
+
+    @property
+    def said(self) -> SamplerWords:
+        why = "The posterior is Gaussian, and its draws are independent: there are no chains to converge."
+        return SamplerWords("the closed form", "independent ones from the closed posterior", why, exact=True)
 
     def check(self, prior: AbstractPrior) -> None:
         if not prior.gaussian:
@@ -139,9 +178,6 @@ class Automatic(AbstractSampler):
     chains: int = 4
     warmup: int = 500
     draws: int = 1000
-
-    def __check_init__(self) -> None:
-        check_sizes(self)
 
     def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
         exact = posterior.gaussian and posterior.size > _NUTS_TERMS
@@ -170,27 +206,7 @@ def nuts(program: Callable[..., None], turned: bool, warmup: int, draws: int) ->
     def run(keys: jax.Array, start: jax.Array, *numbers: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         state = kernel.init(keys, warmup, {"unit": start}, numbers, {})
 
-        def step(state: Any, _: None) -> tuple[Any, tuple[jax.Array, dict[str, jax.Array]]]:
-            state = kernel.sample(state, numbers, {})
-            stats = {
-                "diverging": state.diverging,
-                "energy": state.energy,
-                "n_steps": state.num_steps,
-                "acceptance_rate": state.accept_prob,
-                "lp": -state.potential_energy,
-            }
-            return state, (state.z["unit"], stats)
-
-        _, kept = jax.lax.scan(step, state, length=warmup + draws)
-        return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), kept)
+        _, kept = advanced(kernel, state, numbers, warmup + draws)
+        return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), tuple(kept))
 
     return run
-
-
-def check_sizes(sampler: Any) -> None:
-    """Refuse numbers of chains, steps and draws that are none."""
-    for name in ("chains", "warmup", "draws"):
-        number = getattr(sampler, name, 1)
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            made = type(sampler).__name__
-            raise ValueError(f"expected {name} of {made} to be an integer >= 1, got {number!r}; try {made}()")

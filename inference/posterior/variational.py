@@ -21,7 +21,7 @@ from numpyro.infer.util import log_density
 from ..estimators.khat import pareto_khat
 from ..priors.density import AbstractPosterior
 from ..priors.prior import AbstractPrior
-from .sampler import AbstractSampler, Drawn, check_sizes
+from .sampler import AbstractSampler, Drawn, SamplerWords
 
 __all__ = ["Variational"]
 
@@ -43,12 +43,13 @@ class Variational(AbstractSampler):
     chains: int = 4
     draws: int = 1000
 
-    def __check_init__(self) -> None:
-        check_sizes(self)
-
     @property
     def word(self) -> str:
         return "svi"
+
+    @property
+    def said(self) -> SamplerWords:
+        return SamplerWords("guide", "independent ones from the variational guide")
 
     def check(self, prior: AbstractPrior) -> None:
         if not prior.affine:

@@ -1,5 +1,6 @@
 """The words a session may use for methods, samplers and priors, and the objects they stand for."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args
@@ -11,17 +12,30 @@ from ...models.actions.ladder import ACTIONS, action_named, check_options, word_
 from ...models.actions.rungs import Bilocal
 from ...models.refusals import nearest
 from ..methods.gold import Gold
-from ..methods.method import AbstractMethod, Score
+from ..methods.method import AbstractMethod, MethodWords, Score
 from ..methods.pseudo import Pseudo
 from ..methods.tree_level import TreeLevel
 from ..priors.affine import Given, UnitInformation
 from ..priors.low_rank import LowRankPrior
 from ..priors.prior import AbstractPrior
 from ..priors.smooth import SmoothPrior
-from .sampler import AbstractSampler, Automatic, Closed, Nuts
+from .sampler import AbstractSampler, Automatic, Closed, Nuts, SamplerWords
 from .variational import Variational
 
-__all__ = ["METHODS", "SAMPLERS", "Method", "Sampler", "method_of", "prior_of", "rung_named", "rung_of", "sampler_of"]
+__all__ = [
+    "METHODS",
+    "SAMPLERS",
+    "Method",
+    "Sampler",
+    "kept_words",
+    "method_of",
+    "method_words",
+    "prior_of",
+    "rung_named",
+    "rung_of",
+    "sampler_of",
+    "sampler_words",
+]
 
 Method = Literal["score", "pseudo", "gold", "tree"]
 Sampler = Literal["nuts", "closed", "svi"]
@@ -75,7 +89,7 @@ def rung_named(name: str, *, scale: float = 1.0, **options: Any) -> tuple[Abstra
     """The action of a name, and its prior; "smooth_bilocal" is `m.Bilocal()` under `inf.SmoothPrior()`.
 
     >>> rung_named("low_rank_bilocal", rank=2)
-    (Bilocal(), LowRankPrior(rank=2, scale=1.0))
+    (Bilocal(), LowRankPrior(scale=1.0, rank=2))
     """
     if name not in {**ACTIONS, **_RUNGS}:
         known = [*ACTIONS, *_RUNGS]
@@ -99,6 +113,37 @@ def rung_of(action: AbstractAction, prior: Mapping[str, Any]) -> tuple[str, dict
     kinds |= {kind.__name__: (name, known) for name, (kind, known) in _RUNGS.items() if word == "bilocal"}
     name, known = kinds.get(str(prior.get("class")), ("", ()))
     return (name, options) if name and options.keys() <= set(known) else None
+
+
+def kept_words(method: AbstractMethod, sampler: AbstractSampler) -> dict[str, str]:
+    """What a fit keeps of the words of a method or a sampler of one's own, by attribute; those of ours are known."""
+    own = {"method_words": (method, METHODS), "sampler_words": (sampler, SAMPLERS)}
+    return {name: json.dumps(one.said._asdict()) for name, (one, known) in own.items() if one.word not in known}
+
+
+def method_words(attrs: Mapping[str, Any]) -> MethodWords:
+    """What a page says of the method of a fit, from the attributes of its tree.
+
+    >>> method_words({"method": "tree"}).how
+    'Inverting the connected four-point function at tree level'
+    """
+    word = str(attrs.get("method", "score"))
+    return method_of(word).said if word in METHODS else _kept("method", word, attrs, MethodWords)
+
+
+def sampler_words(attrs: Mapping[str, Any]) -> SamplerWords:
+    """What a page says of the sampler of a fit, from the attributes of its tree.
+
+    >>> sampler_words({"sampler": "svi"}).name
+    'guide'
+    """
+    word = str(attrs.get("sampler", "nuts"))
+    return sampler_of(word).said if word in SAMPLERS else _kept("sampler", word, attrs, SamplerWords)
+
+
+def _kept[T: (MethodWords, SamplerWords)](what: str, word: str, attrs: Mapping[str, Any], kind: type[T]) -> T:
+    kept = attrs.get(f"{what}_words")
+    return kind(**json.loads(kept)) if kept else kind.plain(word)
 
 
 def _named[T](what: str, word: Any, known: dict[str, type[T]]) -> type[T]:

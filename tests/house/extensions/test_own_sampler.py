@@ -46,6 +46,10 @@ class Laplace(inf.AbstractSampler):
 class Halved(inf.AbstractMethod):
     """Score matching that trusts every equation as if there were four times as many networks."""
 
+    @property
+    def said(self):
+        return inf.MethodWords("{data}, from {networks} networks taken for four times as many, they", "Half of all")
+
     def likelihood(self, problem, *, key, progress=False):
         equations = problem.equations
         return inf.EquationLikelihood(equations._replace(noise=equations.noise / 4.0))
@@ -90,6 +94,18 @@ def test_a_method_of_ones_own_feeds_the_same_priors_and_samplers(data):
     np.testing.assert_allclose(ratio.values, 2.0, rtol=0.01)
     assert halved.attrs["method"] == "Halved"
     assert halved["log_likelihood"]["quartic"].dims == ("chain", "draw")
+
+
+def test_their_words_are_on_the_page(data, tmp_path):
+    """What a method and a sampler say of themselves; a sampler that says nothing goes by the name of its class."""
+    fit = inf.fit(data, m.Constant(), key=KEY, method=Halved(), sampler=Laplace(draws=50))
+    made = an.report(fit, tmp_path / "out").read_text(encoding="utf-8")
+    assert "From the moments of order two, four and six, from 2\u202f000 networks taken for four times as many" in made
+    assert "Half of all; what the action leaves out is not in them" in made
+    assert "Nothing here judges the draws of the sampler Laplace: hold them against those of NUTS." in made
+    assert "The draws are those of the sampler Laplace: there are no chains to look at." in made
+    assert "method=Halved(), sampler=Laplace(draws=50)" in made
+    assert "naive over calibrated error" not in made
 
 
 def test_what_is_forgotten_is_refused_by_its_name():
