@@ -33,6 +33,7 @@ from ..equations.terms import Terms, terms_of
 from ..estimators.as_if import with_scatter
 from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure, places_of
 from ..estimators.tails import Tail, gravest, judge_tail
+from ..pooling.pool import restored
 from ..priors.unit import Prior, default_prior, relaxed
 from ..programs.density import check_density
 
@@ -184,7 +185,9 @@ def prepare(
 ) -> Problem:
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
     check_action(action)
-    if not isinstance(data, Correlators):
+    if isinstance(data, Correlators):
+        data = restored(data)
+    else:
         check_source(data)
     data = places_of(data)
     source = data.source if isinstance(data, Correlators) else data

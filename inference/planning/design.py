@@ -32,8 +32,8 @@ from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.moments import MAX_COMPONENTS
-from ..equations.from_moments import RESOLUTION_LIMIT
 from ..equations.metric import CONDITION_LIMIT
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from .information import directions, fisher_information, unit_prior
 from .projection import LEADING, projection
 
