@@ -1,5 +1,8 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .boxes.averages import Averages as Averages
+from .boxes.couplings import Couplings as Couplings
+from .boxes.estimate import Estimate as Estimate
 from .calibration.planted import planted_chain as planted_chain
 from .calibration.planted import planted_mixture as planted_mixture
 from .calibration.planted import planted_site as planted_site
@@ -22,10 +25,10 @@ from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws
 from .fields.hmc import sample_lattice as sample_lattice
 from .fields.nuts import sample_action as sample_action
-from .insertion.averages import Averages as Averages
-from .insertion.averages import Estimate as Estimate
 from .insertion.engine import AbstractEngine as AbstractEngine
+from .insertion.hmc import Hmc as Hmc
 from .insertion.reweighted import Reweighted as Reweighted
+from .insertion.tempered import Tempered as Tempered
 from .insertion.widths import InfiniteWidth as InfiniteWidth
 from .insertion.widths import Limit as Limit
 from .insertion.widths import infinite_width as infinite_width
@@ -46,6 +49,7 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.pool import pool as pool
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model
 from .posterior.sampler import AbstractSampler as AbstractSampler
@@ -65,6 +69,7 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod
 from .spectra.gap import Gap as Gap

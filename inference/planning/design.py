@@ -27,6 +27,7 @@ from ...models.analytic.exact import exact, known_orders
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points
 from ...models.diagrams.from_couplings import non_gaussianity
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
@@ -201,6 +202,8 @@ def design(
         (-2.99, 1003612)
     """
     x = check_points(points)
+    if isinstance(network, AbstractModel) and network.outputs > 1:
+        network, x = Placed(network, network.outputs), at_places(x, network.outputs)
     count = len(x)
     if isinstance(n, bool) or not 1.0 <= float(n) < np.inf:
         raise ValueError(f"expected a number of networks n >= 1, got {n!r}; try n=1e5")

@@ -10,10 +10,13 @@ ROOMS = ("models", "inference", "analysis")  # from the ground up: each may impo
 WINGS = {  # of each room in the same order, above the files that lie in the room itself
     "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
     "inference": (
+        "engines",
         "ensembles",
+        "shards",
         "programs",
         "quasirandom",
         "estimators",
+        "pooling",
         "symmetries",
         "spectra",
         "equations",
@@ -23,6 +26,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "posterior",
         "planning",
         "calibration",
+        "boxes",
         "insertion",
     ),
     "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
