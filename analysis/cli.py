@@ -3,6 +3,7 @@
     nnft models                                        what is in the suite and what is known exactly about each
     nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
+    nnft run oscillator -o out/                        phi^4 built of networks beside the exact oscillator
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft check out/                                    the verdicts of a finished run
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
@@ -94,7 +95,8 @@ def run(
     A study file holds the same names, one a line: net = 'cos', width = 50.
 
     Args:
-        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, or a file study.toml
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, oscillator,
+            phi4-box, or a file study.toml
         output: folder of the page, made for it
         options: its settings
         settings: any setting as name=value; may be repeated, and an option counts more
@@ -106,6 +108,8 @@ def run(
     from .studies.study import run as run_study
 
     given = _settings(options, settings)
+    if study in ("oscillator", "phi4-box"):
+        return _box(study, output, given, force=force)
     if study.startswith("hms"):
         return _experiment(study, output, given, force=force, progress=progress)
     if study.endswith(".toml"):
@@ -121,6 +125,17 @@ def run(
     if progress:
         print(made, file=sys.stderr)
     return _finish(lambda: run_study(made, output, force=force, progress=progress), output, force=force, quiet=quiet)
+
+
+def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+    """phi^4 built of networks beside the exact oscillator."""
+    from .studies.box import run_box
+
+    known = ("n", "seed", "widths", "coupling")
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --set coupling=6")
+    print(run_box(study, output, **settings, force=force))
+    return 0
 
 
 def _experiment(study: str, output: Path, settings: dict[str, Any], *, force: bool, progress: bool) -> int:
