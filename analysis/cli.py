@@ -5,6 +5,8 @@
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
     nnft run oscillator -o out/                        phi^4 built of networks beside the exact oscillator
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
+    nnft measure cos --n 6.4e7 --workers 8 -o parts/   networks in parts, each a file; again goes on where it stopped
+    nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
@@ -15,21 +17,19 @@ is fast.
 """
 
 import difflib
-import gc
 import io
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
-from .options import FitOptions, ReadOptions, StudyOptions
+from .batch_cli import measure, pool
+from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, value_of
 
 __all__ = ["main"]
 
@@ -41,8 +41,8 @@ app = App(
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=(), show_default=False),
 )
-Folder = Annotated[Path, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)]
-Settings = Annotated[list[str] | None, Parameter(name="--set", allow_leading_hyphen=True)]
+app.command(measure)
+app.command(pool)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +86,7 @@ def run(
     *,
     output: Folder,
     options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
+    data: Path | None = None,
     settings: Settings = None,
     force: bool = False,
     quiet: bool = False,
@@ -99,32 +100,27 @@ def run(
             phi4-box, or a file study.toml
         output: folder of the page, made for it
         options: its settings
+        data: correlators of its networks that were measured before, from nnft pool
         settings: any setting as name=value; may be repeated, and an option counts more
         force: replace the page of an earlier run in that folder
         quiet: print the path of the page only
     """
-    progress = _start(quiet)
-    from .studies.study import Study
+    progress = start(quiet)
+    from .studies.batch import of_study
     from .studies.study import run as run_study
+    from .studies.study import study_named
 
-    given = _settings(options, settings)
+    given = settings_of(options, settings)
     if study in ("oscillator", "phi4-box"):
         return _box(study, output, given, force=force)
     if study.startswith("hms"):
         return _experiment(study, output, given, force=force, progress=progress)
-    if study.endswith(".toml"):
-        made = Study.from_toml(study, given)
-    elif Path(study).suffix or os.sep in study:
-        raise ValueError(
-            f"expected the name of a network or a .toml file, got {study!r}; try nnft models for the names"
-        )
-    elif given.get("net", study) != study:
-        raise ValueError(f"expected one network, got {study} and --set net={given['net']}; try leaving one out")
-    else:
-        made = Study.of({"net": study} | given)
+    made = study_named(study, given)
+    measured = None if data is None else of_study(data, made)
     if progress:
         print(made, file=sys.stderr)
-    return _finish(lambda: run_study(made, output, force=force, progress=progress), output, force=force, quiet=quiet)
+    options_of_run = {"force": force, "progress": progress, "measured": measured}
+    return _finish(lambda: run_study(made, output, **options_of_run), output, force=force, quiet=quiet)
 
 
 def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
@@ -168,17 +164,21 @@ def fit(
     An action with a shape needs no points: nnft fit configs.npy --action lattice_phi4 --shape 8,8 -o out/
 
     Args:
-        samples: a .npy, .npz, .nc, .zarr, .h5, .csv or .txt file
+        samples: a .npy, .npz, .nc, .zarr, .h5, .csv or .txt file; or correlators, of nnft pool or Correlators.save
         output: folder of the page, made for it
         options: how it is read and fitted
         settings: any setting as name=value; may be repeated, and an option counts more
         force: replace the page of an earlier run in that folder
         quiet: print the path of the page only
     """
-    progress = _start(quiet)
-    from .studies.study import Fitting, fit_samples
+    progress = start(quiet)
+    from .studies.batch import read_measured
+    from .studies.study import Fitting, fit_measured, fit_samples
 
-    given, reads = _settings(options, settings), ("points", "variable", "dims", "markov_chains", "independent")
+    given, reads = settings_of(options, settings), ("points", "variable", "dims", "markov_chains", "independent")
+    if (found := read_measured(samples)) is not None:
+        fitting = Fitting.of(given)
+        return _finish(lambda: fit_measured(found, output, fitting, force=force), output, force=force, quiet=quiet)
     points, variable, dims, chains, independent = (given.pop(name, None) for name in reads)
     if dims is not None:
         dims = tuple(str(word).strip() for word in (dims if isinstance(dims, list) else str(dims).split(",")))
@@ -202,13 +202,13 @@ def check(folder: str, /) -> int:
     Args:
         folder: a folder that nnft run or nnft fit wrote
     """
-    _start(quiet=True)
+    start(quiet=True)
     from .checks.diagnose import diagnose
     from .pages.report import load
     from .studies.few_page import few_summary
 
-    if told := few_summary(folder):
-        print(told)
+    if text := few_summary(folder):
+        print(text)
         return 0
     found = diagnose(load(folder))
     print(found)
@@ -247,7 +247,7 @@ def recover(
         force: replace those of an earlier run in that folder
         quiet: print the path of the JSON only
     """
-    progress = _start(quiet)
+    progress = start(quiet)
     import jax
 
     from ..inference.calibration.recovery import recover as recovered
@@ -267,7 +267,7 @@ def recover(
 
 def _whole(name: str, text: str) -> int:
     """1000 or 1e3."""
-    value = _value(text)
+    value = value_of(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31 or value != int(value):
         raise ValueError(f"expected a whole number for --{name}, got {text!r}; try --{name} 1000")
     return int(value)
@@ -284,52 +284,20 @@ def _finish(work: Callable[[], Any], output: Path, *, force: bool, quiet: bool) 
 
     try:
         try:
-            told = summary(work())
+            text = summary(work())
         except TooFew as few:
             answer = few_answer(few.networks, few.fitting)
             write_few(answer, output, force=force)
-            told = str(answer)
+            text = str(answer)
     except ValueError as refusal:
         measured = next((e.correlators for e in (refusal, refusal.__context__) if isinstance(e, NoFit)), None)
         if measured is not None and not quiet:
             print(measured, flush=True)
         raise
     if not quiet:
-        print(told)
+        print(text)
     print(output / "index.html")
     return 0
-
-
-def _start(quiet: bool) -> bool:
-    """All cores for JAX, before it starts, and its programs kept; whether to show progress."""
-    gc.set_threshold(100_000, 20, 100)  # a short process: looking for cycles among JAX's objects was 8 % of a study
-    from ..models.runtime import configure
-
-    affinity = getattr(os, "sched_getaffinity", None)  # the cores this process may use; Linux only
-    configure(cores=len(affinity(0)) if affinity else os.cpu_count() or 1, cache=True)
-    return sys.stderr.isatty() and not quiet
-
-
-def _settings(options: FitOptions | None, words: Sequence[str] | None) -> dict[str, Any]:
-    """What was said on the command line, under the names of the session; an option counts more than --set."""
-    settings: dict[str, Any] = {}
-    for text in words or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"expected --set name=value, got {text!r}; try --set width=100")
-        settings[name.strip()] = _value(value.strip())
-    said = {} if options is None else {name: text for name, text in asdict(options).items() if text is not None}
-    return settings | {name: _value(text) for name, text in said.items()}
-
-
-def _value(text: str) -> Any:
-    """A value as in a study file, brackets of a list left out if one likes; what is no TOML is a word."""
-    for written in (text, f"[{text}]"):
-        try:
-            return tomllib.loads(f"value = {written}")["value"]
-        except tomllib.TOMLDecodeError:
-            continue
-    return text
 
 
 def _misread(words: Sequence[str], error: CycloptsError) -> str:
@@ -341,11 +309,11 @@ def _misread(words: Sequence[str], error: CycloptsError) -> str:
         named = f"nnft run {first} -o out/{first}" if not first.startswith("-") else "nnft --help"
         known = ", ".join(commands)
         return f"expected a command among {known}, got {first!r}; try {f'nnft {close[0]}' if close else named}"
-    told = str(error).partition(". Did you mean")[0].rstrip(".")
+    text = str(error).partition(". Did you mean")[0].rstrip(".")
     if isinstance(error, MissingArgumentError):
-        return f"expected its arguments, got a line without one ({told}); try nnft {first} --help"
+        return f"expected its arguments, got a line without one ({text}); try nnft {first} --help"
     options = [name for argument in app[first].assemble_argument_collection() for name in argument.names]
     strange = [word for word in (word.partition("=")[0] for word in words) if word.startswith("-")]
     strange = [word for word in strange if word not in options]
     close = difflib.get_close_matches(strange[0], options, n=1) if strange else []
-    return f"expected the arguments of nnft {first}, got {told}; try {close[0] if close else f'nnft {first} --help'}"
+    return f"expected the arguments of nnft {first}, got {text}; try {close[0] if close else f'nnft {first} --help'}"

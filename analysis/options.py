@@ -3,14 +3,22 @@
 Values are read as in a study file, TOML, and what is no TOML is a word; the settings themselves say what they refuse.
 """
 
-from dataclasses import dataclass
-from typing import Annotated
+import gc
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["FitOptions", "ReadOptions", "StudyOptions"]
+__all__ = ["FitOptions", "Folder", "ReadOptions", "Settings", "StudyOptions", "settings_of", "start", "value_of"]
 
 Value = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+Folder = Annotated[Path, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)]
+Settings = Annotated[list[str] | None, Parameter(name="--set", allow_leading_hyphen=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +104,35 @@ class ReadOptions(FitOptions):
     """So many chains of equal length follow each other in the file."""
     independent: Value = None
     """True: the order of the networks means nothing."""
+
+
+def start(quiet: bool) -> bool:
+    """All cores for JAX, before it starts, and its programs kept; whether to show progress."""
+    gc.set_threshold(100_000, 20, 100)  # a short process: looking for cycles among JAX's objects was 8 % of a study
+    from ..models.runtime import configure
+
+    affinity = getattr(os, "sched_getaffinity", None)  # the cores this process may use; Linux only
+    configure(cores=len(affinity(0)) if affinity else os.cpu_count() or 1, cache=True)
+    return sys.stderr.isatty() and not quiet
+
+
+def settings_of(options: FitOptions | None, words: Sequence[str] | None) -> dict[str, Any]:
+    """What was said on the command line, under the names of the session; an option counts more than --set."""
+    settings: dict[str, Any] = {}
+    for text in words or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"expected --set name=value, got {text!r}; try --set width=100")
+        settings[name.strip()] = value_of(value.strip())
+    said = {} if options is None else {name: text for name, text in asdict(options).items() if text is not None}
+    return settings | {name: value_of(text) for name, text in said.items()}
+
+
+def value_of(text: str) -> Any:
+    """A value as in a study file, brackets of a list left out if one likes; what is no TOML is a word."""
+    for written in (text, f"[{text}]"):
+        try:
+            return tomllib.loads(f"value = {written}")["value"]
+        except tomllib.TOMLDecodeError:
+            continue
+    return text

@@ -49,6 +49,7 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.pool import pool as pool
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model
 from .posterior.sampler import AbstractSampler as AbstractSampler
@@ -68,6 +69,7 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod
 from .spectra.gap import Gap as Gap

@@ -8,8 +8,10 @@ of two independent makers is the stack of their rows, and an exact result simply
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import xarray as xr
 from .arrays import dense, factor_of, on_tuples, place_label, split_rows
 from .combinatorics import connected_from_moments, cumulant_jacobian, sorted_tuples
 from .distance import Chi2, distance
+from .files import load_correlators, save_correlators
 from .refusals import is_whole
 from .types import ByOrder, Matrix, Points, Tuples, Vector
 
@@ -47,6 +50,7 @@ class Correlators:
         source: the ensemble or samples it was measured on, for second passes; never saved.
         model: the network it belongs to, where known: its exact kernel is the metric of a fit; never saved.
         about: provenance (name, width, seed, ...).
+        sums: of a part of an ensemble, what is needed to add it to the others (`inf.pool`).
         outputs: number D of fields; of more than one, tuples are of places (point, output), number point D + output.
     """
 
@@ -65,6 +69,7 @@ class Correlators:
     source: Any = None
     model: Any = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    sums: Mapping[str, Any] | None = None
     outputs: int = 1
 
     @property
@@ -245,6 +250,23 @@ class Correlators:
                 rows["connected"] = cumulant_rows(own, values, places, tuple(cumulants), even=even)
         maker = "measured" if rows else "exact"
         return cls(x, full, cumulants, rows, networks, dof, maker, even, about=about or {}, outputs=outputs)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """One NetCDF file with everything but the networks themselves, written whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is as it was.
+        """
+        return save_correlators(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Correlators:
+        """Correlators as they were saved, to the last bit; `source` and `model` are not in the file.
+
+        Raises:
+            ValueError: no such file, a truncated one, or one of something else.
+        """
+        return cls(**load_correlators(path))
 
     def to_dataset(self) -> xr.Dataset:
         """Labelled copy: `G{r}` and `m{r}` with errors on dims `tuple{r}`, coordinates x1..xr holding point labels.

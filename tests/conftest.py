@@ -16,7 +16,7 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NNFT_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
 
-from nnft.models.programs import keep_programs
+from nnft.models.runtime import keep_programs
 
 # No deadline: the first example of a test pays for compilation. Derandomised: a red test is red for everyone.
 hypothesis.settings.register_profile("nnft", deadline=None, derandomize=True, max_examples=50, database=None)

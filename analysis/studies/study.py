@@ -6,6 +6,7 @@ study is the list of arguments such a session has, under the names they have the
 
 import json
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -32,7 +33,7 @@ from ...models.types import Points
 from ..pages.report import check_folder, report
 from .settings import SCALES, Fitting, integer, number, word
 
-__all__ = ["Fitting", "NoFit", "Study", "TooFew", "fit_samples", "read_points", "run"]
+__all__ = ["Fitting", "NoFit", "Study", "TooFew", "fit_measured", "fit_samples", "read_points", "run", "study_named"]
 
 _SPACES = {"field": "field", "readout": "readout", "neuron": "neuron", "cheapest": None}
 
@@ -171,12 +172,37 @@ class Study(Fitting):
         return Ensemble(self.network(), points=self.points, n=int(self.n), key=jax.random.key(self.seed))
 
 
-def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool = False) -> xr.DataTree:
+def study_named(study: str, settings: Mapping[str, Any]) -> Study:
+    """A study from the name of a network or its file, and settings that count more.
+
+    Raises:
+        ValueError: neither, or settings of another network.
+    """
+    if study.endswith(".toml"):
+        return Study.from_toml(study, settings)
+    if Path(study).suffix or os.sep in study:
+        raise ValueError(
+            f"expected the name of a network or a .toml file, got {study!r}; try nnft models for the names"
+        )
+    if settings.get("net", study) != study:
+        raise ValueError(f"expected one network, got {study} and --set net={settings['net']}; try leaving one out")
+    return Study.of({"net": study} | dict(settings))
+
+
+def run(
+    study: Study,
+    folder: str | Path,
+    *,
+    measured: Correlators | None = None,
+    force: bool = False,
+    progress: bool = False,
+) -> xr.DataTree:
     """The whole of it: draw and measure, fit, diagnose, and write index.html, summary.json and fit.nc into a folder.
 
     Args:
         study: what to do.
         folder: made if it is not there; nothing is written before the fit is finished.
+        measured: correlators of its networks, where they are there already (`batch.of_study`).
         force: replace the three files in a folder that exists.
         progress: bars for what takes long.
 
@@ -198,7 +224,10 @@ def run(study: Study, folder: str | Path, *, force: bool = False, progress: bool
     except ValueError as error:
         raise ValueError(f"{error}; `nnft models` says which points suit {study.net}") from error
     ensemble = study.ensemble()
-    data = measure(ensemble, space=_SPACES[study.space], progress=progress) if few else ensemble
+    if measured is not None:
+        data: Correlators | Ensemble = measured
+    else:
+        data = measure(ensemble, space=_SPACES[study.space], progress=progress) if few else ensemble
     try:
         tree = study.fit(data, progress=progress)
     except ValueError as error:
@@ -252,6 +281,23 @@ def fit_samples(
         tree = chosen.fit(samples, progress=progress)
     except ValueError as error:
         raise _no_fit(error, _measured(samples, progress), samples, chosen) from error
+    report(tree, place, force=force)
+    return tree
+
+
+def fit_measured(
+    data: Correlators, folder: str | Path, fitting: Fitting | None = None, *, force: bool = False
+) -> xr.DataTree:
+    """The same from correlators that were measured before: fitted, checked, written.
+
+    Raises:
+        ValueError: as `run`; an action that needs the fields themselves.
+    """
+    place = check_folder(folder, force=force)
+    try:
+        tree = (Fitting() if fitting is None else fitting).fit(data)
+    except ValueError as error:
+        raise NoFit(error, data) from error
     report(tree, place, force=force)
     return tree
 

@@ -1,7 +1,8 @@
 """An ensemble is a recipe, not a block of memory: a random field, its points, a number of networks and a key.
 
-Network i is drawn with `fold_in(key, i)` whatever block, call or device it falls on, so the same recipe is the same
-ensemble everywhere. Drawing is jitted in cache-sized blocks, in the precision the recipe names whatever that of the
+Network i is drawn with the key threefry(key, i) whatever block, call or device it falls on, so the same recipe is the
+same ensemble everywhere: i has 64 bits, for a given key threefry is one to one, and below 2^32 it is JAX's `fold_in`.
+Drawing is jitted in cache-sized blocks, in the precision the recipe names whatever that of the
 session (another precision draws other random numbers), and sharded over all devices JAX has, always a whole call of
 blocks at a time: what has been drawn is kept for the next pass up to a stated memory (`drawn.py`), which does not grow
 with the number of networks. Where a model deforms its density with `numpyro.factor`, every network carries the weight
@@ -19,11 +20,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.random import threefry_2x32
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.runtime import settled
@@ -32,12 +35,13 @@ from ...models.types import Matrix, Points
 from .drawn import DRAWN
 from .source import Source, two_point
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain", "side_key"]
 
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
 _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten networks, enough to hide the call
 _PILOT = 4096  # networks that fix a two-point function
+_MOST = 2**63  # networks of an ensemble; side keys have indices beyond
 _LONG = 8  # times as many where an ensemble is twelve such calls or more (measured: 12 to 20 % less, to the same bits)
 
 
@@ -95,9 +99,9 @@ class Ensemble[Model: Callable[..., Any]](Source):
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
         object.__setattr__(self, "points", check_points(self.points))
         whole = isinstance(self.n, (int, np.integer, float)) and not isinstance(self.n, bool) and self.n % 1 == 0
-        if not whole or not 1 <= self.n < 2**32 - 2**24:
+        if not whole or not 1 <= self.n <= _MOST:
             raise ValueError(
-                f"expected n, the number of networks, to be an integer in [1, 4.27e9], got {self.n!r}; try n=100_000"
+                f"expected n, the number of networks, to be an integer in [1, 2^63], got {self.n!r}; try n=100_000"
             )
         object.__setattr__(self, "n", int(self.n))
         check_key(self.key)
@@ -132,7 +136,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
     @property
     def even(self) -> bool:
         """Whether phi -> -phi is known to be a symmetry: the readout laws of a network are symmetric."""
-        return as_model(self.model).even and self.site == "phi"
+        return as_model(self.model).even and self.site == as_model(self.model).site
 
     @cached_property
     def weighted(self) -> bool:
@@ -160,13 +164,13 @@ class Ensemble[Model: Callable[..., Any]](Source):
 
     @cached_property
     def _draw(self) -> Callable[[jax.Array, np.ndarray], jax.Array]:
-        """(key, network indices (block, network)) -> fields (block, network, point), blocks sharded over devices."""
+        """(key, words of indices (block, network, 2)) -> fields (block, network, point), blocks split over devices."""
         recipe = (
             self.model,
             ByContent(self.points),
             self.site,
             self.weighted,
-            len(jax.devices()),
+            len(jax.local_devices()),
             self.dtype == np.float64,
         )
         # One compiled program serves every key and number of networks, if nothing outside the recipe can change it.
@@ -175,11 +179,17 @@ class Ensemble[Model: Callable[..., Any]](Source):
 
     @property
     def neurons(self) -> Independent | None:
-        return as_model(self.model).as_sum if self.site == "phi" else None
+        return as_model(self.model).as_sum if self.site == as_model(self.model).site else None
 
     @property
     def program(self) -> "Ensemble[Model]":
         return self
+
+    def in_places(self) -> Source:
+        if self.outputs == 1:
+            return self
+        model, points = Placed(self.model, self.outputs, self.site), at_places(self.points, self.outputs)
+        return Ensemble(model, points=points, n=self.n, key=self.key, site=model.site, dtype=self.dtype)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of networks beyond the ensemble, which are independent of it."""
@@ -226,15 +236,30 @@ class Ensemble[Model: Callable[..., Any]](Source):
     @cached_property
     def _call(self) -> int:
         """Networks drawn by one call of the compiled program, a whole number of blocks on each device."""
-        short = max(1, _BLOCKS * _budget() // (self.block * self.numbers)) * len(jax.devices()) * self.block
+        short = max(1, _BLOCKS * _budget() // (self.block * self.numbers)) * len(jax.local_devices()) * self.block
         return _LONG * short if self.n >= 12 * _LONG * short else short
 
     def _start(self, call: int) -> jax.Array:
         """The networks of one call, being drawn, (block, network, number)."""
-        index = np.uint32(call * self._call) + np.arange(self._call, dtype=np.uint32).reshape(-1, self.block)
+        index = np.uint64(call * self._call) + np.arange(self._call, dtype=np.uint64).reshape(-1, self.block)
+        words = np.stack([index >> np.uint64(32), index & np.uint64(2**32 - 1)], axis=-1).astype(np.uint32)
         shard = NamedSharding(device_mesh(), PartitionSpec("device"))
         with _plain_threefry(), _precision(self.dtype):
-            return self._draw(self.key, jax.device_put(index, shard))
+            return self._draw(self.key, jax.device_put(words, shard))
+
+
+def side_key(key: jax.Array, k: int) -> jax.Array:
+    """The k-th key beside an ensemble's networks: its index is beyond any of theirs.
+
+    >>> side_key(jax.random.key(0), 1) == jax.random.fold_in(jax.random.key(0), 1)
+    Array(False, dtype=bool)
+    """
+    return _folded(key, jnp.array([2**32 - 1, k], dtype=jnp.uint32))
+
+
+def _folded(key: jax.Array, words: jax.Array) -> jax.Array:
+    """The key of an index of two words, high and low; with a high word of zero `jax.random.fold_in` of the low one."""
+    return jax.random.wrap_key_data(threefry_2x32(jax.random.key_data(key), words), impl="threefry2x32")
 
 
 def is_plain(model: Any) -> bool:
@@ -267,15 +292,15 @@ def _drawing(
 ) -> Callable[[jax.Array, np.ndarray], jax.Array]:
     points = jnp.asarray(places.values)
 
-    def network(key: jax.Array, index: jax.Array) -> jax.Array:
-        mine = jax.random.fold_in(key, index)
+    def network(key: jax.Array, words: jax.Array) -> jax.Array:
+        mine = _folded(key, words)
         if not weighted:
             return _row(_sites(model, mine, points)[site])
         log, _, sites = _log_weight(model, mine, points)
         return jnp.append(_row(sites[site]), log)
 
-    def device(key: jax.Array, indices: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda block: jax.vmap(partial(network, key))(block), indices)
+    def device(key: jax.Array, words: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda block: jax.vmap(partial(network, key))(block), words)
 
     spec = PartitionSpec("device")
     # Unchecked: the checker would sum derivatives of a network over all devices (Sigma of `estimators/duality.py`).
@@ -344,5 +369,5 @@ def _plain_threefry() -> AbstractContextManager[Any]:
 
 
 def device_mesh() -> Mesh:
-    """All devices in a row."""
-    return Mesh(np.array(jax.devices()), ("device",))
+    """All devices of this process in a row."""
+    return Mesh(np.array(jax.local_devices()), ("device",))

@@ -47,6 +47,9 @@ class InModes(Source):
         """Modes of networks start .. start+count-1, (network, mode)."""
         return self.source.read(start, count).astype(float) @ self.modes.T
 
+    def sent(self, first: int, count: int) -> Source:
+        return InModes(self.source.sent(first, count), self.modes)
+
     def __repr__(self) -> str:
         return f"{len(self.modes)} modes of {self.source!r}"
 
@@ -74,16 +77,16 @@ def leading_modes(two_point: Matrix, count: int) -> tuple[Float[np.ndarray, "mod
 
 def in_modes(
     data: Correlators | Source, modes: Float[np.ndarray, "mode point"]
-) -> tuple[Correlators | None, InModes | None]:
+) -> tuple[Correlators | None, Source | None]:
     """Correlators in modes where the data are exact, else the networks behind the data in modes.
 
     Raises:
         ValueError: correlators with errors but without their networks; too many points for exact sixth moments.
     """
     if not isinstance(data, Correlators):
-        return None, InModes(data, modes)
+        return None, data.through(lambda source: InModes(source, modes))
     if data.source is not None and not np.isinf(data.networks):
-        return None, InModes(data.source, modes)
+        return None, data.source.through(lambda source: InModes(source, modes))
     if any(data.rows.values()):
         raise ValueError(
             "expected networks or exact correlators to look at in modes, got correlators with errors and no networks; "

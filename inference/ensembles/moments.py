@@ -9,7 +9,7 @@ holds every moment up to degree six. The spread of the group means is the error,
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import combinations
 
 import jax
@@ -20,9 +20,9 @@ from jaxtyping import Float
 from ...models.combinatorics import rank, sorted_tuples
 from ...models.types import ByOrder, Vector
 from .source import Source
-from .sums import Statistic, error_rows, sums
+from .sums import Statistic, group_length, spread_rows, sums
 
-__all__ = ["MAX_COMPONENTS", "far_centre", "group_moments", "moment_sums", "moved"]
+__all__ = ["MAX_COMPONENTS", "averages", "far_centre", "group_moments", "group_sums", "moment_sums", "moved"]
 
 FAR = 10.0  # standard deviations: of sixth moments a millionth of the digits, 1e-10, is lost there
 MAX_COMPONENTS = 6000  # a joint covariance factor of 1024 rows then takes 50 MB
@@ -36,10 +36,25 @@ def group_moments(
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1). With a
     `centre`, (point,), they are those of phi - centre.
     """
-    statistic, arguments = (moment_sums, ()) if centre is None else (_centred_sums, (centre,))
-    sizes, totals = sums(source, statistic(source.places, orders), *arguments, progress=progress)
+    sizes, totals = group_sums(source, orders, centre=centre, progress=progress)
+    return *averages(sizes, totals, source.dependence.inflation(group_length(source))), len(sizes)
+
+
+def group_sums(
+    source: Source, orders: tuple[int, ...], *, centre: Vector | None = None, progress: bool = False
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Weight of each group, (group,), and its sums of the sorted monomials of phi - centre by order."""
+    plain = moment_sums(source.places, orders)
+    statistic, arguments = (plain, ()) if centre is None else (_CentredSums(plain), (centre,))
+    return sums(source, statistic, *arguments, progress=progress)
+
+
+def averages(
+    sizes: np.ndarray, totals: Mapping[int, np.ndarray], inflation: float
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Means of the sorted monomials and the rows of their covariance, from the sums of groups."""
     means = {r: total.sum(axis=0) / sizes.sum() for r, total in totals.items()}
-    return means, {r: error_rows(source, sizes, total) for r, total in totals.items()}, len(sizes)
+    return means, {r: spread_rows(sizes, total, inflation) for r, total in totals.items()}
 
 
 def far_centre(fields: Float[np.ndarray, "network point"], centre: Vector) -> Vector | None:
@@ -77,40 +92,42 @@ def moved(
     return values, spread
 
 
-@lru_cache(maxsize=32)
-def _centred_sums(points: int, orders: tuple[int, ...]) -> Statistic:
+@dataclass(frozen=True)
+class _CentredSums:
     """`moment_sums` of phi - centre, the centre an argument."""
-    plain = moment_sums(points, orders)
 
-    def statistic(fields: jax.Array, weights: jax.Array, centre: jax.Array) -> dict[int, jax.Array]:
-        return plain(fields - centre, weights)
+    plain: Statistic
 
-    return statistic
+    def __call__(self, fields: jax.Array, weights: jax.Array, centre: jax.Array) -> dict[int, jax.Array]:
+        return self.plain(fields - centre, weights)
 
 
-@lru_cache(maxsize=32)
 def moment_sums(points: int, orders: tuple[int, ...]) -> Statistic:
     """Sums of the sorted monomials of the given orders, from Gram matrices of the monomials of degree <= 3."""
-    where = {r: _halves(points, r) for r in orders}
-    top = max((right for _, right, _, _ in where.values()), default=0)  # of many points there are many triples
-    pairs, triples = (sorted_tuples(points, degree) if degree <= top else None for degree in (2, 3))
-    first = None if triples is None else rank(triples[:, :2], points)
+    return _MomentSums(points, orders)
 
-    def statistic(fields: jax.Array, weights: jax.Array) -> dict[int, jax.Array]:
+
+@dataclass(frozen=True)
+class _MomentSums:
+    points: int
+    orders: tuple[int, ...]
+
+    def __call__(self, fields: jax.Array, weights: jax.Array) -> dict[int, jax.Array]:
+        where = {r: _halves(self.points, r) for r in self.orders}
+        top = max((right for _, right, _, _ in where.values()), default=0)  # of many points there are many triples
+        pairs, triples = (sorted_tuples(self.points, degree) if degree <= top else None for degree in (2, 3))
         phi = fields.T  # (point, network): rows are contiguous
         made = {0: jnp.ones_like(phi[:1]), 1: phi}
         if pairs is not None:
             made[2] = phi[pairs[:, 0]] * phi[pairs[:, 1]]
         if triples is not None:
-            made[3] = made[2][first] * phi[triples[:, 2]]
+            made[3] = made[2][rank(triples[:, :2], self.points)] * phi[triples[:, 2]]
         # Without the barrier XLA recomputes the monomials inside the Gram matrix (measured: twice the time).
         monomials = jax.lax.optimization_barrier(made)
         return {
             order: ((monomials[left] * weights) @ monomials[right].T)[i, j]
             for order, (left, right, i, j) in where.items()
         }
-
-    return statistic
 
 
 def _halves(points: int, order: int) -> tuple[int, int, np.ndarray, np.ndarray]:

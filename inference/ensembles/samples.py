@@ -24,7 +24,7 @@ from ...models.refusals import is_whole
 from ...models.types import Matrix, Points
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .copies import copies, discrete, in_runs, row_hashes
-from .source import Source, two_point
+from .source import Slice, Source, two_point
 
 __all__ = ["Samples", "load_array", "load_points", "printable"]
 
@@ -150,6 +150,10 @@ class Samples(Source):
         count = int(max(_PILOT, share * self.n))
         head, rest = self.split(count)
         return two_point(head.read(0, count)), f"the first {count} networks, held out", rest
+
+    def sent(self, first: int, count: int) -> Source:
+        """The rows of one part and no others; a file is opened where they are needed."""
+        return Slice(self.read(first, count), first, self.points, self.n, self.dependence, self.even, self.outputs)
 
     def split(self, count: int) -> tuple[Self, Self]:
         """The first `count` networks and the others, as views of the same memory or file."""
@@ -297,10 +301,10 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig").splitlines()
         lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
         comma = any("," in line for line in lines)
-        told = [line.strip() for line in lines]
+        bare = [line.strip() for line in lines]
         # A grid that has negative numbers in its first column has them in its second too; decimals never have.
-        if any(line.startswith("-") for line in told) and all(_UNCLEAR.fullmatch(line) for line in told):
-            raise _Unclear(told[0])
+        if any(line.startswith("-") for line in bare) and all(_UNCLEAR.fullmatch(line) for line in bare):
+            raise _Unclear(bare[0])
         return {"array": np.loadtxt(lines, delimiter="," if comma else None, ndmin=2) if lines else np.empty((0, 1))}
 
 

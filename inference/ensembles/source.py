@@ -1,21 +1,60 @@
 """Where networks come from: a recipe (`Ensemble`), somebody's array (`Samples`), or either of them seen in modes.
 
 A source of one's own says its points, n, and reads; the rest has honest defaults: networks of equal weight, independent
-of each other, of a model that is not known.
+of each other, of a model that is not known. Sums over networks are kept apart for at most 1024 groups of them in index
+order, whose borders belong to the whole: a contiguous part (`Shard`) sums whole groups, or parts of one, and parts add.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
+from ...models.refusals import is_whole
 from ...models.types import Matrix, Points
+from ..engines.processes import in_processes
 from .chains import Dependence
 
-__all__ = ["Source", "two_point"]
+__all__ = ["GROUPS", "Grouping", "Shard", "Slice", "Source", "Work", "two_point"]
 
+GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
+_PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
+_LEAST_PIECES = 64  # of a shard inside one group, to be its groups; else it is divided anew
 _PILOT = 4000  # networks read for a two-point function at most, where none can be held out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(ABC):
+    """A pass over networks: sums that can be added to those over others. It travels to workers by pickle.
+
+    Attributes:
+        progress: whether it shows a bar.
+        what: the bar's label.
+    """
+
+    progress: bool = False
+    what: str = "networks"
+
+    @abstractmethod
+    def __call__(self, source: "Source", first: int, count: int) -> Any:
+        """A tree of the sums over networks first .. first + count - 1."""
+
+
+class Grouping(NamedTuple):
+    """Groups of `pieces` pieces of `length` networks each."""
+
+    length: int
+    pieces: int
+
+    @property
+    def size(self) -> int:
+        """Networks of a group, but for the last."""
+        return self.length * self.pieces
 
 
 class Source(ABC):
@@ -29,6 +68,7 @@ class Source(ABC):
         level: log of the scale of the weights, which divides them.
         even: whether phi -> -phi is known to be a symmetry.
         copied: networks left out because they equal another one.
+        first: number of its first network in the whole it is a part of.
         outputs: number D of fields at a point.
 
     Example, fields that somebody computes when asked:
@@ -48,6 +88,7 @@ class Source(ABC):
     level: float = 0.0
     even: bool = False
     copied: int = 0
+    first: int = 0
     outputs: int = 1
 
     @property
@@ -67,6 +108,63 @@ class Source(ABC):
     def dependence(self) -> Dependence:
         """What their order says of their independence."""
         return Dependence(self.n)
+
+    def in_places(self) -> "Source":
+        """The same networks as one field at the places (x, output), for all that knows one number at a point."""
+        if self.outputs == 1:
+            return self
+        one = copy(self)
+        one.points, one.outputs = at_places(self.points, self.outputs), 1
+        one.model = None if self.model is None else Placed(self.model, self.outputs)
+        return one
+
+    @property
+    def whole(self) -> "Source":
+        """The ensemble this is a part of, itself where it is none."""
+        return self
+
+    @property
+    def grouping(self) -> Grouping:
+        """At most 1024 groups, and none shorter than a chain's block."""
+        aim = -(-self.n // max(2, min(GROUPS, self.n // self.dependence.block)))
+        pieces = -(-aim // _PIECE)
+        return Grouping(-(-aim // pieces), pieces)
+
+    def span(self, k: int, parts: int) -> tuple[int, int]:
+        """First and number of the networks of part k of so many: whole groups, where there are as many groups."""
+        if not is_whole(parts, 1) or not is_whole(k, 0) or k >= parts or parts > self.n:
+            raise ValueError(
+                f"expected part k of K, 0 <= k < K <= n = {self.n}, got part {k} of {parts}; try shard(0, {parts})"
+            )
+        group = self.grouping
+        unit = next(u for u in (group.size, group.length, 1) if u == 1 or -(-self.n // u) >= parts)
+        count = -(-self.n // unit)
+        first, stop = (min(self.n, unit * (count * j // parts)) for j in (k, k + 1))
+        return first, stop - first
+
+    def shard(self, k: int, parts: int) -> "Shard":
+        """Part k of `parts`, a contiguous one, as a source of its own; nothing is enumerated, whatever n.
+
+        Raises:
+            ValueError: no such part.
+        """
+        first, count = self.span(k, parts)
+        return Shard(self.whole, self.first + first, count)
+
+    def gather(self, work: Work) -> list[Any]:
+        """What a piece of work makes of all networks, in their order: of one part after the other, or all at once.
+
+        Where JAX runs in several processes (`jax.distributed`), every one does its share, and all get all.
+        """
+        return in_processes(lambda k, parts: work(self, *self.span(k, parts)), self.n)
+
+    def through(self, view: Callable[["Source"], "Source"]) -> "Source":
+        """Its networks in another view, gone through as these are."""
+        return view(self)
+
+    def sent(self, first: int, count: int) -> "Source":
+        """What a worker needs for these networks: a recipe needs nothing else."""
+        return self
 
     @property
     def neurons(self) -> Independent | None:
@@ -93,6 +191,94 @@ class Source(ABC):
     def about(self) -> dict[str, Any]:
         """What correlators remember of where they were measured."""
         return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Shard(Source):
+    """Networks first .. first + n - 1 of another source: `ensemble.shard(k, K)`, a source like any other.
+
+    Example, part 7 of a million of 1e12 networks:
+        >>> import jax
+        >>> from nnft import inference as inf, models as m
+        >>> net, x = m.Network(m.Cos(), width=5), np.array([[0.0], [1.0]])
+        >>> part = inf.Ensemble(net, points=x, n=10**12, key=jax.random.key(0)).shard(7, 10**6)
+        >>> 6.9e6 < part.first < 7.1e6, part.read(0, 3).shape
+        (True, (3, 2))
+    """
+
+    source: Source
+    first: int = field()
+    n: int = field()
+
+    def __post_init__(self) -> None:
+        for name in ("points", "model", "even", "weighted", "copied", "outputs"):
+            object.__setattr__(self, name, getattr(self.source, name))
+
+    @property
+    def level(self) -> float:
+        return self.source.level
+
+    @property
+    def whole(self) -> Source:
+        return self.source
+
+    @property
+    def dependence(self) -> Dependence:
+        return self.source.dependence._replace(n=self.n)
+
+    @property
+    def grouping(self) -> Grouping:
+        """Groups of the whole cut into whole pieces of it, so that parts add to the same sums."""
+        group, pieces = self.source.grouping, -(-self.n // self.source.grouping.length)
+        if self.dependence.block > 1:
+            return group
+        if self.n < group.size and pieces < _LEAST_PIECES:
+            return super().grouping
+        least = -(-pieces // GROUPS)
+        taken = next((q for q in range(least, group.pieces + 1) if group.pieces % q == 0 or self.n < group.size), least)
+        return Grouping(group.length, taken)
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        return self.source.read(self.first + start, count)
+
+    def read_weighted(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.source.read_weighted(self.first + start, count)
+
+    def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
+        """That of the whole where it holds nothing out; else this part's own first networks."""
+        found, words, rest = self.source.pilot(share)
+        return (found, words, None) if rest is None else super().pilot(share)
+
+    def recipe(self) -> dict[str, Any]:
+        return {**self.source.recipe(), "span": [self.first, self.n]}
+
+    def about(self) -> dict[str, Any]:
+        return self.source.about()
+
+    def __repr__(self) -> str:
+        return f"networks {self.first} to {self.first + self.n - 1} of {self.source!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Source):
+    """Some rows of an array as a worker gets them: the numbers of the networks are those of the whole."""
+
+    fields: np.ndarray = field(repr=False)
+    start: int
+    points: Points
+    n: int
+    memory: Dependence
+    even: bool
+    outputs: int
+
+    @property
+    def dependence(self) -> Dependence:
+        return self.memory
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        if start < self.start or start + count > self.start + len(self.fields):
+            raise ValueError(f"expected networks of this part, got {start} to {start + count - 1}; try the whole")
+        return self.fields[start - self.start : start - self.start + count]
 
 
 def two_point(fields: np.ndarray) -> Matrix:

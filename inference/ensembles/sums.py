@@ -7,6 +7,7 @@ other. Memory does not grow with the number of networks.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,12 +18,10 @@ from tqdm import tqdm
 
 from ...models.runtime import settled
 from .ensemble import device_mesh
-from .source import Source
+from .source import GROUPS, Source, Work
 
-__all__ = ["Statistic", "error_rows", "group_length", "sums", "total"]
+__all__ = ["GROUPS", "Statistic", "add_groups", "error_rows", "group_length", "spread_rows", "sums", "total"]
 
-GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
-_PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
 _CHUNK = 65_536  # networks held in memory at a time
 _HELD = 2**26  # bytes of sums that `total` holds at a time
 
@@ -35,7 +34,8 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     Args:
         source: an `Ensemble` or `Samples`.
         statistic: function (fields (network, point), weights (network,), *arguments) -> pytree of sums over networks;
-            weights are one for a network (or its weight) and zero for padding, whose fields are zero.
+            weights are one for a network (or its weight) and zero for padding, whose fields are zero. Compared by
+            value, as a dataclass is, it is compiled once for equal ones, and travels to other processes.
         arguments: arrays passed on to it.
         progress: a bar for anything longer than two seconds.
         what: the bar's label.
@@ -47,14 +47,56 @@ def sums(source: Source, statistic: Statistic, *arguments: Any, progress: bool =
     Raises:
         ValueError: a field that is not finite, with the network's number.
     """
-    length, pieces = _grouped(source)
-    groups = -(-source.n // (pieces * length))
-    parts, weighed = [], []
-    for weights, part in _passes(source, statistic, arguments, length, _CHUNK, progress, what):
-        parts.append(part)
-        weighed.append(weights.sum(axis=1))
-    sizes = _by_group(np.concatenate(weighed), groups, pieces)
-    return sizes, jax.tree.map(lambda *leaves: _by_group(np.concatenate(leaves), groups, pieces), *parts)
+    _, sizes, tree = add_groups(source.gather(_GroupSums(statistic, arguments, progress=progress, what=what)))
+    return sizes, tree
+
+
+def add_groups(parts: list[tuple[int, np.ndarray, Any]]) -> tuple[int, np.ndarray, Any]:
+    """Group sums of consecutive networks put together: (first group, sizes, pytree), parts that share a group added.
+
+    >>> first, sizes, tree = add_groups([(0, np.ones(2), np.arange(2.0)), (1, np.ones(2), np.arange(2.0))])
+    >>> sizes.tolist(), tree.tolist()
+    ([1.0, 2.0, 1.0], [0.0, 1.0, 1.0])
+    """
+    if len(parts) == 1:
+        return parts[0]
+    first = min(part[0] for part in parts)
+    count = max(part[0] + len(part[1]) for part in parts) - first
+
+    def added(*leaves: np.ndarray) -> np.ndarray:
+        out = np.zeros((count, *leaves[0].shape[1:]))
+        for (start, _, _), leaf in zip(parts, leaves, strict=True):
+            out[start - first : start - first + len(leaf)] += leaf
+        return out
+
+    return first, added(*[part[1] for part in parts]), jax.tree.map(added, *[part[2] for part in parts])
+
+
+@dataclass(frozen=True)
+class _GroupSums(Work):
+    """The sums over some networks for each group that they belong to, and the number of the first of these groups."""
+
+    statistic: Statistic
+    arguments: tuple[Any, ...]
+
+    def __call__(self, source: Source, first: int, count: int) -> tuple[int, np.ndarray, Any]:
+        group, stop = source.grouping, first + count
+        start, groups = first // group.size, -(-stop // group.size) - first // group.size
+        sizes, tree, piece = np.zeros(groups), None, first // group.length
+        bar = self.progress, self.what
+        for weights, part in _passes(source, self.statistic, self.arguments, first, stop, _CHUNK, *bar):
+            if tree is None:
+                tree = jax.tree.map(lambda leaf: np.zeros((groups, *leaf.shape[1:])), part)
+            places = [(piece + k) // group.pieces - start for k in range(len(weights))]
+            _add_each(sizes, weights.sum(axis=1), places)
+            jax.tree.map(lambda into, leaf, where=places: _add_each(into, leaf, where), tree, part)
+            piece += len(weights)
+        return start, sizes, tree
+
+
+def _add_each(into: np.ndarray, pieces: np.ndarray, places: list[int]) -> None:
+    for place, value in zip(places, pieces, strict=True):  # one after the other, in the order of the networks
+        into[place] += value
 
 
 def total(
@@ -66,22 +108,44 @@ def total(
     With keep > 0 the statistic gives (pytree, values of every network (network, column)), and what it gives of the
     first `keep` networks is returned as well, unsummed: (total weight, pytree, values).
     """
-    length, _ = _grouped(source)
-    with settled():
-        shapes = jax.eval_shape(statistic, np.zeros((length, source.places)), np.zeros(length), *arguments)
-    shapes = shapes[0] if keep else shapes
-    kept, missing = [], keep
-    size = 8 * sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
-    held = length * max(1, min(_CHUNK // length, _HELD // size))
-    weight, added = 0.0, jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
-    for weights, part in _passes(source, statistic, arguments, length, held, progress, what):
-        weight += float(weights.sum())
-        if keep:
-            part, values = part
-            kept.append(values.reshape(weights.size, -1)[weights.ravel() > 0][:missing])
-            missing -= len(kept[-1])
-        jax.tree.map(_add, added, part)
-    return (weight, added, np.concatenate(kept)) if keep else (weight, added)
+    parts = source.gather(_Total(statistic, arguments, keep, progress=progress, what=what))
+    weight, added = sum(part[0] for part in parts), parts[0][1]
+    for part in parts[1:]:
+        added = jax.tree.map(np.add, added, part[1])
+    return (weight, added, np.concatenate([part[2] for part in parts])) if keep else (weight, added)
+
+
+@dataclass(frozen=True)
+class _Total(Work):
+    """The sums over some networks, and of those among the first `keep` what the statistic says of each."""
+
+    statistic: Statistic
+    arguments: tuple[Any, ...]
+    keep: int
+
+    def __call__(self, source: Source, first: int, count: int) -> tuple[float, Any, np.ndarray | None]:
+        length, keep = source.grouping.length, self.keep
+        with settled():
+            shapes: Any = jax.eval_shape(
+                self.statistic, np.zeros((length, source.places)), np.zeros(length), *self.arguments
+            )
+        sums, rest = shapes if keep else (shapes, None)
+        kept, missing = [], max(0, keep - first)
+        size = 8 * sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(sums))
+        held = length * max(1, min(_CHUNK // length, _HELD // size))
+        weight, added = 0.0, jax.tree.map(lambda leaf: np.zeros(leaf.shape), sums)
+        bar = self.progress, self.what
+        for weights, part in _passes(source, self.statistic, self.arguments, first, first + count, held, *bar):
+            weight += float(weights.sum())
+            if keep:
+                part, values = part
+            if keep and missing:
+                kept.append(values.reshape(weights.size, -1)[weights.ravel() > 0][:missing])
+                missing -= len(kept[-1])
+            jax.tree.map(_add, added, part)
+        if not keep:
+            return weight, added, None
+        return weight, added, np.concatenate([np.zeros((0, rest.shape[-1])), *kept])
 
 
 def _add(into: np.ndarray, pieces: np.ndarray) -> None:
@@ -90,6 +154,11 @@ def _add(into: np.ndarray, pieces: np.ndarray) -> None:
 
 
 def error_rows(source: Source, sizes: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """`spread_rows` of the groups of a source."""
+    return spread_rows(sizes, parts, source.dependence.inflation(group_length(source)))
+
+
+def spread_rows(sizes: np.ndarray, parts: np.ndarray, inflation: float) -> np.ndarray:
     """Rows whose rows^T rows is the covariance of the average of a statistic, from its `sums`, (group, ...).
 
     Deviations of the groups' sums from their share, over the total weight, times sqrt(G/(G-1)) for G groups, and for
@@ -97,49 +166,45 @@ def error_rows(source: Source, sizes: np.ndarray, parts: np.ndarray) -> np.ndarr
     """
     groups, n = len(sizes), sizes.sum()
     mean = parts.sum(axis=0) / n
-    scale = np.sqrt(source.dependence.inflation(group_length(source)) * groups / max(groups - 1, 1)) / n
+    scale = np.sqrt(inflation * groups / max(groups - 1, 1)) / n
     return scale * (parts - sizes.reshape(-1, *[1] * (parts.ndim - 1)) * mean)
 
 
 def group_length(source: Source) -> int:
     """Networks of a group, but for the last: at most 1024 groups, and none shorter than a chain's block."""
-    groups = max(2, min(GROUPS, source.n // source.dependence.block))
-    return -(-source.n // groups)
-
-
-def _grouped(source: Source) -> tuple[int, int]:
-    """Networks of a piece, and pieces of a group."""
-    whole = group_length(source)
-    pieces = -(-whole // _PIECE)
-    return -(-whole // pieces), pieces
+    return source.grouping.size
 
 
 def _passes(
-    source: Source, statistic: Statistic, arguments: tuple[Any, ...], length: int, chunk: int, progress: bool, what: str
+    source: Source,
+    statistic: Statistic,
+    arguments: tuple[Any, ...],
+    first: int,
+    stop: int,
+    chunk: int,
+    progress: bool,
+    what: str,
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """Weights (piece, network) and the tree of sums, each (piece, ...), chunk after chunk."""
-    compiled = _compiled(statistic, len(jax.devices()))
+    compiled = _compiled(statistic, len(jax.local_devices()))
     shard = NamedSharding(device_mesh(), PartitionSpec("device"))
     waiting: tuple[np.ndarray, Any] | None = None
-    bar = tqdm(total=source.n, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
+
+    def ready(weights: np.ndarray, made: Any) -> tuple[np.ndarray, Any]:
+        return weights, jax.tree.map(lambda leaf: np.asarray(leaf)[: len(weights)], made)
+
+    bar = tqdm(total=stop - first, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
     with bar:
-        for first, fields, weights in _chunks(source, length, chunk):
-            _check_finite(fields, first)
+        for start, count, fields, weights in _chunks(source, first, stop, chunk):
+            _check_finite(fields, start)
             with settled():
                 made = compiled(*jax.device_put((fields, weights), shard), *arguments)
             if waiting is not None:  # only now: its sums were taken while these networks were drawn
-                yield waiting[0], jax.tree.map(np.asarray, waiting[1])
-            waiting = weights, made
-            bar.update(min(weights.size, source.n - first))
+                yield ready(*waiting)
+            waiting = weights[: -(-count // weights.shape[1])], made  # the last chunk is filled up with empty pieces
+            bar.update(count)
     if waiting is not None:
-        yield waiting[0], jax.tree.map(np.asarray, waiting[1])
-
-
-def _by_group(leaf: np.ndarray, groups: int, pieces: int) -> np.ndarray:
-    """(piece, ...) -> (group, ...); the last group may have fewer pieces than the others, the last chunk more."""
-    whole = np.zeros((groups * pieces, *leaf.shape[1:]))
-    whole[: len(leaf)] = leaf[: groups * pieces]
-    return whole.reshape(groups, pieces, *leaf.shape[1:]).sum(axis=1)
+        yield ready(*waiting)
 
 
 @lru_cache(maxsize=64)
@@ -161,23 +226,27 @@ def _compiled(statistic: Statistic, devices: int) -> Callable[..., Any]:
     return jax.jit(sharded)
 
 
-def _chunks(source: Source, length: int, chunk: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Consecutive pieces of `length` networks as arrays (piece, network, point) of one shape.
+def _chunks(source: Source, first: int, stop: int, chunk: int) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """First and number of networks, and consecutive pieces of the whole as arrays (piece, network, point) of one shape.
 
-    At most `chunk` networks and at least one piece a device; padded with fields and weights of zero.
+    At most `chunk` networks and at least one piece a device; padded with fields and weights of zero. Where the first
+    network lies inside a piece, the rest of that piece comes alone.
     """
-    devices = len(jax.devices())
-    rows = min(-(-source.n // length), max(1, chunk // length))
+    length, devices = source.grouping.length, len(jax.local_devices())
+    rows = min(-(-(stop - first) // length), max(1, chunk // length))
     rows = -(-rows // devices) * devices
-    for start in range(0, source.n, rows * length):
-        count = min(rows * length, source.n - start)
+    start = first
+    while start < stop:
+        inside = start % length
+        count = min(length - inside if inside else rows * length, stop - start)
         weights = (np.arange(rows * length) < count).astype(np.float64)
         drawn, logs = source.read_weighted(start, count)
         if source.weighted:
             weights[:count] = np.exp(logs - source.level)
         fields = np.zeros((rows * length, source.places), dtype=drawn.dtype)
         fields[:count] = drawn
-        yield start, fields.reshape(rows, length, -1), weights.reshape(rows, length)
+        yield start, count, fields.reshape(rows, length, -1), weights.reshape(rows, length)
+        start += count
 
 
 def _check_finite(fields: np.ndarray, first: int) -> None:

@@ -7,6 +7,7 @@ The same numbers as from correlators (`from_moments.py`), where both exist.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from math import comb
 from typing import Any, NamedTuple
@@ -22,11 +23,12 @@ from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.chains import ODD_ADVICE
-from ..ensembles.source import Source
+from ..ensembles.source import Source, Work
 from ..ensembles.sums import error_rows, group_length
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
-from .from_moments import RESOLUTION_LIMIT, Equations
+from .from_moments import Equations
 from .leverage import Fitted, left_out, matters
+from .schwinger_dyson import RESOLUTION_LIMIT
 from .terms import Terms
 
 __all__ = ["Observed", "direct_equations", "observe"]
@@ -205,13 +207,8 @@ def _block_scatter(
 ) -> tuple[Matrix, Matrix, float, Tail | None]:
     """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    length, parts = group_length(source), []
-    for start in range(0, source.n, length):
-        span = start, min(start + length, source.n), length
-        (psi, _, score, _), _ = _sum(
-            source, terms, _residuals, zero, "sandwich", progress, pilot, gauss, None, span=span
-        )
-        parts.append((psi, score))
+    length, sums = group_length(source), _Sums(terms, _residuals, tuple(zero), (pilot, gauss, None), 0)
+    parts = [part for some in source.gather(_BlockSums(sums, progress=progress, what="sandwich")) for part in some]
     sizes = np.minimum(length, source.n - length * np.arange(len(parts))).astype(float)
     psi, scores = (error_rows(source, sizes, np.stack(part)) for part in zip(*parts, strict=True))
     effective, both = source.dependence.effective, np.ix_([0, 1, 1], [0, 1, 1])
@@ -289,31 +286,66 @@ def _sum(
     what: str,
     progress: bool,
     *given: Any,
-    span: tuple[int, int, int] | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Sums over networks in float64, block after block; padding is the zero field with alive = 0.
 
     Beside them what some terms give network by network, (network, term), where it decides whether averages converge.
-    `span`: first, one past the last, and the length of all such spans, which one program serves; None for all networks.
     """
-    size, (start, stop, length) = _block(terms), span or (0, source.n, source.n)
-    missing, kept = watched(source) if span is None else 0, []
-    watch = missing > 0
-    with settled():
-        tables, given = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (terms, given)
+    work = _Sums(terms, block, tuple(zero), given, watched(source), progress=progress, what=what)
+    parts = source.gather(work)
+    added = [np.sum(leaves, axis=0) for leaves in zip(*[part[0] for part in parts], strict=True)]
+    return added, np.concatenate([part[1] for part in parts]) if work.watch else None
+
+
+@dataclass(frozen=True)
+class _Sums(Work):
+    """What a block sums over some networks, and of those among the first `watch` what it gives of each."""
+
+    terms: Terms
+    block: Callable[..., Any]
+    zero: tuple[np.ndarray, ...]
+    given: tuple[Any, ...]
+    watch: int
+
+    def __call__(self, source: Source, first: int, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+        return self.over(source, first, first + count, count)
+
+    def over(self, source: Source, first: int, stop: int, length: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """The same over a span whose program serves all spans of one length."""
+        size, missing, kept = _block(self.terms), max(0, self.watch - first), [np.zeros((0, 0))]
+        with settled():
+            tables, given = jax.tree.map(
+                lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, (self.terms, self.given)
+            )
+            added = tuple(jnp.asarray(part) for part in self.zero)
+        bar = tqdm(
+            total=stop - first, desc=self.what, unit="net", unit_scale=True, delay=2.0, disable=not self.progress
         )
-        added = tuple(jnp.asarray(part) for part in zero)
-    with tqdm(total=stop - start, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress) as bar:
-        for fields, alive in _blocks(source, size, start, stop, length):
-            with settled():
-                arrays = jnp.asarray(fields), jnp.asarray(alive)
-                added, values = _added(block, added, *arrays, tables, given, watch)
-            if missing:
-                kept.append(np.asarray(values)[alive > 0][:missing])
-                missing -= len(kept[-1])
-            bar.update(int(alive.sum()))
-    return [np.asarray(part) for part in added], np.concatenate(kept) if kept else None
+        with bar:
+            for fields, alive in _blocks(source, size, first, stop, length):
+                with settled():
+                    arrays = jnp.asarray(fields), jnp.asarray(alive)
+                    added, values = _added(self.block, added, *arrays, tables, given, self.watch > 0)
+                if self.watch:
+                    found = np.asarray(values)
+                    kept = [np.zeros((0, found.shape[-1])), *kept[1:], found[alive > 0][:missing]]
+                    missing -= len(kept[-1])
+                bar.update(int(alive.sum()))
+        return [np.asarray(part) for part in added], np.concatenate(kept)
+
+
+@dataclass(frozen=True)
+class _BlockSums(Work):
+    """The sums of psi and of the scores over each block of a chain, which one program serves."""
+
+    sums: _Sums
+
+    def __call__(self, source: Source, first: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        length, stop, parts = group_length(source), first + count, []
+        for start in range(first, stop, length):
+            (psi, _, score, _), _ = self.sums.over(source, start, min(start + length, stop), length)
+            parts.append((psi, score))
+        return parts
 
 
 # The tables are an argument: as constants of the program they would be folded, for minutes, and for every fit anew.

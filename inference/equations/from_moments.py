@@ -7,7 +7,8 @@ in the moments of order 2, 4 and 6. The error is the Godambe sandwich A^-1 B A^-
 psi = grad T^t W grad S - lap_W T; the naive A^-1/n is too small.
 """
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,16 +19,15 @@ import numpy as np
 from ...models.correlators import Correlators, check_scrambles
 from ...models.types import Matrix, Vector
 from ..ensembles.source import Source
-from ..ensembles.sums import Statistic, error_rows, sums, total
+from ..ensembles.sums import error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 from .leverage import Fitted, left_out, matters
-from .schwinger_dyson import moment_equations, psi_map, scaled_moments
+from .schwinger_dyson import RESOLUTION_LIMIT, moment_equations, psi_map, scaled_moments
 from .terms import Terms, embed
 
 __all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "scatter"]
 
 _ROUND_OFF = 1e-10  # of a correlation matrix made of sums of products
-RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
 
 
 class Equations(NamedTuple):
@@ -180,7 +180,7 @@ def scatter(
     quads, rows = terms.tables[1]
     spread = np.array([len(np.unique(quads[row != 0])) for row in rows])
     looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
-    given = (_scatter_sums(rest, looked), theta, rungs, fit, arrays)
+    given = (_ScatterSums(rest, looked), theta, rungs, fit, arrays)
     weight, (of_psi, of_score, squares), *seen = total(source, *given, keep=keep, progress=progress, what="sandwich")
     if keep:
         tail = judge_values(seen[0], 6, "psi", lambda: total(gaussian_twin(source), *given, keep=keep)[2], flag=False)
@@ -203,19 +203,25 @@ def block_scatter(
 ) -> tuple[Matrix, Matrix, float]:
     """The same for a Markov chain, from its blocks: n_eff times the covariances of the means, and their dof."""
     arrays, rest = _apart(terms)
-    sizes, parts = sums(source, _block_sums(rest), theta, rungs, arrays, progress=progress, what="sandwich")
+    sizes, parts = sums(source, _BlockSums(rest), theta, rungs, arrays, progress=progress, what="sandwich")
     psi, scores = (error_rows(source, sizes, part) for part in parts)
     effective = source.dependence.effective
     return effective * psi.T @ psi, effective * scores.T @ scores, len(sizes) - 1.0
 
 
+@dataclass(frozen=True, eq=False)
 class Frozen[T]:
     """A tree of arrays compared by content, so that a program compiled for it is reused for equal ones."""
 
-    def __init__(self, tree: T) -> None:
-        self.tree = tree
-        leaves, shape = jax.tree.flatten(tree)
-        self.content = (shape, *((np.shape(leaf), np.asarray(leaf).tobytes()) for leaf in leaves))
+    tree: T
+
+    @cached_property
+    def content(self) -> tuple[Any, ...]:
+        leaves, shape = jax.tree.flatten(self.tree)
+        return shape, *((np.shape(leaf), np.asarray(leaf).tobytes()) for leaf in leaves)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tree": self.tree}  # the content is made again where it is needed
 
     def __hash__(self) -> int:
         return hash(self.content)
@@ -230,12 +236,23 @@ def _apart(terms: Terms) -> tuple[Terms, Frozen[Terms]]:
     return arrays, Frozen(rest)
 
 
-@lru_cache(maxsize=32)
-def _scatter_sums(rest: Frozen[Terms], looked: tuple[int, ...] = ()) -> Statistic:
-    def statistic(
-        fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, fit: Fitted | None, arrays: Terms
+@dataclass(frozen=True)
+class _ScatterSums:
+    """What `scatter` sums: psi and the Hyvarinen scores of every network, and their products; some psi unsummed."""
+
+    rest: Frozen[Terms]
+    looked: tuple[int, ...] = ()
+
+    def __call__(
+        self,
+        fields: jax.Array,
+        weights: jax.Array,
+        theta: jax.Array,
+        rungs: jax.Array,
+        fit: Fitted | None,
+        arrays: Terms,
     ) -> Any:
-        terms = eqx.combine(arrays, rest.tree)
+        terms = eqx.combine(arrays, self.rest.tree)
         psi, j = terms.residuals(fields, theta), terms.scores(fields, rungs)
         psi, j = jax.lax.optimization_barrier((psi * weights[:, None], j * weights[:, None]))
         alone = psi
@@ -246,18 +263,16 @@ def _scatter_sums(rest: Frozen[Terms], looked: tuple[int, ...] = ()) -> Statisti
             (j.sum(axis=0), weights @ j, j.T @ j),
             weights @ weights,
         )
-        return (added, psi[:, np.array(looked)]) if looked else added
-
-    return statistic
+        return (added, psi[:, np.array(self.looked)]) if self.looked else added
 
 
-@lru_cache(maxsize=32)
-def _block_sums(rest: Frozen[Terms]) -> Statistic:
-    def statistic(fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, arrays: Terms) -> Any:
-        terms = eqx.combine(arrays, rest.tree)
+@dataclass(frozen=True)
+class _BlockSums:
+    rest: Frozen[Terms]
+
+    def __call__(self, fields: jax.Array, weights: jax.Array, theta: jax.Array, rungs: jax.Array, arrays: Terms) -> Any:
+        terms = eqx.combine(arrays, self.rest.tree)
         return weights @ terms.residuals(fields, theta), weights @ terms.scores(fields, rungs)
-
-    return statistic
 
 
 def gains(eq: Equations, full: Equations | None, quadratic: int) -> Gains:

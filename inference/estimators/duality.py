@@ -32,7 +32,7 @@ from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.networks.network import Network
 from ...models.neurons.base import AbstractNeuron
-from ..ensembles.ensemble import ByContent, Ensemble, is_plain
+from ..ensembles.ensemble import ByContent, Ensemble, is_plain, side_key
 from ..ensembles.moments import MAX_COMPONENTS, group_moments
 from ..ensembles.source import Source
 from ..programs.derived import HiddenCovariance, OneNeuron, as_tuples
@@ -95,7 +95,7 @@ def measure_neurons(
     points, singles, amplitudes = len(ensemble.points), [], []
     for k, kind in enumerate(model.kinds):
         # A readout of +-1 leaves every even product of one neuron s as it is.
-        key = ensemble.key if k == 0 else jax.random.fold_in(ensemble.key, 2**32 - 1 - k)
+        key = ensemble.key if k == 0 else side_key(ensemble.key, k)
         singles.append(
             Ensemble(
                 Network(kind.core(), 1, "rademacher"), points=ensemble.points, n=source.n, key=key, dtype=ensemble.dtype

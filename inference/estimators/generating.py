@@ -33,7 +33,7 @@ from ...models.types import Points
 from ..ensembles.chains import check_worth
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.source import Source
-from ..ensembles.sums import Statistic, error_rows, sums
+from ..ensembles.sums import error_rows, sums
 from .duality import allowed_spaces
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from .tails import FLAG_ERROR, REFUSE_ERROR
@@ -130,7 +130,7 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
             f"expected exponents J.phi below {_LARGEST:.0f}, got {np.max(exponents):.3g}; try smaller sources, or "
             "cumulant_series"
         )
-    sizes, total = sums(drawn, _exponential_sums(log_mean), *arguments, progress=progress)
+    sizes, total = sums(drawn, _ExponentialSums(log_mean), *arguments, progress=progress)
     mean = total.sum(axis=0) / sizes.sum()
     rows = error_rows(drawn, sizes, total) / mean
     relative = np.sqrt(np.sum(rows**2, axis=0))
@@ -181,14 +181,14 @@ def _field(fields: Any, j: Any) -> Any:
     return fields @ j.T
 
 
-@lru_cache(maxsize=8)
-def _exponential_sums(log_mean: Callable[..., Any]) -> Statistic:
+@dataclass(frozen=True)
+class _ExponentialSums:
     """Sum of exp(log mean) over the draws with their weights."""
 
-    def statistic(fields: jax.Array, weights: jax.Array, *arguments: jax.Array) -> jax.Array:
-        return weights @ jnp.exp(log_mean(fields, *arguments))
+    log_mean: Callable[..., Any]
 
-    return statistic
+    def __call__(self, fields: jax.Array, weights: jax.Array, *arguments: jax.Array) -> jax.Array:
+        return weights @ jnp.exp(self.log_mean(fields, *arguments))
 
 
 def _integrated(

@@ -8,7 +8,10 @@ it. Errors are over networks. The same correlators from the neurons, without the
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -16,17 +19,21 @@ import numpy as np
 from ...models.arrays import place_label, points_label
 from ...models.combinatorics import connected_from_moments, rank, tuple_count
 from ...models.correlators import Correlators, cumulant_rows
+from ...models.multiplets.placed import Placed, at_places
 from ...models.refusals import nearest
 from ...models.runtime import settled
-from ...models.types import ByOrder
+from ...models.types import ByOrder, Points, Vector
+from ..engines.executors import Executor
 from ..ensembles.chains import ODD_ADVICE, check_worth
-from ..ensembles.moments import MAX_COMPONENTS, far_centre, group_moments, moved
+from ..ensembles.moments import MAX_COMPONENTS, averages, far_centre, group_sums, moved
 from ..ensembles.source import Source
+from ..ensembles.sums import group_length
 from ..quasirandom.sobol import Sampling, Sobol
+from ..shards.parts import Parts
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .tails import effective_networks, judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "about_source", "check_even", "check_source", "measure"]
+__all__ = ["MIN_NETWORKS", "Plan", "about_source", "check_even", "check_source", "finished", "measure", "places_of"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
@@ -34,6 +41,7 @@ MOST_COMPONENTS = 50_000  # of an order asked for by name: 400 MB of rows behind
 SPACES = ("field", "readout", "neuron")
 SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
 ODD_FALSE_ALARM = 1e-6
+_LEAST_PART = 10  # networks
 
 
 @settled(None)
@@ -45,6 +53,7 @@ def measure(
     space: str | None = "field",
     sampling: str | Sobol | None = None,
     progress: bool = False,
+    executor: Executor | None = None,
 ) -> Correlators:
     """Moments and connected functions of an ensemble: averages over its fields, or over its neurons.
 
@@ -63,6 +72,8 @@ def measure(
             space=None Sobol points where a neuron is made of at most 10 numbers and n leaves enough scrambles for the
             covariance of every component. `about["sampling"]` and the printed table say what was taken.
         progress: a bar for long runs.
+        executor: any `concurrent.futures` executor makes the sums, in 64 parts; `inf.Parts` says more: how many parts,
+            and where finished ones are kept.
 
     Returns:
         Correlators with covariance over networks; orders whose tail forbids an average are in `refused`. Draws of a
@@ -86,6 +97,8 @@ def measure(
         (1, 2, 3, 4, 6)
     """
     check_source(source)
+    if executor is not None:
+        source = Parts(source, parts=min(64, source.n), executor=executor)
     free = space is None
     if space is None:
         space = "field" if source.outputs > 1 else cheapest_space(source, orders)
@@ -98,6 +111,11 @@ def measure(
             "m.Multiplet"
         )
     if space != "field":
+        if source.whole.n != source.n:
+            raise ValueError(
+                f"expected space='field' for a part of an ensemble, got space={space!r}; try inf.measure(inf.Parts("
+                "ensemble, executor=...), space=...), which measures all of it in parts"
+            )
         if even is not None:
             raise ValueError(
                 f"expected even= for space='field' only, where parity is a choice, got even={even} with "
@@ -106,51 +124,118 @@ def measure(
         if space == "neuron":
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
-    chain = check_worth(source)
+    plan = _plan(source, orders, even)
+    sizes, totals = group_sums(source, plan.needed, centre=plan.centre, progress=progress)
+    inflation = source.dependence.inflation(group_length(source))
+    about = {"share": source.n / source.whole.n, "inflation": inflation, "outputs": source.outputs}
+    made = finished(plan, source.points, sizes, totals, **about)
+    kept = _part_of(source, plan, sizes, totals) if source.whole.n != source.n else None
+    return replace(made, source=source, model=source.model, about=about_source(source), sums=kept)
+
+
+class Plan(NamedTuple):
+    """What is averaged and what is known before it: decided once for the whole, whatever part of it is measured.
+
+    chosen: orders; even: whether odd moments are left out of even cumulants; refused, flags: order -> reason; centre:
+    what is taken off the field, (point,) or None; networks: independent ones that the whole is worth; exchangeable:
+    whether these are all its networks, so that products of moments are made unbiased.
+    """
+
+    chosen: tuple[int, ...]
+    even: bool
+    refused: dict[int, str]
+    flags: dict[int, str]
+    centre: Vector | None
+    networks: float
+    exchangeable: bool
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """Moments behind the connected functions asked for."""
+        return _needed(self.chosen, self.even)
+
+
+_SEEN: WeakKeyDictionary[Source, Any] = WeakKeyDictionary()  # what was looked at of a whole, for all its parts
+
+
+def _plan(source: Source, orders: tuple[int, ...] | None, even: bool | None) -> Plan:
+    """The plan of the whole that a source is, or is a part of."""
+    whole = source.whole
+    chain = check_worth(whole)
     symmetric = source.even if even is None else even
-    chosen, refused = _choose(source, orders, symmetric)
-    needed = _needed(chosen, symmetric)
+    chosen, refused = _choose(whole, orders, symmetric)
     flags: dict[int, str] = {}
-    draws = tail_draws(source)
+    draws = _SEEN.get(whole) or tail_draws(whole)
+    if source.n != whole.n:
+        _SEEN[whole] = draws
     for order in chosen:
         if chain.effective >= MIN_NETWORKS[max(order, 3)]:
-            tail = judge_tail(source, order, draws=draws)
+            tail = judge_tail(whole, order, draws=draws)
             if tail.verdict == "refused":
                 refused[order] = tail.why
             elif tail.verdict == "flagged":
                 flags[order] = tail.why
-    networks = effective_networks(source)
+    networks = effective_networks(whole)
     centre = None if symmetric or draws is None else far_centre(draws.fields, draws.centre)
-    moments, rows, groups = group_moments(source, needed, centre=centre, progress=progress)
-    points = source.places
-    _check_variance(moments, source, symmetric)
-    given = tuple(r for r in chosen if r not in refused)
     # Of weighted draws there is no unbiased cumulant; of a chain the bias is that of so many independent fields.
-    exchangeable = round(networks) if networks == chain.effective else None
-    cumulants = {r: connected_from_moments(moments, points, r, n=exchangeable, even=symmetric) for r in given}
-    connected = cumulant_rows(rows, moments, points, given, even=symmetric)
-    kept = [r for r in needed if r not in refused]
-    if centre is not None:
-        moments, rows = moved(moments, rows, centre, tuple(kept))
+    return Plan(chosen, symmetric, refused, flags, centre, networks, networks == chain.effective)
+
+
+def finished(
+    plan: Plan,
+    points: Points,
+    sizes: np.ndarray,
+    totals: Mapping[int, np.ndarray],
+    *,
+    share: float,
+    inflation: float,
+    outputs: int = 1,
+) -> Correlators:
+    """Correlators from the sums of groups over a share of the networks that were planned for."""
+    networks, count, refused = plan.networks * share, len(points) * outputs, plan.refused
+    if share < 1.0 and networks < _LEAST_PART:
+        raise ValueError(f"expected at least {_LEAST_PART} networks in a part, got {networks:.0f}; try fewer parts")
+    moments, rows = averages(sizes, totals, inflation)
+    _check_variance(moments, len(points), outputs, plan.even)
+    given = tuple(r for r in plan.chosen if r not in refused)
+    exchangeable = round(networks) if plan.exchangeable else None
+    cumulants = {r: connected_from_moments(moments, count, r, n=exchangeable, even=plan.even) for r in given}
+    connected = cumulant_rows(rows, moments, count, given, even=plan.even)
+    kept = [r for r in plan.needed if r not in refused]
+    if plan.centre is not None:
+        moments, rows = moved(moments, rows, plan.centre, tuple(kept))
         if 1 in cumulants:
             cumulants[1] = moments[1]
     return Correlators(
-        points=source.points,
+        points=points,
         moments={r: moments[r] for r in kept},
         cumulants=cumulants,
         rows={"connected": connected, "moment": {r: rows[r] for r in kept}},
         networks=networks,
-        dof=groups - 1,
+        dof=len(sizes) - 1,
         maker="measured",
         groups=True,
-        even=symmetric,
+        even=plan.even,
         refused=refused,
-        flags={r: why for r, why in flags.items() if r in given},
-        source=source,
-        model=source.model,
-        about=about_source(source),
-        outputs=source.outputs,
+        flags={r: why for r, why in plan.flags.items() if r in given},
+        outputs=outputs,
     )
+
+
+def _part_of(source: Source, plan: Plan, sizes: np.ndarray, totals: Mapping[int, np.ndarray]) -> dict[str, Any]:
+    """What is needed to add a part to others, as plain data."""
+    whole = source.whole
+    group = whole.grouping
+    return {
+        "span": [source.first, source.n],
+        "whole": {"n": whole.n, "group": group.size, "inflation": whole.dependence.inflation(group.size)},
+        "group": source.grouping.size,
+        "plan": plan._replace(centre=None)._asdict(),
+        "centre": None if plan.centre is None else np.asarray(plan.centre, dtype=float),
+        "first": np.asarray(whole.read(0, min(4, whole.n)), dtype=float),
+        "sizes": sizes,
+        "totals": dict(totals),
+    }
 
 
 def check_source(source: Any) -> None:
@@ -259,24 +344,24 @@ def _needed(orders: tuple[int, ...], even: bool) -> tuple[int, ...]:
     return tuple(sorted({*orders, *(r for r in lower if r <= top)}))
 
 
-def _check_variance(moments: ByOrder, source: Source, even: bool) -> None:
+def _check_variance(moments: ByOrder, count: int, outputs: int, even: bool) -> None:
     if 2 not in moments:
         return
-    points = source.places
+    points = count * outputs
     diagonal = rank(np.repeat(np.arange(points)[:, None], 2, axis=1), points)
     mean = 0.0 if even or 1 not in moments else moments[1]
     variance = moments[2][diagonal] - mean**2
     if np.all(np.abs(variance) <= 1e-12 * np.max(moments[2][diagonal])):
         raise ValueError(
             "expected networks that differ from each other, got the same field from every key (variance 0 at all "
-            f"{len(source.points)} points); try numpyro.sample sites without rng_key=, and no seed or substitute "
+            f"{count} points); try numpyro.sample sites without rng_key=, and no seed or substitute "
             "inside the model"
         )
     dead = np.flatnonzero(variance <= 1e-12 * np.max(moments[2][diagonal]))
     if len(dead):
         raise ValueError(
             f"expected a field that varies at every point, got variance {variance[dead[0]]:.3g} at point "
-            f"{place_label(int(dead[0]), source.outputs)}; try removing that point"
+            f"{place_label(int(dead[0]), outputs)}; try removing that point"
         )
 
 
@@ -289,3 +374,15 @@ def about_source(source: Source) -> dict[str, Any]:
     if chain.block > 1:
         about |= {"chain": str(chain)}
     return about
+
+
+def places_of[Data: Correlators | Source](data: Data) -> Data:
+    """Data of several fields as those of one field at the places (x, output); any other as they are."""
+    if data.outputs == 1:
+        return data
+    if not isinstance(data, Correlators):
+        return data.in_places()
+    model = None if data.model is None else Placed(data.model, data.outputs)
+    source, about = data.source and data.source.in_places(), {**data.about, "outputs": data.outputs}
+    points = at_places(data.points, data.outputs)
+    return replace(data, points=points, outputs=1, source=source, model=model, about=about)

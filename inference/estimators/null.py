@@ -140,7 +140,7 @@ def null(
             f"expected exact correlators whose network is known, got {truth.maker} ones without; try "
             "m.exact(network, points)"
         )
-    most = 2**32 // GROUPS - 1
+    most = 2**63 // GROUPS
     if not _LEAST <= n <= most:
         raise ValueError(f"expected {_LEAST} to {most:,} networks of an ensemble, got {n}; try n=10_000")
     fresh = Ensemble(truth.model, points=truth.points, n=GROUPS * int(n), key=key)

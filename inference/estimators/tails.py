@@ -10,13 +10,12 @@ than a Gaussian field shows at the same number of networks.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from scipy import special
 
 from ...models.networks.model import as_model
 from ...models.networks.network import Network
-from ..ensembles.ensemble import Ensemble
+from ..ensembles.ensemble import Ensemble, side_key
 from ..ensembles.samples import Samples
 from ..ensembles.source import Source
 from .khat import FLAG_KHAT, REFUSE_KHAT, limits, limits_beside, pareto_khat
@@ -240,6 +239,6 @@ def _neurons(source: Source) -> np.ndarray | None:
     draws = []
     for k, kind in enumerate(parts.kinds):
         single = Network(kind, 1, readout=parts.readout, output_scale=parts.output_scale)
-        key = jax.random.fold_in(recipe.key, 2**32 - 1 - k)
+        key = side_key(recipe.key, k)
         draws.append(Ensemble(single, points=source.points, n=_DRAWS, key=key).read(0, _DRAWS).astype(float))
     return np.concatenate(draws)

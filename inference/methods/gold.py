@@ -7,7 +7,7 @@ can be compared by leaving networks out (PSIS-LOO), which no sandwich-calibrated
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.source import Source
-from ..ensembles.sums import Statistic, total
+from ..ensembles.sums import total
 from ..equations.from_moments import Equations, Frozen
 from ..equations.terms import Terms
 from .method import AbstractLikelihood, AbstractMethod, MethodWords, networks_of
@@ -178,13 +178,16 @@ def mean_terms(source: Source, terms: Terms, *, progress: bool = False) -> tuple
         >>> mean_terms(two, terms_of(Local(), np.eye(1), np.ones(1)))
         (array([2.5, 8.5]), 2.0)
     """
-    weight, (values, square) = total(source, _term_sums(Frozen(terms)), progress=progress, what="terms")
+    weight, (values, square) = total(source, _TermSums(Frozen(terms)), progress=progress, what="terms")
     return values / weight, float(weight**2 / square)
 
 
-@lru_cache(maxsize=8)
-def _term_sums(frozen: Frozen[Terms]) -> Statistic:
-    return lambda fields, weights: (weights @ frozen.tree.values(fields), weights @ weights)
+@dataclass(frozen=True)
+class _TermSums:
+    frozen: Frozen[Terms]
+
+    def __call__(self, fields: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return weights @ self.frozen.tree.values(fields), weights @ weights
 
 
 def log_likelihood(

@@ -31,8 +31,9 @@ from ..equations.metric import Metrics, check_gram, choose_metrics
 from ..equations.schwinger_dyson import moment_equations, scaled_moments
 from ..equations.terms import Terms, terms_of
 from ..estimators.as_if import with_scatter
-from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure
+from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure, places_of
 from ..estimators.tails import Tail, gravest, judge_tail
+from ..pooling.pool import restored
 from ..priors.unit import Prior, default_prior, relaxed
 from ..programs.density import check_density
 
@@ -184,8 +185,11 @@ def prepare(
 ) -> Problem:
     """Check the data, fix the metric, and set up the estimating equations and the prior. Arguments as in `fit`."""
     check_action(action)
-    if not isinstance(data, Correlators):
+    if isinstance(data, Correlators):
+        data = restored(data)
+    else:
         check_source(data)
+    data = places_of(data)
     source = data.source if isinstance(data, Correlators) else data
     networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
     scattered = None

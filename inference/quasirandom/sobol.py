@@ -30,7 +30,7 @@ from ...models.correlators import SCRAMBLES_PER_COMPONENT
 from ...models.refusals import is_whole
 from ...models.runtime import settled
 from ...models.types import Points
-from ..ensembles.ensemble import ByContent, Ensemble, is_plain
+from ..ensembles.ensemble import ByContent, Ensemble, is_plain, side_key
 from ..ensembles.moments import group_moments, moment_sums
 from .quantiles import numbers_taken, quantile
 from .scrambles import Plan, pieces, scrambled
@@ -45,7 +45,7 @@ MAX_DIMENSIONS = 10
 _PIECE = 12  # log2 of the points whose monomials are in cache together
 _CALL = 16  # log2 of the points of one call
 _CLEAR = 4.0  # ratio of variances of two pilots of 16 scrambles that chance exceeds once in 200 times
-_PILOT = 2**32 - 2  # folded into the key of a pilot
+_PILOT = 2**32 - 1  # number of the side key of a pilot
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _weighed(program: Any, plan: Plan, key: jax.Array) -> Plan:
     """The plan, weighted where that clearly makes the variance of the highest order smaller, median over components."""
     piece = min(plan.log2, _PIECE)
     pilot = Plan(min(plan.total, 1 << _CALL) >> piece, piece, plan.dimensions)  # the compiled program of the plan
-    key, spread = jax.random.fold_in(key, _PILOT), []
+    key, spread = side_key(key, _PILOT), []
     for weighted in (False, True):
         sums = _sums(program, pilot._replace(weighted=weighted), key, False)
         with np.errstate(invalid="ignore", over="ignore"):  # a neuron that is not finite is refused by its average

@@ -3,13 +3,14 @@
 A fit remembers its networks so, as JSON: what was drawn can be said, and drawn again, without reading a `repr`.
 """
 
+import sys
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
-__all__ = ["code", "described", "writable"]
+__all__ = ["code", "described", "made", "writable"]
 
 
 def described(thing: Any) -> Any:
@@ -56,6 +57,27 @@ def code(data: Any, prefix: str = "") -> str:
         return str(data.get("function", data.get("object")))
     options = ", ".join(f"{name}={code(value, prefix)}" for name, value in data["options"].items())
     return f"{'' if 'home' in data else prefix}{data['class']}({options})"
+
+
+def made(data: Any) -> Any:
+    """The thing that was described, of our own public classes; None where it is not known how to make it.
+
+    >>> from nnft.models import Cos, Network
+    >>> made(described(Network(Cos(weight_scale=2.0), width=20)))
+    Network(neuron=Cos(weight_scale=2.0), width=20)
+    """
+    if isinstance(data, list):
+        parts = [made(part) for part in data]
+        return None if any(part is None for part in parts) else tuple(parts)
+    if not isinstance(data, dict):
+        return data
+    if not writable(data) or "home" in data:
+        return None
+    known = vars(sys.modules[__name__.removesuffix(".theories.recipes")]).get(data["class"])
+    options = {name: (value, made(value)) for name, value in data["options"].items()}
+    if known is None or any(new is None and given is not None for given, new in options.values()):
+        return None
+    return known(**{name: new for name, (_, new) in options.items()})
 
 
 def writable(data: Any) -> bool:

@@ -29,7 +29,7 @@ def check(function: Callable) -> Callable:
 def main(rooms: list[str]) -> int:
     failed = 0
     with install_import_hook("nnft", "__main__.check"):
-        importlib.import_module("nnft.models.programs").keep_programs()  # as all tests do
+        importlib.import_module("nnft.models.runtime").keep_programs()  # as all tests do
         for room in rooms:
             package = importlib.import_module(room)
             for name in [room, *(module.name for module in pkgutil.walk_packages(package.__path__, room + "."))]:

@@ -10,10 +10,13 @@ ROOMS = ("models", "inference", "analysis")  # from the ground up: each may impo
 WINGS = {  # of each room in the same order, above the files that lie in the room itself
     "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
     "inference": (
+        "engines",
         "ensembles",
+        "shards",
         "programs",
         "quasirandom",
         "estimators",
+        "pooling",
         "symmetries",
         "spectra",
         "equations",

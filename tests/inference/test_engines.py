@@ -1,101 +1,177 @@
-"""Chains and tempered particles against weights: three engines, one theory."""
+"""Engines make the same sums; what ends them, ends them with a clear word, and what was finished is not made again."""
+
+import errno
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nnft import inference as inf
 from nnft import models as m
-from nnft.inference.insertion.hmc import Chains, check_chains
-from nnft.inference.insertion.moves import Settings, update
-from nnft.inference.insertion.reweighted import drawn
-from nnft.models.runtime import settled
-from tests.statistics import agree, disagree
+from nnft.inference.engines.executors import Unfinished, each
+from nnft.inference.engines.processes import in_processes
+from nnft.inference.engines.trees import fingerprint, packed, unpacked
+from nnft.inference.ensembles.moments import moment_sums
+from nnft.inference.ensembles.sums import sums
+from nnft.models.files import write_whole
 
-THEORY = m.BoxTheory(m.Box(4.0, 8), 8, m.Potential.phi4(6.0))
-
-
-@pytest.fixture(scope="module")
-def weighted():
-    return inf.Reweighted(65_536).run(THEORY, key=jax.random.key(0))
+POINTS = np.array([[-1.0], [0.5]])
+STATISTIC = moment_sums(2, (2,))
 
 
-@pytest.mark.parametrize(
-    "engine", [inf.Hmc(chains=128, warmup=60, draws=200), inf.Tempered(particles=256, populations=16, moves=3)]
-)
-def test_engines_agree_with_weights(engine, weighted):
-    found = engine.run(THEORY, key=jax.random.key(1))
-    for powers in ((2,), (4,)):
-        one, other = found.moment(*powers), weighted.moment(*powers)
-        agree(one.value, other.value, (one.error, other.error))
-        assert one.error < 0.05 * one.value
-    one, other = found.propagator([0.5, 1.0]), weighted.propagator([0.5, 1.0])
-    agree(one.value, other.value, (one.error, other.error))
-    if found.log_z is not None:
-        agree(found.log_z.value, weighted.log_z.value, (found.log_z.error, weighted.log_z.error))
-    free = THEORY.box.complete(0.0)  # the field without interaction is another one
-    disagree(found.moment(2).value, free, found.moment(2).error)
+def ensemble(n=2000, seed=1):
+    return inf.Ensemble(m.Network(m.Erf(), 4), points=POINTS, n=n, key=jax.random.key(seed))
 
 
-def test_an_update_leaves_what_it_should(weighted):
-    # Free networks with a Gaussian readout, moved at beta = 0, stay free: the readout and its momentum are exact.
-    theory = m.BoxTheory(m.Box(4.0, 4), 4, m.Potential.phi4(1.0), readout="uniform", counterterm=0.0)
-
-    @jax.jit
-    def moved(key):
-        def one(k):
-            first, second = jax.random.split(k)
-            start = drawn(theory, first)
-            done = update(theory, second, start, 0.0, Settings(jnp.float32(0.9), jnp.float32(0.0)))
-            return start.readout, done.parameters.readout, done.dynamics
-
-        return jax.vmap(one)(jax.random.split(key, 4096))
-
-    with settled(False):
-        before, after, chance = map(np.asarray, moved(jax.random.key(2)))
-    assert 0.3 < chance.mean() < 0.999
-    assert np.mean(before != after) > 0.3
-    assert np.abs(after).max() <= 3.0**0.5
-    square = after.ravel() ** 2
-    agree(square.mean(), 1.0, square.std() / len(square) ** 0.5)
-    agree((square**2).mean(), 1.8, (square**2).std() / len(square) ** 0.5)
+def die(k):
+    """A job that takes its worker with it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return k
 
 
-def test_two_fields_are_two_oscillators():
-    theory = m.BoxTheory(m.Box(6.0, 12), 32, m.Potential.pair(2.0, 2.0, 2.0))
-    truth = m.CoupledOscillators(quartic=2.0, coupling=2.0, beta=6.0)
-    found = inf.Reweighted(32_768).run(theory, key=jax.random.key(3))
-    x, y, mixed = (found.moment(*powers) for powers in ((2, 0), (0, 2), (2, 2)))
-    both = 0.5 * (x.value + y.value)
-    assert abs(both - truth.moment(2, 0)) < 0.01 * both  # 1/N is left
-    assert abs(mixed.value - truth.moment(2, 2)) < 0.03 * mixed.value
-    agree(x.value, y.value, (x.error, y.error))
-    assert "phi_2" in str(found)
+class Failing:
+    """An executor of one process, whose worker goes after so many jobs."""
+
+    def __init__(self, after, error):
+        self.left, self.error, self.asked = after, error, 0
+
+    def submit(self, function, *arguments):
+        future, self.asked = Future(), self.asked + 1
+        if self.left == 0:
+            future.set_exception(self.error)
+            return future
+        self.left -= 1
+        future.set_result(function(*arguments))
+        return future
 
 
-@pytest.mark.parametrize(
-    ("run", "words"),
-    [
-        (lambda key: inf.Hmc(chains=8), "chains of Hmc"),
-        (lambda key: inf.Tempered(ess=1.5), "between 0 and 1"),
-        (lambda key: inf.Tempered(populations=2), "populations"),
-    ],
-)
-def test_refusals(run, words):
-    with pytest.raises(ValueError, match=words):
-        run(jax.random.key(0))
+def test_results_come_in_the_order_of_the_jobs():
+    jobs = [(k, 2) for k in range(2000)]
+    with ThreadPoolExecutor(3) as executor:
+        assert each(executor, pow, jobs) == each(None, pow, jobs) == [k * k for k in range(2000)]
 
 
-def test_chains_that_are_stuck_or_drift_are_refused():
-    rng = np.random.default_rng(0)
-    steady = rng.standard_normal((100, 64, 2))
-    moving, stuck = np.tile([0.8, 0.4], (100, 1)), np.tile([0.8, 0.05], (100, 1))
-    check_chains(Chains(None, None, steady, moving))
-    with pytest.raises(ValueError, match=r"got 0.8 of the trajectories and 0.05 of the redrawings: they are stuck"):
-        check_chains(Chains(None, None, steady, stuck))
-    apart = steady + 2.0 * rng.standard_normal((1, 64, 1))  # each chain in a well of its own
-    drift = steady + np.linspace(0.0, 2.0, 100)[:, None, None]
-    for chains in (apart, drift):
-        with pytest.raises(ValueError, match=r"settled, R-hat at most 1.05, got [12]"):
-            check_chains(Chains(None, None, chains, moving))
+def test_a_thread_pool_measures_the_same():
+    with ThreadPoolExecutor(2) as executor:
+        found = inf.measure(ensemble(), orders=(2,), executor=executor)
+    np.testing.assert_array_equal(found.moment(2), inf.measure(ensemble(), orders=(2,)).moment(2))
+
+
+def test_finished_parts_are_kept_where_a_worker_goes():
+    parts = inf.Parts(
+        ensemble(), parts=8, executor=(first := Failing(3, BrokenProcessPool("a process was terminated")))
+    )
+    with pytest.raises(
+        ValueError, match=r"expected workers for 8 parts, got BrokenProcessPool after 3 of .*; .*try again"
+    ):
+        sums(parts, STATISTIC)
+    again = Failing(8, None)
+    object.__setattr__(parts, "executor", again)
+    np.testing.assert_array_equal(sums(parts, STATISTIC)[1][2], sums(ensemble(), STATISTIC)[1][2])
+    assert (first.asked, again.asked) == (8, 5)
+
+
+def test_what_cannot_be_sent_is_told():
+    parts = inf.Parts(ensemble(), parts=2, executor=Failing(0, pickle.PicklingError("Can't pickle <lambda>")))
+    with pytest.raises(ValueError, match="expected a model and sums that others can import, got PicklingError"):
+        sums(parts, STATISTIC)
+
+
+def test_bad_fields_are_the_fields_fault():
+    """The twin: an error of the science stays what it is, and is no lost worker."""
+    fields = np.random.default_rng(0).normal(size=(100, 2))
+
+    class Broken(inf.Source):
+        points, n = POINTS, 100
+
+        def read(self, start, count):
+            return np.where(np.arange(start, start + count)[:, None] == 70, np.nan, fields[start : start + count])
+
+    with pytest.raises(ValueError, match="network 70 at point 0") as refusal:
+        sums(inf.Parts(Broken(), parts=4, executor=Failing(9, None)), STATISTIC)
+    assert not isinstance(refusal.value, Unfinished)
+
+
+def test_processes_of_their_own():
+    """Spawned, as JAX asks for: a recipe goes there, sums come back; then the worker is killed."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        parts = inf.Parts(ensemble(), parts=3, executor=executor)
+        np.testing.assert_array_equal(sums(parts, STATISTIC)[1][2], sums(ensemble(), STATISTIC)[1][2])
+        with pytest.raises(Unfinished, match="got BrokenProcessPool after 0 of them"):
+            each(executor, die, [(1,), (2,)])
+
+
+def test_recipes_and_work_are_small():
+    ens = ensemble(10**12)
+    assert len(pickle.dumps((STATISTIC, ens, ens.span(3, 10**6)))) < 5000
+
+
+def test_a_dask_cluster_measures_the_same():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        found = sums(inf.Parts(ensemble(), parts=3, executor=client.get_executor()), STATISTIC)
+    np.testing.assert_array_equal(found[1][2], sums(ensemble(), STATISTIC)[1][2])
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
+    """A limit on the size of files fails a write half-way, as a full disk does."""
+    place = write_whole(tmp_path / "sums", b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as refusal:
+            write_whole(place, b"new" * 1000)
+        with pytest.raises(OSError, match="File too large"):
+            sums(inf.Parts(ensemble(), parts=2, folder=tmp_path / "parts"), STATISTIC)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refusal.value.errno == errno.EFBIG
+    assert place.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["parts", "sums"]
+    np.testing.assert_array_equal(
+        sums(inf.Parts(ensemble(), parts=2, folder=tmp_path / "parts"), STATISTIC)[1][2],
+        sums(ensemble(), STATISTIC)[1][2],
+    )
+
+
+def test_trees_are_bytes_and_back():
+    tree = {2: (np.arange(3.0), None, [1, "a"]), "b": np.ones((0, 2)), "c": 2.5}
+    again = unpacked(packed(tree))
+    assert again.keys() == tree.keys()
+    np.testing.assert_array_equal(again[2][0], tree[2][0])
+    assert (again[2][1:], again["b"].shape, again["c"]) == ((None, [1, "a"]), (0, 2), 2.5)
+    with pytest.raises(ValueError, match="expected the bytes of sums"):
+        unpacked(packed(tree)[:-40])
+    with pytest.raises(ValueError, match="expected sums as numbers"):
+        packed({"model": object()})
+
+
+def test_fingerprints_tell_work_apart():
+    ens = ensemble()
+    works = [
+        STATISTIC,
+        moment_sums(2, (4,)),
+        moment_sums(3, (2,)),
+        ens.key,
+        np.zeros(3),
+        np.zeros(3, np.float32),
+        0,
+        0.0,
+    ]
+    assert len({fingerprint(work) for work in works}) == len(works)
+    assert fingerprint(moment_sums(2, (2,)), ens.points) == fingerprint(STATISTIC, POINTS.copy())
+
+
+def test_one_process_does_all():
+    assert in_processes(lambda k, parts: (k, parts), 5) == [(0, 1)]

@@ -8,10 +8,14 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from jax.extend.random import threefry_2x32
+from numpyro import handlers
 
 import nnft.inference.ensembles.ensemble as ensembles
+import nnft.inference.ensembles.source as sourcing
 import nnft.inference.ensembles.sums as summing
 from nnft.inference import Ensemble, Source
+from nnft.inference.ensembles.ensemble import side_key
 from nnft.inference.ensembles.sums import sums, total
 from nnft.models import Cos, Erf, Gauss, Network, ReLU, Tanh
 from nnft.models.networks.readouts import READOUTS
@@ -125,8 +129,9 @@ def test_sums_are_the_sums_of_their_groups(n, size):
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 9, 13, 14, 16, 24, 31, 37, 60])
 @pytest.mark.parametrize(("piece", "chunk"), [(2, 8), (3, 4)])
 def test_groups_longer_than_a_piece_or_a_chunk(n, piece, chunk, monkeypatch):
-    for name, value in (("GROUPS", 3), ("_PIECE", piece), ("_CHUNK", chunk)):
-        monkeypatch.setattr(summing, name, value)
+    for name, value in (("GROUPS", 3), ("_PIECE", piece)):
+        monkeypatch.setattr(sourcing, name, value)
+    monkeypatch.setattr(summing, "_CHUNK", chunk)
     fields = np.random.default_rng(n).integers(-9, 9, size=(n, 2)).astype(np.float64)
     source = Table(fields)
     sizes, totals = sums(source, moments)
@@ -261,6 +266,52 @@ def test_an_ensemble_is_an_object_among_others():
     assert "key" not in repr(ens)
 
 
+# --- indices of 64 bits -----------------------------------------------------------------------------------------------
+
+EDGES = [2**32 - 2**24, 2**32, 2**33, 10**12, 2**63]
+
+
+def network_by_hand(ens, index):
+    """One network with its key from JAX alone: fold_in of the low word, or both words through the generator."""
+    words = jax.random.key_data(ens.key)
+    if index < 2**32:
+        key = jax.random.fold_in(ens.key, index)
+    else:
+        key = jax.random.wrap_key_data(threefry_2x32(words, jnp.array([index >> 32, index % 2**32], dtype=jnp.uint32)))
+    with jax.threefry_partitionable(False):
+        sites = handlers.trace(handlers.seed(ens.model, key)).get_trace(ens.points)
+    return np.asarray(sites["phi"]["value"])
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=["2^32 - 2^24", "2^32", "2^33", "1e12", "2^63"])
+def test_the_index_of_a_network_has_64_bits(edge):
+    ens = ensemble(n=2**63)
+    drawn = ens.read(edge - 2, 4)
+    np.testing.assert_allclose(drawn, [network_by_hand(ens, edge - 2 + k) for k in range(4)], rtol=3e-6, atol=1e-6)
+    assert len(np.unique(drawn, axis=0)) == 4
+
+
+def test_no_two_indices_share_their_keys():
+    """Words that differ in one place only, on both sides of 2^32, and the side keys: all keys differ."""
+    key, low = jax.random.key(3), np.arange(2048, dtype=np.uint64)
+    index = np.concatenate([low, np.uint64(2**32) - np.uint64(1) - low, np.uint64(2**32) + low, low << np.uint64(32)])
+    index = np.unique(np.concatenate([index, np.uint64(2**63) + low]))
+    words = np.stack([index >> np.uint64(32), index & np.uint64(2**32 - 1)], axis=-1).astype(np.uint32)
+    keys = jax.random.key_data(jax.vmap(lambda pair: ensembles._folded(key, pair))(words))
+    sides = jnp.stack([jax.random.key_data(side_key(key, k)) for k in (0, 1, 2, 2**32 - 1)])
+    both = np.concatenate([np.asarray(keys), np.asarray(sides)])
+    assert len(np.unique(both, axis=0)) == len(both)
+    folded = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(2048, dtype=jnp.uint32))
+    np.testing.assert_array_equal(keys[:2048], jax.random.key_data(folded))
+
+
+def test_folding_one_word_after_the_other_would_meet_itself():
+    """The twin: keys of 2 x 2 words made one after the other are no permutation; here they are told apart."""
+    key = jax.random.key(3)
+    folded = jax.random.fold_in(jax.random.fold_in(key, 7), 0)
+    assert ensembles._folded(key, jnp.array([0, 7], dtype=jnp.uint32)) == jax.random.fold_in(key, 7) != folded
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +332,7 @@ BAD = {
     "n = 0": ({"n": 0}, r"expected n, the number of networks, .*got 0; try n="),
     "n half": ({"n": 1.5}, r"expected n, the number of networks, .*got 1.5; try n="),
     "n a word": ({"n": "many"}, r"expected n, the number of networks, .*got 'many'; try n="),
-    "n beyond the counter": ({"n": 2**32}, r"expected n, the number of networks, .*got 4294967296; try n="),
+    "n beyond the counter": ({"n": 2**64}, r"expected n, the number of networks, .*got 18446744073709551616; try"),
     "a seed": ({"key": 0}, r"expected one key .*got 0; try key=jax.random.key\(0\)"),
     "two keys": ({"key": jax.random.split(jax.random.key(0))}, r"expected one key .*; try key=jax.random.key\(0\)"),
     "another generator": ({"key": jax.random.key(0, impl="rbg")}, "expected one key .*threefry2x32.*got rbg; try key="),
@@ -313,6 +364,8 @@ def test_bad_recipes_are_refused(change, message):
 def test_a_generator_that_depends_on_the_block_does_so(monkeypatch):
     """Why rbg is refused: under vmap it draws for the whole block from its first key."""
     monkeypatch.setattr(ensembles, "check_key", lambda key: None)
+    monkeypatch.setattr(ensembles, "_folded", lambda key, words: jax.random.fold_in(key, words[1]))
+    ensembles._drawing.cache_clear()
 
     def drawn(impl):
         ens = Ensemble(Network(Cos(), 5), points=POINTS, n=10, key=jax.random.key(0, impl=impl))
@@ -322,3 +375,4 @@ def test_a_generator_that_depends_on_the_block_does_so(monkeypatch):
     monkeypatch.setattr(ensembles, "_BLOCK_FLOATS", 40)
     assert not np.allclose(drawn("rbg"), large["rbg"])
     assert np.allclose(drawn("threefry2x32"), large["threefry2x32"])
+    ensembles._drawing.cache_clear()

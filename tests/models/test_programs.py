@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nnft.models.programs import VARIABLE, program_folder
+from nnft.models.runtime import VARIABLE, program_folder
 
 # How many programs were found, how many not, and the bits of what they computed.
 SESSION = """
@@ -112,7 +112,7 @@ def test_the_place(monkeypatch, tmp_path):
 
 
 def test_it_does_not_grow_without_end(monkeypatch, tmp_path):
-    from nnft.models import programs
+    from nnft.models import runtime as programs
 
     for k in range(8):
         (tmp_path / f"{k}").write_bytes(bytes(100))

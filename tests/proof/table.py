@@ -175,6 +175,22 @@ def _chains(e: Entry) -> Row:
     )
 
 
+def _symmetry(e: Entry) -> Row:
+    if "power" in e:
+        return (
+            f"rejected at a level of .001 in {_band(e['band'])}; {e['sets']} × {e['networks']:,} networks",
+            f"{e['power']:.3f}",
+            f"where it holds: {e['rejected_where_it_holds']:.3f}",
+        )
+    figures = e["ks_below_5_percent_below_1_permille"]
+
+    def told(word: str) -> str:
+        chosen = {name: v for name, v in figures.items() if name.startswith(word)}
+        return ", ".join(f"{name}: KS {v[0]:.2g}, below .05 {v[1]:.3f}" for name, v in chosen.items())
+
+    return f"p uniform (KS > 1e-4); {e['replicates']} ensembles", told("order"), told("invariants counted")
+
+
 def _lattice(e: Entry) -> Row:
     def told(key: str) -> str:
         return ", ".join(f"{value:.2f}" for value in e[key])
@@ -229,6 +245,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "standard errors over Cramer-Rao": _efficiency,
     "sbc": _calibration,
     "sobol intervals": _sobol,
+    "symmetry": _symmetry,
 }
 
 
