@@ -1,6 +1,7 @@
 from .checks.check import Check as Check
 from .checks.diagnose import diagnose as diagnose
 from .comparisons.compare import compare as compare
+from .comparisons.groups import symmetries as symmetries
 from .comparisons.methods import compare_methods as compare_methods
 from .comparisons.predictive import predictive as predictive
 from .comparisons.rungs import rungs as rungs

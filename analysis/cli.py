@@ -8,6 +8,7 @@
     nnft measure cos --n 6.4e7 --workers 8 -o parts/   networks in parts, each a file; again goes on where it stopped
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
+    nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Every setting of a study is an option; --set name=value says the same. Fewer than 1000 networks get a page of what so
@@ -215,6 +216,37 @@ def check(folder: str, /) -> int:
     for one in found.failed:
         print(f"\n{one.name}: {one.why}")
     return 1 if found.failed else 0
+
+
+@app.command
+def symmetries(
+    study: str,
+    /,
+    *,
+    options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
+    settings: Settings = None,
+    orders: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Which symmetries a network has, order by order: what n of them say, and what its law proves.
+
+    Args:
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), or a file study.toml
+        options: its settings
+        settings: any setting as name=value; may be repeated, and an option counts more
+        orders: of the correlators, default 1,2,3,4 as far as the networks allow
+        quiet: no progress
+    """
+    progress = _start(quiet)
+    from .comparisons.groups import symmetries as tested
+    from .studies.study import Study
+
+    given = _settings(options, settings)
+    made = Study.from_toml(study, given) if study.endswith(".toml") else Study.of({"net": study} | given)
+    chosen = None if orders is None else tuple(_whole("orders", text) for text in orders.split(","))
+    table = tested(made.ensemble(), orders=chosen, progress=progress)
+    print(table)
+    return 1 if any(one.contradiction for test in table.tests.values() for one in test.orders.values()) else 0
 
 
 @app.command

@@ -136,7 +136,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
     @property
     def even(self) -> bool:
         """Whether phi -> -phi is known to be a symmetry: the readout laws of a network are symmetric."""
-        return as_model(self.model).even and self.site == as_model(self.model).site
+        return as_model(self.model).even and self.site == as_model(self.model).field_site
 
     @cached_property
     def weighted(self) -> bool:
@@ -179,7 +179,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
 
     @property
     def neurons(self) -> Independent | None:
-        return as_model(self.model).as_sum if self.site == as_model(self.model).site else None
+        return as_model(self.model).as_sum if self.site == as_model(self.model).field_site else None
 
     @property
     def program(self) -> "Ensemble[Model]":
@@ -189,7 +189,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
         if self.outputs == 1:
             return self
         model, points = Placed(self.model, self.outputs, self.site), at_places(self.points, self.outputs)
-        return Ensemble(model, points=points, n=self.n, key=self.key, site=model.site, dtype=self.dtype)
+        return Ensemble(model, points=points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of networks beyond the ensemble, which are independent of it."""

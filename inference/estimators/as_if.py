@@ -34,7 +34,7 @@ def with_scatter(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
             "try m.exact(network, points)"
         )
     scattered = Ensemble(
-        data.model, points=np.asarray(data.points), n=_NETWORKS, key=key, site=as_model(data.model).site
+        data.model, points=np.asarray(data.points), n=_NETWORKS, key=key, site=as_model(data.model).field_site
     )
     tail = judge_tail(scattered, 6)
     if tail.verdict == "refused":

@@ -227,7 +227,7 @@ def _length(mean: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
 def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
     """The size of the breaking in the law itself, where its correlators are known."""
     program = source.program
-    if program is None or program.weighted or program.site != as_model(program.model).site:
+    if program is None or program.weighted or program.site != as_model(program.model).field_site:
         return None
     model = as_model(program.model)
     two = exact_if_known(model, source.points, (2,))

@@ -38,7 +38,7 @@ class Placed(AbstractModel):
     model: Any
     fields: int = eqx.field(static=True)
     of: str = eqx.field(static=True, default="phi")
-    site = "places"
+    field_site = "places"
 
     def __call__(self, points: Inputs) -> Any:
         with handlers.trace() as trace:
@@ -46,7 +46,7 @@ class Placed(AbstractModel):
         phi = jnp.asarray(trace[self.of]["value"])
         if jnp.iscomplexobj(phi):
             phi = jnp.stack([phi.real, phi.imag], axis=-1)
-        return numpyro.deterministic(self.site, phi.ravel())
+        return numpyro.deterministic(self.field_site, phi.ravel())
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ class Placed(AbstractModel):
     def _known(self) -> AbstractModel:
         """What is known of the fields: nothing where they are not those at the site the model answers for."""
         own = as_model(self.model)
-        return own if own.site == self.of and own.outputs == self.fields else Program(own)
+        return own if own.field_site == self.of and own.outputs == self.fields else Program(own)
 
 
 def at_places(points: Points, outputs: int) -> Float[np.ndarray, "place coordinate"]:

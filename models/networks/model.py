@@ -52,7 +52,7 @@ class AbstractModel(eqx.Module):
         """What messages call it."""
         return type(self).__name__
 
-    site: ClassVar[str] = "phi"
+    field_site: ClassVar[str] = "phi"
     """The site of the field that its answers are about."""
 
     @property
