@@ -18,8 +18,10 @@ from jaxtyping import Float
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
 from ...models.runtime import settled
+from ...models.types import Points
 from ..boxes.averages import Averages
 from ..boxes.observables import Observables
+from ..ensembles.samples import Samples
 from .engine import AbstractEngine, check_theory
 from .moves import Settings, update
 from .reweighted import drawn
@@ -81,6 +83,34 @@ class Hmc(AbstractEngine):
         means = values.mean(axis=0)  # (chain, number)
         rows = (means - means.mean(axis=0)) / (self.chains * (self.chains - 1.0)) ** 0.5
         return Averages(theory, means.mean(axis=0), rows, None, "Hamiltonian dynamics", _size(values), _judged(chains))
+
+    def fields(self, theory: BoxTheory, points: Points, *, key: jax.Array, complete: bool = False) -> Samples:
+        """Fields of interacting networks at any points, the last of each chain: independent, and of equal weight.
+
+        Args:
+            theory: of one field, or of two, whose first is given.
+            points: (point, axis).
+            key: of the chains.
+            complete: add the free modes above the cutoff, in d = 1: independent Gaussian fields of covariance
+                `box.missing`, without which neighbouring points are too much alike.
+
+        Raises:
+            ValueError: chains that are stuck or have not settled; `complete` in d = 2.
+        """
+        check_theory(theory, key)
+        if complete and theory.box.dimension != 1:
+            raise ValueError("expected d = 1 for the modes above the cutoff, got d = 2; try complete=False")
+        chains, above = jax.random.split(key)
+        parameters = self.sample(theory, key=chains).parameters
+        with settled(False, partitionable=False):
+            at = jax.jit(jax.vmap(lambda one: theory.field_at(theory.coefficients(one)[0], points)))
+            fields = np.asarray(at(parameters), dtype=float)
+        if complete:
+            x = np.asarray(points, dtype=float)[:, 0]
+            level, vectors = np.linalg.eigh(theory.box.missing(np.subtract.outer(x, x)))
+            rng = np.random.default_rng(np.asarray(jax.random.key_data(above)).tolist())
+            fields = fields + rng.standard_normal(fields.shape) @ (vectors * np.sqrt(np.maximum(level, 0.0))).T
+        return Samples(fields, points, independent=True)
 
     def sample(self, theory: BoxTheory, *, key: jax.Array) -> Chains:
         """The chains themselves; their last parameters are networks of the interacting theory.

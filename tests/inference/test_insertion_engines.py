@@ -62,6 +62,16 @@ def test_an_update_leaves_what_it_should(weighted):
     agree((square**2).mean(), 1.8, (square**2).std() / len(square) ** 0.5)
 
 
+def test_fields_of_chains_are_samples():
+    engine, points = inf.Hmc(chains=128, warmup=60, draws=200), np.array([[0.0], [1.0]])
+    low, all_modes = (engine.fields(THEORY, points, key=jax.random.key(4), complete=c) for c in (False, True))
+    added = all_modes.read(0, 128) - low.read(0, 128)
+    assert low.n == 128
+    delta = float(THEORY.box.missing(0.0))
+    agree(np.mean(added**2), delta, delta * (2.0 / added.size) ** 0.5)
+    assert np.all(added != 0.0)
+
+
 def test_two_fields_are_two_oscillators():
     theory = m.BoxTheory(m.Box(6.0, 12), 32, m.Potential.pair(2.0, 2.0, 2.0))
     truth = m.CoupledOscillators(quartic=2.0, coupling=2.0, beta=6.0)

@@ -131,3 +131,20 @@ def test_two_fields_and_a_double_well(record):
         agree(one.value, number, one.error, family=1e-4)
         assert one.error < 0.03 * number
     assert np.isfinite(deep.log_z().value)
+
+
+def test_a_lattice_action_covers_its_own_projection(record):
+    # 16 sites of the box: the exact projection of the oscillator at lambda = 6 and spacing .625 is 2.566, not 6.
+    sites, spacing = np.arange(16)[:, None] * 0.625, 0.625
+    theory = m.BoxTheory(BOX, 64, m.Potential.phi4(6.0))
+    engine = inf.Hmc(chains=8192, warmup=40, draws=10)
+    fields = engine.fields(theory, sites, key=jax.random.key(SEED), complete=True)
+    fit = inf.fit(fields, m.LatticePhi4(shape=(16,), kappa=0.5 / spacing), key=jax.random.key(SEED + 1))
+    found = 24.0 / spacing * fit["posterior"]["coupling"].values
+    record(
+        "box: lattice action through 16 sites, lambda = 6",
+        seed=SEED,
+        numbers={"lambda": [float(found.mean()), float(found.std()), 2.566]},
+    )
+    agree(found.mean(), 2.566, found.std(), family=1e-4)
+    disagree(found.mean(), 6.0, found.std())
