@@ -3,6 +3,7 @@
     nnft models                                        what is in the suite and what is known exactly about each
     nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
+    nnft run oscillator -o out/                        phi^4 built of networks beside the exact oscillator
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft measure cos --n 6.4e7 --workers 8 -o parts/   networks in parts, each a file; again goes on where it stopped
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
@@ -96,7 +97,8 @@ def run(
     A study file holds the same names, one a line: net = 'cos', width = 50.
 
     Args:
-        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, or a file study.toml
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, oscillator,
+            phi4-box, or a file study.toml
         output: folder of the page, made for it
         options: its settings
         data: correlators of its networks that were measured before, from nnft pool
@@ -110,6 +112,8 @@ def run(
     from .studies.study import study_named
 
     given = settings_of(options, settings)
+    if study in ("oscillator", "phi4-box"):
+        return _box(study, output, given, force=force)
     if study.startswith("hms"):
         return _experiment(study, output, given, force=force, progress=progress)
     made = study_named(study, given)
@@ -118,6 +122,17 @@ def run(
         print(made, file=sys.stderr)
     options_of_run = {"force": force, "progress": progress, "measured": measured}
     return _finish(lambda: run_study(made, output, **options_of_run), output, force=force, quiet=quiet)
+
+
+def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+    """phi^4 built of networks beside the exact oscillator."""
+    from .studies.box import run_box
+
+    known = ("n", "seed", "widths", "coupling")
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --set coupling=6")
+    print(run_box(study, output, **settings, force=force))
+    return 0
 
 
 def _experiment(study: str, output: Path, settings: dict[str, Any], *, force: bool, progress: bool) -> int:

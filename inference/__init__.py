@@ -20,6 +20,8 @@ from .estimators.null import Null as Null
 from .estimators.null import null as null
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
+from .fields.box import BoxDraws as BoxDraws
+from .fields.box import sample_box as sample_box
 from .fields.gamma import Averaged as Averaged
 from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws

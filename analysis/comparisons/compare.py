@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ...inference.engines.memory import expect_memory
 from ...inference.ensembles.chains import check_independent
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.ensembles.samples import Samples
@@ -47,7 +48,7 @@ from .nested import (
 __all__ = ["Comparison", "Row", "compare"]
 
 _QUARTIC_POINTS = 8  # up to here the full quartic (330 couplings) ends the default ladder
-_LARGEST = 5e8  # numbers of all networks held at once: 4 GB
+_COPIES = 4  # of all networks, held at once while they are dealt
 CONTROL = "control: odd cubic"
 
 
@@ -213,11 +214,10 @@ def _deal(source: Ensemble | Samples, held_out: float, key: jax.Array) -> tuple[
             "of each action"
         )
     least = 2 * MIN_NETWORKS[6]
-    if source.n < least or source.n * len(source.points) > _LARGEST:
-        raise ValueError(
-            f"expected between {least} networks and {_LARGEST:.0e} numbers to deal into two parts, got {source.n} "
-            f"networks at {len(source.points)} points; try {'more' if source.n < least else 'fewer'} of them"
-        )
+    if source.n < least:
+        raise ValueError(f"expected at least {least} networks to deal into two parts, got {source.n}; try more of them")
+    size = _COPIES * float(source.n) * source.places * np.dtype(np.float32).itemsize
+    expect_memory(size, f"{source.n} networks dealt into two parts", "fewer of them")
     fields = source.read(0, source.n)[np.asarray(jax.random.permutation(key, source.n))]
     fitted = round((1.0 - held_out) * source.n)
     parts = (fields[:fitted], fields[fitted:], fields)

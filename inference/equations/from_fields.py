@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
+from ..engines.memory import expect_memory
 from ..ensembles.chains import ODD_ADVICE
 from ..ensembles.source import Source, Work
 from ..ensembles.sums import error_rows, group_length
@@ -37,6 +38,7 @@ _FLOATS = 4_000_000  # of one block's largest table: fits the cache of two cores
 _CHUNK = 2**24  # floats read at a time
 _WATCHED_SQUARES = 4  # terms whose gradient squared is looked at network by network: each costs a pass over the slots
 _CHEAP = 1024  # products a network for odd averages at most, or a twentieth of those of the equations
+_COPIES = 8  # of the matrix of the equations
 ODD_FALSE_ALARM = 1e-6
 
 
@@ -82,6 +84,7 @@ def direct_equations(
             "expected networks of equal weight for a fit to fields, got draws weighted by numpyro.factor; try an "
             "action that is fitted to correlators (Bilocal() at fewer points)"
         )
+    expect_memory(_COPIES * 8.0 * terms.size**2, f"equations of {terms.size} terms", "a smaller action or reach")
     seen = observe(source, terms, progress=progress)
     if seen.odd_p < ODD_FALSE_ALARM:
         raise ValueError(

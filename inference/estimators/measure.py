@@ -24,6 +24,7 @@ from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import ByOrder, Points, Vector
 from ..engines.executors import Executor
+from ..engines.memory import expect_memory
 from ..ensembles.chains import ODD_ADVICE, check_worth
 from ..ensembles.moments import MAX_COMPONENTS, averages, far_centre, group_sums, moved
 from ..ensembles.source import Source
@@ -42,6 +43,7 @@ SPACES = ("field", "readout", "neuron")
 SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
 ODD_FALSE_ALARM = 1e-6
 _LEAST_PART = 10  # networks
+_COPIES = 4  # of the sums of groups: rows of moments and of connected functions, and one while they are made
 
 
 @settled(None)
@@ -125,6 +127,9 @@ def measure(
             return measure_neurons(source, orders=orders, sampling=how, progress=progress)
         return measure_hidden(source, orders=orders, progress=progress)
     plan = _plan(source, orders, even)
+    components = sum(tuple_count(source.places, r) for r in plan.needed)
+    groups = -(-source.n // source.grouping.size)
+    expect_memory(_COPIES * 8.0 * groups * components, f"{components} components", "fewer orders or points")
     sizes, totals = group_sums(source, plan.needed, centre=plan.centre, progress=progress)
     inflation = source.dependence.inflation(group_length(source))
     about = {"share": source.n / source.whole.n, "inflation": inflation, "outputs": source.outputs}

@@ -234,6 +234,13 @@ def test_schwinger_dyson_without_equations_is_refused(small_fit):
         plots.plot_schwinger_dyson(fit)
 
 
+def test_files_of_earlier_versions_have_the_full_action_under_another_name(small_fit):
+    fit = small_fit.copy(deep=True)
+    names = {f"full_{part}": f"rich_{part}" for part in ("matrix", "noise", "embed")}
+    fit["constant_data"] = fit["constant_data"].to_dataset().rename(names)
+    np.testing.assert_array_equal(schwinger_dyson(fit)[0], schwinger_dyson(small_fit)[0])
+
+
 def test_traces_are_those_with_the_worst_rhat(small_fit):
     fit = small_fit.copy(deep=True)
     fit["posterior"]["u"][0, :, 3] += 5.0 * float(fit["posterior"]["u"][:, :, 3].std())  # a chain that stuck elsewhere

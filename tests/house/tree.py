@@ -11,6 +11,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
     "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
     "inference": (
         "engines",
+        "arrays",
         "ensembles",
         "shards",
         "programs",

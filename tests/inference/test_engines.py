@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.engines.executors import Unfinished, each
@@ -175,3 +176,24 @@ def test_fingerprints_tell_work_apart():
 
 def test_one_process_does_all():
     assert in_processes(lambda k, parts: (k, parts), 5) == [(0, 1)]
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_counted_before_it_is_taken(monkeypatch, caplog):
+    module = "nnft.inference.engines.memory.free_memory"
+    monkeypatch.setattr(module, lambda: 3e5)
+    with caplog.at_level("WARNING", logger="nnft"):
+        inf.measure(ensemble(), orders=(2,))
+        assert caplog.messages == []
+        inf.measure(ensemble(), orders=(2, 4))
+    assert caplog.messages == ["nnft: expected memory 0.000256 GB for 8 components, of 0.0003 GB that are free"]
+    with pytest.raises(ValueError, match=r"expected 21 components in 0.0003 GB of free memory, got .*; try"):
+        inf.measure(ensemble(), orders=(1, 2, 3, 4, 6))
+
+
+@pytest.mark.parametrize("ask", [an.compare, lambda ens, **_: inf.few_networks(ens, key=jax.random.key(0))])
+def test_what_holds_all_networks_refuses_1e12(ask):
+    with pytest.raises(ValueError, match=r"expected .+, got .+; try .+"):
+        ask(ensemble(10**12), key=jax.random.key(0))

@@ -203,7 +203,31 @@ def _lattice(e: Entry) -> Row:
     )
 
 
+def _box(e: Entry) -> Row:
+    def told(numbers: Mapping[str, Any]) -> str:
+        parts = []
+        for name, (value, error, *truth) in numbers.items():
+            parts.append(f"{name}: {value:.6g} ± {error:.2g}" + "".join(f" ({t:.6g})" for t in truth))
+        return ", ".join(parts)
+
+    if "without_counterterm" in e:
+        most, square, gap = e["off_and_error_at_most"]
+        return (
+            f"(exact) within {most:.1%} and three errors; errors at most {square:.1%}, gap {gap:.1%}; widths "
+            f"{e['widths'][0]} to {e['widths'][-1]}, {e['networks']:,} networks in {e['cpu_seconds']:g} CPU-s",
+            told(e["numbers"]),
+            "no counterterm (predicted): "
+            + told({"phi2": e["without_counterterm"], "gap": e["gap_without_counterterm"]}),
+        )
+    if "expected" in e:
+        return f"{e['expected']} ± {e['expected_error']}", f"{e['found']:.6g} ± {e['error']:.2g}", "constant amplitude"
+    if "phi2" in e:
+        return "engines agree", told(e["phi2"]), "log Z: " + told(e["log_z"])
+    return "(exact) within errors", told(e["numbers"]), "another theory each"
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
+    "box": _box,
     "68% intervals": _intervals,
     "95% intervals": _intervals,
     "few networks": _few,
