@@ -113,9 +113,9 @@ class Source(ABC):
         """The same networks as one field at the places (x, output), for all that knows one number at a point."""
         if self.outputs == 1:
             return self
-        one = copy(self)
-        one.points, one.outputs = at_places(self.points, self.outputs), 1
-        one.model = None if self.model is None else Placed(self.model, self.outputs)
+        one, model = copy(self), None if self.model is None else Placed(self.model, self.outputs)
+        for name, value in {"points": at_places(self.points, self.outputs), "outputs": 1, "model": model}.items():
+            object.__setattr__(one, name, value)  # a frozen source too
         return one
 
     @property

@@ -113,4 +113,5 @@ def _combined(
         even=all(d.even for d in data),
         groups=all(d.groups for d in data),
         scrambles=fewest_scrambles(*data),
+        outputs=data[0].outputs,
     )

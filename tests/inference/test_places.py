@@ -106,6 +106,15 @@ def test_arrays_of_several_fields():
     assert inf.Samples(np.concatenate([three, -three[:100]]), X, outputs=2).copied == 100  # mirror images of both
 
 
+def test_parts_of_an_ensemble_have_its_places():
+    ens = ensemble(MODELS["outputs"], n=2000)
+    for source in (ens, ens.shard(1, 2), inf.Samples(np.array(ens.read(0, 2000)), X, outputs=2)):
+        one = source.in_places()
+        assert (one.outputs, one.points.shape, one.n) == (1, (8, 2), source.n)
+        np.testing.assert_array_equal(one.read(3, 5), source.read(3, 5))
+    assert ensemble(m.Network(m.Cos(), 3)).in_places().points is not None
+
+
 def test_files_of_several_fields(tmp_path):
     phi = np.random.default_rng(0).normal(size=(50, 4, 2))
     np.savez(tmp_path / "phi.npz", phi=phi, points=X)
