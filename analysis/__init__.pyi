@@ -1,6 +1,7 @@
 from .checks.check import Check as Check
 from .checks.diagnose import diagnose as diagnose
 from .comparisons.compare import compare as compare
+from .comparisons.groups import symmetries as symmetries
 from .comparisons.methods import compare_methods as compare_methods
 from .comparisons.predictive import predictive as predictive
 from .comparisons.rungs import rungs as rungs
@@ -18,6 +19,7 @@ from .pages.report import load as load
 from .pages.report import report as report
 from .pages.report import summary as summary
 from .reading.fit import Reading as Reading
+from .studies.box import run_box as run_box
 from .studies.calibration import calibration_table as calibration_table
 from .studies.calibration import plot_calibration as plot_calibration
 from .studies.published_page import run_experiment as run_experiment

@@ -3,10 +3,12 @@
     nnft models                                        what is in the suite and what is known exactly about each
     nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
+    nnft run oscillator -o out/                        phi^4 built of networks beside the exact oscillator
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft measure cos --n 6.4e7 --workers 8 -o parts/   networks in parts, each a file; again goes on where it stopped
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
+    nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Every setting of a study is an option; --set name=value says the same. Fewer than 1000 networks get a page of what so
@@ -95,7 +97,8 @@ def run(
     A study file holds the same names, one a line: net = 'cos', width = 50.
 
     Args:
-        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, or a file study.toml
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, oscillator,
+            phi4-box, or a file study.toml
         output: folder of the page, made for it
         options: its settings
         data: correlators of its networks that were measured before, from nnft pool
@@ -109,6 +112,8 @@ def run(
     from .studies.study import study_named
 
     given = settings_of(options, settings)
+    if study in ("oscillator", "phi4-box"):
+        return _box(study, output, given, force=force)
     if study.startswith("hms"):
         return _experiment(study, output, given, force=force, progress=progress)
     made = study_named(study, given)
@@ -117,6 +122,17 @@ def run(
         print(made, file=sys.stderr)
     options_of_run = {"force": force, "progress": progress, "measured": measured}
     return _finish(lambda: run_study(made, output, **options_of_run), output, force=force, quiet=quiet)
+
+
+def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+    """phi^4 built of networks beside the exact oscillator."""
+    from .studies.box import run_box
+
+    known = ("n", "seed", "widths", "coupling")
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --set coupling=6")
+    print(run_box(study, output, **settings, force=force))
+    return 0
 
 
 def _experiment(study: str, output: Path, settings: dict[str, Any], *, force: bool, progress: bool) -> int:
@@ -192,14 +208,45 @@ def check(folder: str, /) -> int:
     from .pages.report import load
     from .studies.few_page import few_summary
 
-    if told := few_summary(folder):
-        print(told)
+    if text := few_summary(folder):
+        print(text)
         return 0
     found = diagnose(load(folder))
     print(found)
     for one in found.failed:
         print(f"\n{one.name}: {one.why}")
     return 1 if found.failed else 0
+
+
+@app.command
+def symmetries(
+    study: str,
+    /,
+    *,
+    options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
+    settings: Settings = None,
+    orders: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Which symmetries a network has, order by order: what n of them say, and what its law proves.
+
+    Args:
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), or a file study.toml
+        options: its settings
+        settings: any setting as name=value; may be repeated, and an option counts more
+        orders: of the correlators, default 1,2,3,4 as far as the networks allow
+        quiet: no progress
+    """
+    progress = _start(quiet)
+    from .comparisons.groups import symmetries as tested
+    from .studies.study import Study
+
+    given = _settings(options, settings)
+    made = Study.from_toml(study, given) if study.endswith(".toml") else Study.of({"net": study} | given)
+    chosen = None if orders is None else tuple(_whole("orders", text) for text in orders.split(","))
+    table = tested(made.ensemble(), orders=chosen, progress=progress)
+    print(table)
+    return 1 if any(one.contradiction for test in table.tests.values() for one in test.orders.values()) else 0
 
 
 @app.command
@@ -269,18 +316,18 @@ def _finish(work: Callable[[], Any], output: Path, *, force: bool, quiet: bool) 
 
     try:
         try:
-            told = summary(work())
+            text = summary(work())
         except TooFew as few:
             answer = few_answer(few.networks, few.fitting)
             write_few(answer, output, force=force)
-            told = str(answer)
+            text = str(answer)
     except ValueError as refusal:
         measured = next((e.correlators for e in (refusal, refusal.__context__) if isinstance(e, NoFit)), None)
         if measured is not None and not quiet:
             print(measured, flush=True)
         raise
     if not quiet:
-        print(told)
+        print(text)
     print(output / "index.html")
     return 0
 
@@ -294,11 +341,11 @@ def _misread(words: Sequence[str], error: CycloptsError) -> str:
         named = f"nnft run {first} -o out/{first}" if not first.startswith("-") else "nnft --help"
         known = ", ".join(commands)
         return f"expected a command among {known}, got {first!r}; try {f'nnft {close[0]}' if close else named}"
-    told = str(error).partition(". Did you mean")[0].rstrip(".")
+    text = str(error).partition(". Did you mean")[0].rstrip(".")
     if isinstance(error, MissingArgumentError):
-        return f"expected its arguments, got a line without one ({told}); try nnft {first} --help"
+        return f"expected its arguments, got a line without one ({text}); try nnft {first} --help"
     options = [name for argument in app[first].assemble_argument_collection() for name in argument.names]
     strange = [word for word in (word.partition("=")[0] for word in words) if word.startswith("-")]
     strange = [word for word in strange if word not in options]
     close = difflib.get_close_matches(strange[0], options, n=1) if strange else []
-    return f"expected the arguments of nnft {first}, got {told}; try {close[0] if close else f'nnft {first} --help'}"
+    return f"expected the arguments of nnft {first}, got {text}; try {close[0] if close else f'nnft {first} --help'}"

@@ -1,5 +1,8 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .boxes.averages import Averages as Averages
+from .boxes.couplings import Couplings as Couplings
+from .boxes.estimate import Estimate as Estimate
 from .calibration.planted import planted_chain as planted_chain
 from .calibration.planted import planted_mixture as planted_mixture
 from .calibration.planted import planted_site as planted_site
@@ -17,15 +20,17 @@ from .estimators.null import Null as Null
 from .estimators.null import null as null
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
+from .fields.box import BoxDraws as BoxDraws
+from .fields.box import sample_box as sample_box
 from .fields.gamma import Averaged as Averaged
 from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws
 from .fields.hmc import sample_lattice as sample_lattice
 from .fields.nuts import sample_action as sample_action
-from .insertion.averages import Averages as Averages
-from .insertion.averages import Estimate as Estimate
 from .insertion.engine import AbstractEngine as AbstractEngine
+from .insertion.hmc import Hmc as Hmc
 from .insertion.reweighted import Reweighted as Reweighted
+from .insertion.tempered import Tempered as Tempered
 from .insertion.widths import InfiniteWidth as InfiniteWidth
 from .insertion.widths import Limit as Limit
 from .insertion.widths import infinite_width as infinite_width

@@ -3,6 +3,7 @@
 from .actions.base import AbstractAction as AbstractAction
 from .actions.base import Symbol as Symbol
 from .actions.boundedness import boundedness as boundedness
+from .actions.invariant import Invariant as Invariant
 from .actions.lattice import LatticePhi4 as LatticePhi4
 from .actions.lattice import TranslationInvariant as TranslationInvariant
 from .actions.monomials import Monomials as Monomials
@@ -44,6 +45,8 @@ from .multiplets.laws import circular as circular
 from .multiplets.laws import complex_sphere as complex_sphere
 from .multiplets.multiplet import Multiplet as Multiplet
 from .multiplets.multiplet import Neurons as Neurons
+from .multiplets.placed import Placed as Placed
+from .multiplets.placed import at_places as at_places
 from .networks.deformed import Deformed as Deformed
 from .networks.deformed import input_weight_energy as input_weight_energy
 from .networks.independent import Cumulants as Cumulants

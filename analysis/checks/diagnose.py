@@ -167,7 +167,7 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
             why = "The full quartic action does not improve on the Gaussian beyond its error: nothing to share out."
             yield Check("share of the gain", "not resolved", f">= {LIMITS['share']:.0%}", "note", why)
         else:
-            reference = constants["rich_embed"].shape[0] == constants["rich_embed"].shape[1]
+            reference = constants["full_embed"].shape[0] == constants["full_embed"].shape[1]
             share, spread = constants.attrs["share"], constants.attrs["share_error"]
             verdict = "pass" if share >= LIMITS["share"] else "warn"
             why = "Hyvarinen gain over the Gaussian, in the metric of the fit, relative to the full quartic action's."
@@ -178,7 +178,7 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
                 verdict,
                 why,
             )
-    if "rich_matrix" in constants:
+    if "full_matrix" in constants:
         chi2, dof, p = _excluded(fit)
         if dof:
             verdict = "pass" if p > LIMITS["excluded_p"] else "warn"
@@ -238,7 +238,7 @@ def _kurtosis(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
 def _excluded(fit: Reading) -> tuple[float, int, float]:
     """Rao's test of the quartic terms outside the action: their equations at the estimate, sandwich covariance."""
     constants = fit.constants
-    matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
+    matrix, noise, up = (constants[name].values for name in ("full_matrix", "full_noise", "full_embed"))
     q = int(constants.attrs["quadratic_terms"])
     estimate = constants["score_estimate"].values
     vector = np.concatenate([np.zeros(q), constants["laplacian"].values - constants["force"].values])

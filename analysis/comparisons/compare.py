@@ -23,7 +23,7 @@ from ...inference.equations.from_fields import observe
 from ...inference.equations.metric import choose_metric
 from ...inference.equations.schwinger_dyson import moment_equations, scaled_moments
 from ...inference.equations.terms import Terms, terms_of
-from ...inference.estimators.measure import MIN_NETWORKS, measure
+from ...inference.estimators.measure import MIN_NETWORKS, measure, places_of
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact_if_known
@@ -151,6 +151,7 @@ def compare(
     """
     if not 0.0 < held_out < 1.0:
         raise ValueError(f"expected a share of held-out networks between 0 and 1, got {held_out}; try 0.5")
+    data = places_of(data)
     points = len(data.points)
     ladder = dict(actions or _default_ladder(points))
     source = data.source if isinstance(data, Correlators) else data

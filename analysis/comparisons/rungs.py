@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...inference.equations.from_moments import RESOLUTION_LIMIT
-from ...inference.equations.schwinger_dyson import moment_equations, scaled_moments
+from ...inference.equations.schwinger_dyson import moment_equations, resolved, scaled_moments
 from ...inference.equations.terms import terms_of
 from ...models.actions.base import AbstractAction
 from ...models.actions.boundedness import minimum_on_sphere
@@ -268,15 +267,7 @@ def _gain(matrix: Matrix, vector: Vector, pairs: int, terms: Matrix) -> tuple[fl
     up[:pairs, :pairs] = np.eye(pairs)
     up[pairs:, pairs:] = terms
     a, b = up @ matrix @ up.T, up @ vector
-    size = np.sqrt(np.diag(a))
-    scaled = a / np.outer(size, size)
-    condition = np.linalg.cond(scaled)
-    if not condition < RESOLUTION_LIMIT:
-        raise ValueError(
-            f"expected couplings that double precision can tell apart (condition below {RESOLUTION_LIMIT:.0e}), got "
-            f"{condition:.1e}; try fewer points or points further apart"
-        )
-    theta = np.linalg.solve(scaled, b / size) / size
+    theta = resolved(a, b)
     gauss = b[:pairs] @ np.linalg.solve(a[:pairs, :pairs], b[:pairs])
     return 0.5 * float(b @ theta - gauss), theta[pairs:] @ terms
 

@@ -47,7 +47,7 @@ def page(fit: Reading, checks: Iterable[Check]) -> str:
     made = str(fit.attrs.get("created_at", ""))[:10]
     subtitle = f"{count(float(fit.attrs['networks']))} {drawn(fit)} {where(fit)}, {made}"
     attrs, points = fit.attrs, _points(fit)
-    told = ", ".join(f"{n.removesuffix('_version')} {v}" for n, v in attrs.items() if n.endswith("_version"))
+    packages = ", ".join(f"{n.removesuffix('_version')} {v}" for n, v in attrs.items() if n.endswith("_version"))
     python = f"Python {attrs['python']}, " if "python" in attrs else ""
     return render(
         "page.html",
@@ -74,7 +74,7 @@ def page(fit: Reading, checks: Iterable[Check]) -> str:
         study=str(attrs.get("study", "")).rstrip(),
         command=command(fit),
         session=session(fit),
-        versions=f"{f'Fitted {attrs["created_at"]} with ' if 'created_at' in attrs else 'With '}{python}{told}",
+        versions=f"{f'Fitted {attrs["created_at"]} with ' if 'created_at' in attrs else 'With '}{python}{packages}",
     )
 
 
@@ -94,7 +94,7 @@ def _figures(fit: Reading) -> Iterable[dict[str, str]]:
         yield _left_out(
             "Connected four-point function", f"Not measured at {points} points: it has too many components."
         )
-    if "rich_matrix" in fit.constants:
+    if "full_matrix" in fit.constants:
         z, error, contained = schwinger_dyson(fit)
         if np.any(error > 0):
             caption = captions.schwinger_dyson_caption(z, error, contained)
@@ -199,20 +199,20 @@ def _points(fit: Reading) -> dict[str, Any] | None:
 
 def _metric(fit: Reading) -> str:
     """Which matrix contracts the indices of a gradient."""
-    told = str(fit.attrs.get("metric_from", "given"))
-    inner = told.removeprefix("variances (").removesuffix(")") if told.startswith("variances (") else ""
-    if inner or told == "average over sites":
-        same = "average" in told
+    where_from = str(fit.attrs.get("metric_from", "given"))
+    inner = where_from.removeprefix("variances (").removesuffix(")") if where_from.startswith("variances (") else ""
+    if inner or where_from == "average over sites":
+        same = "average" in where_from
         return f"is diagonal, the variance of the field, {'the same at every site' if same else f'of {inner}'}"
     if fit.action.of_modes:
-        which, _, of = told.partition("), ")
+        which, _, of = where_from.partition("), ")
         how = "was given by hand, and is seen in" if of == "given" else "is the unit matrix in"
         return f"{how} the leading {which}) of the two-point function ({of})"
     return {
         "given": "was given by hand; the checks take the two-point function K of the field",
         "exact kernel": "is the exact two-point function $G_2$",
         "two-point function of the data": "is the measured two-point function $G_2$",
-    }.get(told, f"is the two-point function $G_2$ of {told}")
+    }.get(where_from, f"is the two-point function $G_2$ of {where_from}")
 
 
 def _neuron(fit: Reading) -> tuple[str, str] | None:

@@ -75,17 +75,17 @@ def measured(fit: Reading) -> str:
     made = f"{count(networks)} {what}" if "networks" in what else f"{count(networks)} {things}, {what},"
     whose = what if "networks" in what else f"{things} {what}"
     space = fit.space
-    told = {
+    first = {
         "neuron": f"The correlators of {whose} were computed from {count(networks)} draws of one neuron, {place}.",
         "readout": f"The correlators of {whose} were computed from {count(networks)} hidden layers, their readout "
         f"integrated out, {place}.",
         "field": f"The field of {made} was measured {place}.",
     }[space]
     if "as_if_n" in fit.attrs:
-        told = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
+        first = f"The exact correlators of {whose} {place} were taken with the errors {count(networks)} of them have."
     under = f", under {fit.attrs['prior_name']}" if "prior_name" in fit.attrs else ""
     determined = f"{_method(fit)} determined the {typeset(action_name(fit))}: {many}, together with the quadratic part"
-    return f"{told} {determined}{under}."
+    return f"{first} {determined}{under}."
 
 
 def _method(fit: Reading) -> str:

@@ -184,11 +184,11 @@ def _no_collection() -> Iterator[None]:
 
 def _checks(fit: Reading, given: Iterable[Any] | None) -> list[Check]:
     """Verdicts that were given, else those of `diagnose`, with the checks of one's own among them."""
-    told = list(given or ())
-    own: list[Any] = [check for check in told if callable(check)]
+    made = list(given or ())
+    own: list[Any] = [check for check in made if callable(check)]
     if given is None or own:
-        return [*(check for check in told if not callable(check)), *diagnose(fit, *own)]
-    return told
+        return [*(check for check in made if not callable(check)), *diagnose(fit, *own)]
+    return made
 
 
 def _json(fit: Reading, checks: Iterable[Check]) -> str:

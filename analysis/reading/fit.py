@@ -24,6 +24,8 @@ from .couplings import HYPER, INTERVAL, Coupling
 
 __all__ = ["Reading", "reads"]
 
+_FORMER = {f"rich_{part}": f"full_{part}" for part in ("matrix", "noise", "embed")}  # in files of earlier versions
+
 
 class Reading:
     """What a fit of `inf.fit` holds, or one reloaded from its file; each part is worked out once, when first asked for.
@@ -58,7 +60,9 @@ class Reading:
     @property
     def constants(self) -> xr.Dataset:
         """Errors, points, weights, metric and the estimating equations."""
-        return self.group("constant_data")
+        found = self.group("constant_data")
+        former = {old: new for old, new in _FORMER.items() if old in found}
+        return found.rename(former) if former else found
 
     @property
     def posterior(self) -> xr.Dataset:

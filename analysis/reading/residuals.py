@@ -23,12 +23,12 @@ def schwinger_dyson(fit: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ValueError: the fit holds no full quartic equations (more than 8 points).
     """
     constants = fit.constants
-    if "rich_matrix" not in constants:
+    if "full_matrix" not in constants:
         raise ValueError(
             f"expected a fit with the equations of all quartic monomials, got one of {fit.attrs.get('action')} at "
             f"{constants.sizes['x']} points; try a quartic action that is no lattice's, at 8 points or fewer"
         )
-    matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
+    matrix, noise, up = (constants[name].values for name in ("full_matrix", "full_noise", "full_embed"))
     q = int(constants.attrs["quadratic_terms"])
     project = np.eye(len(matrix)) - matrix @ up.T @ np.linalg.solve(up @ matrix @ up.T, up)
     variance = np.einsum("ij,jk,ik->i", project, noise, project)[q:]

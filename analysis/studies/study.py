@@ -17,8 +17,9 @@ import jax
 import numpy as np
 import xarray as xr
 
+from ...inference.arrays.files import load_array, load_points, printable
 from ...inference.ensembles.ensemble import Ensemble
-from ...inference.ensembles.samples import Samples, load_array, load_points, printable
+from ...inference.ensembles.samples import Samples
 from ...inference.equations.metric import check_gram
 from ...inference.equations.terms import terms_of
 from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measure

@@ -26,6 +26,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.runtime import settled
@@ -135,7 +136,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
     @property
     def even(self) -> bool:
         """Whether phi -> -phi is known to be a symmetry: the readout laws of a network are symmetric."""
-        return as_model(self.model).even and self.site == "phi"
+        return as_model(self.model).even and self.site == as_model(self.model).field_site
 
     @cached_property
     def weighted(self) -> bool:
@@ -178,11 +179,17 @@ class Ensemble[Model: Callable[..., Any]](Source):
 
     @property
     def neurons(self) -> Independent | None:
-        return as_model(self.model).as_sum if self.site == "phi" else None
+        return as_model(self.model).as_sum if self.site == as_model(self.model).field_site else None
 
     @property
     def program(self) -> "Ensemble[Model]":
         return self
+
+    def in_places(self) -> Source:
+        if self.outputs == 1:
+            return self
+        model, points = Placed(self.model, self.outputs, self.site), at_places(self.points, self.outputs)
+        return Ensemble(model, points=points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of networks beyond the ensemble, which are independent of it."""

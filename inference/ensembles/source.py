@@ -7,11 +7,13 @@ order, whose borders belong to the whole: a contiguous part (`Shard`) sums whole
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.refusals import is_whole
 from ...models.types import Matrix, Points
@@ -106,6 +108,15 @@ class Source(ABC):
     def dependence(self) -> Dependence:
         """What their order says of their independence."""
         return Dependence(self.n)
+
+    def in_places(self) -> "Source":
+        """The same networks as one field at the places (x, output), for all that knows one number at a point."""
+        if self.outputs == 1:
+            return self
+        one = copy(self)
+        one.points, one.outputs = at_places(self.points, self.outputs), 1
+        one.model = None if self.model is None else Placed(self.model, self.outputs)
+        return one
 
     @property
     def whole(self) -> "Source":

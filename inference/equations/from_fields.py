@@ -27,8 +27,9 @@ from ..ensembles.chains import ODD_ADVICE
 from ..ensembles.source import Source, Work
 from ..ensembles.sums import error_rows, group_length
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
-from .from_moments import RESOLUTION_LIMIT, Equations
+from .from_moments import Equations
 from .leverage import Fitted, left_out, matters
+from .schwinger_dyson import RESOLUTION_LIMIT
 from .terms import Terms
 
 __all__ = ["Observed", "direct_equations", "observe"]

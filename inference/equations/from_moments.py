@@ -22,13 +22,12 @@ from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 from .leverage import Fitted, left_out, matters
-from .schwinger_dyson import moment_equations, psi_map, scaled_moments
+from .schwinger_dyson import RESOLUTION_LIMIT, moment_equations, psi_map, scaled_moments
 from .terms import Terms, embed
 
 __all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "scatter"]
 
 _ROUND_OFF = 1e-10  # of a correlation matrix made of sums of products
-RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
 
 
 class Equations(NamedTuple):

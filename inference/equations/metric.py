@@ -50,9 +50,9 @@ def choose_metrics(data: Any, source: Any, metric: Matrix | None, action: Abstra
         kernel, where, rest = choose_metric(data, source, None)
     if metric is None:
         return Metrics(kernel, kernel, where, rest, given, known)
-    chosen, told, _ = choose_metric(data, source, metric)
+    chosen, origin, _ = choose_metric(data, source, metric)
     # The modes are those of the field, and held-out networks choose them whatever W is; else nothing is held out.
-    return Metrics(chosen, kernel, told, rest if action.of_modes else None, given, known)
+    return Metrics(chosen, kernel, origin, rest if action.of_modes else None, given, known)
 
 
 def choose_metric(data: Any, source: Any, metric: Matrix | None) -> tuple[Matrix, str, Samples | None]:

@@ -21,9 +21,9 @@ from ...models.correlators import Correlators
 from ...models.types import ByOrder, Matrix, Tuples, Vector
 from .terms import Terms, scaled_terms
 
-__all__ = ["fit_polynomial", "moment_equations", "psi_map", "scaled_moments"]
+__all__ = ["RESOLUTION_LIMIT", "fit_polynomial", "moment_equations", "psi_map", "resolved", "scaled_moments"]
 
-_RESOLUTION = 1e13
+RESOLUTION_LIMIT = 1e13  # of A in unit-norm monomials: beyond it a combination of couplings is round-off
 
 
 def fit_polynomial(data: Correlators, degree: int = 6, *, metric: Matrix | None = None) -> dict[int, Vector]:
@@ -51,15 +51,7 @@ def fit_polynomial(data: Correlators, degree: int = 6, *, metric: Matrix | None 
     every = tuple(each(sorted_tuples(len(data.points), r)) for r in range(2, degree + 1, 2))
     terms = scaled_terms(every, data.tensor(2) if metric is None else np.asarray(metric, dtype=float))
     matrix, vector = moment_equations(terms, scaled_moments(terms, data))
-    size = np.sqrt(np.diag(matrix))
-    scaled = matrix / np.outer(size, size)
-    condition = np.linalg.cond(scaled)
-    if not condition < _RESOLUTION:
-        raise ValueError(
-            f"expected couplings that double precision can tell apart (condition below {_RESOLUTION:.0e}), got "
-            f"{condition:.1e}; try a lower degree, fewer points or points further apart"
-        )
-    theta = np.linalg.solve(scaled, vector / size) / size / terms.factors
+    theta = resolved(matrix, vector) / terms.factors
     return {part.degree: theta[where] for part, where in zip(terms.parts, terms.places, strict=True)}
 
 
@@ -76,6 +68,23 @@ def moment_equations(terms: Terms, moments: ByOrder) -> tuple[Matrix, Vector]:
                 block += factor * moments[order][where]
             matrix[here, there] = rows @ block @ columns.T
     return 0.5 * (matrix + matrix.T), vector
+
+
+def resolved(matrix: Matrix, vector: Vector) -> Vector:
+    """A^-1 b, (term,).
+
+    Raises:
+        ValueError: combinations of couplings that are round-off; the message gives the condition number.
+    """
+    size = np.sqrt(np.diag(matrix))
+    scaled = matrix / np.outer(size, size)
+    condition = np.linalg.cond(scaled)
+    if not condition < RESOLUTION_LIMIT:
+        raise ValueError(
+            f"expected couplings that double precision can tell apart (condition below {RESOLUTION_LIMIT:.0e}), got "
+            f"{condition:.1e}; try a lower degree, fewer points or points further apart"
+        )
+    return np.linalg.solve(scaled, vector / size) / size
 
 
 def psi_map(terms: Terms, theta: Vector) -> csr_matrix:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ...models.correlators import Correlators
+from ...models.networks.model import as_model
 from ...models.theories.recipes import described
 from ..ensembles.ensemble import Ensemble
 from .tails import Tail, judge_tail
@@ -32,7 +33,9 @@ def with_scatter(data: Any, key: jax.Array | None) -> tuple[Correlators, Tail]:
             "expected correlators whose network is known, and a key, to say how it scatters, got neither or one; "
             "try m.exact(network, points)"
         )
-    scattered = Ensemble(data.model, points=np.asarray(data.points), n=_NETWORKS, key=key)
+    scattered = Ensemble(
+        data.model, points=np.asarray(data.points), n=_NETWORKS, key=key, site=as_model(data.model).field_site
+    )
     tail = judge_tail(scattered, 6)
     if tail.verdict == "refused":
         raise ValueError(f"expected networks whose scatter has an average, got: {tail.why}; try the point result")

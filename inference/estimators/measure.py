@@ -19,6 +19,7 @@ import numpy as np
 from ...models.arrays import place_label, points_label
 from ...models.combinatorics import connected_from_moments, rank, tuple_count
 from ...models.correlators import Correlators, cumulant_rows
+from ...models.multiplets.placed import Placed, at_places
 from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import ByOrder, Points, Vector
@@ -33,7 +34,7 @@ from ..shards.parts import Parts
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .tails import effective_networks, judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "Plan", "about_source", "check_even", "check_source", "finished", "measure"]
+__all__ = ["MIN_NETWORKS", "Plan", "about_source", "check_even", "check_source", "finished", "measure", "places_of"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
@@ -378,3 +379,15 @@ def about_source(source: Source) -> dict[str, Any]:
     if chain.block > 1:
         about |= {"chain": str(chain)}
     return about
+
+
+def places_of[Data: Correlators | Source](data: Data) -> Data:
+    """Data of several fields as those of one field at the places (x, output); any other as they are."""
+    if data.outputs == 1:
+        return data
+    if not isinstance(data, Correlators):
+        return data.in_places()
+    model = None if data.model is None else Placed(data.model, data.outputs)
+    source, about = data.source and data.source.in_places(), {**data.about, "outputs": data.outputs}
+    points = at_places(data.points, data.outputs)
+    return replace(data, points=points, outputs=1, source=source, model=model, about=about)

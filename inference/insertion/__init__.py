@@ -1,1 +1,1 @@
-"""Potentials inserted into the networks of a box: three ways to the averages, and their limit of infinite width."""
+"""Potentials inserted into the networks of a box: three engines for the averages, and their limit of infinite width."""

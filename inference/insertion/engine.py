@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 
 from ...models.boxes.theory import BoxTheory
+from ..boxes.averages import Averages, apart
 from ..ensembles.ensemble import check_key
-from .averages import Averages, apart
 
 __all__ = ["AbstractEngine"]
 

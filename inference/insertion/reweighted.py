@@ -3,8 +3,8 @@
     <O> = sum_i w_i O_i / sum_i w_i,   w_i = exp(-S_i),   log Z/Z_free = log mean w,
 
 with control variates: the free means of the spectrum and of the powers are known exactly, so what the sample shows of
-them beyond is regressed away. Networks of several widths are made of the same neurons: a network of width 2N holds two
-of width N, and what is common to the widths cancels where they are compared.
+them beyond is regressed away. Networks of several widths are made of the same neurons, a network of width 2N of two of
+width N: one set of draws serves all widths, and the covariance between them is known.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,12 @@ from numpyro import handlers
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
 from ...models.runtime import settled
-from ..ensembles.ensemble import device_mesh
+from ..boxes.averages import Averages
+from ..boxes.estimate import Estimate
+from ..boxes.observables import Observables
+from ..ensembles.ensemble import Materialise, device_mesh
 from ..estimators.khat import REFUSE_KHAT, pareto_khat
-from .averages import Averages, Estimate
 from .engine import AbstractEngine, check_theory
-from .observables import Observables
 
 __all__ = ["Reweighted", "drawn"]
 
@@ -99,7 +100,7 @@ class Reweighted(AbstractEngine):
 
 def drawn(theory: BoxTheory, key: jax.Array) -> Parameters:
     """The parameters of one free network."""
-    with handlers.seed(rng_seed=key):
+    with Materialise(), handlers.seed(rng_seed=key):
         return theory.draw()
 
 
@@ -109,15 +110,15 @@ def controlled(
     """Weighted averages with their error rows from the means of groups, with the free means as controls.
 
     Args:
-        means: of each group w, w^2, w O and O.
-        exact: the free means of O.
+        means: of each group w, w^2, w O, and of those O that come first without weight.
+        exact: the free means of these.
 
     Returns:
         Mean w and the averages of O, and rows whose rows^T rows is their covariance: the spread of what the regression
         leaves, with the degrees of freedom that it took and the error of its own slopes.
     """
-    groups, widths, _ = means.shape
-    count = exact.shape[1]
+    groups, widths, numbers = means.shape
+    count = numbers - 2 - exact.shape[1]
     mean = means.mean(axis=0)
     weight = mean[:, :1]
     found = mean[:, 2 : 2 + count] / weight
@@ -186,7 +187,7 @@ def _pilot(kept: Observables, widths: tuple[int, ...], key: jax.Array) -> tuple[
         keys = jax.random.split(key, rows)
         return jax.lax.map(lambda k: [action for _, action in one(k)], keys, batch_size=min(rows, _PIECE))
 
-    with settled(False):
+    with settled(False, partitionable=False):
         logs = [-np.asarray(a, dtype=float).ravel() for a in actions(jax.random.fold_in(key, 0))]
     level = float(np.max([np.logaddexp.reduce(log) - np.log(len(log)) for log in logs]))
     return level, [np.exp(log - log.max()) for log in logs]
@@ -200,7 +201,7 @@ def _means(
     step, parts = _CALL * len(jax.devices()), []
     step = min(step, GROUPS)
     shard = NamedSharding(device_mesh(), PartitionSpec("device"))
-    with settled(False):
+    with settled(False, partitionable=False):
         start = jax.random.fold_in(key, 1)
         for first in range(0, GROUPS, step):
             groups = jax.device_put(np.arange(first, first + step, dtype=np.uint32), shard)
@@ -218,7 +219,8 @@ def _program(
         out = []
         for numbers, action in one(jax.random.fold_in(key, index)):
             weight = jnp.exp(-action - level)
-            weighted = jnp.concatenate([weight[None], weight[None] ** 2, weight * numbers.T, numbers.T])
+            free = numbers[:, : kept.known].T
+            weighted = jnp.concatenate([weight[None], weight[None] ** 2, weight * numbers.T, free])
             out.append(jnp.mean(weighted, axis=1))
         return jnp.stack(out)
 
@@ -228,7 +230,7 @@ def _program(
             return total + rows.mean(axis=0), None
 
         starts = (number * pieces + jnp.arange(pieces, dtype=jnp.uint32)) * size
-        numbers = 2 + 2 * kept.count
+        numbers = 2 + kept.count + kept.known
         return jax.lax.scan(piece, jnp.zeros((len(widths), numbers)), starts)[0] / pieces
 
     def device(key: jax.Array, groups: jax.Array, level: jax.Array) -> jax.Array:

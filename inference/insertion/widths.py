@@ -19,7 +19,8 @@ from jaxtyping import Float
 from ...models.boxes.theory import BoxTheory
 from ...models.refusals import is_whole
 from ...models.types import Vector
-from .averages import Averages, Estimate
+from ..boxes.averages import Averages
+from ..boxes.estimate import Estimate
 from .engine import AbstractEngine, check_theory
 from .reweighted import Reweighted
 
@@ -96,6 +97,11 @@ class InfiniteWidth:
                 "inf.Tempered()"
             )
         return self.limit(found)
+
+    def couplings(self) -> tuple[Limit, Limit]:
+        """The shift of m^2 and lambda that a fit of the action returns, at N = infinity."""
+        found = [one.couplings() for one in self.found]
+        return self.limit([one.mass2 for one in found]), self.limit([one.quartic for one in found])
 
     def averages(self, degree: int = 2) -> Averages:
         """All averages at N = infinity by one degree: what correlators and pages are made of."""

@@ -31,7 +31,7 @@ from ..equations.metric import Metrics, check_gram, choose_metrics
 from ..equations.schwinger_dyson import moment_equations, scaled_moments
 from ..equations.terms import Terms, terms_of
 from ..estimators.as_if import with_scatter
-from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure
+from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure, places_of
 from ..estimators.tails import Tail, gravest, judge_tail
 from ..pooling.pool import restored
 from ..priors.unit import Prior, default_prior, relaxed
@@ -189,6 +189,7 @@ def prepare(
         data = restored(data)
     else:
         check_source(data)
+    data = places_of(data)
     source = data.source if isinstance(data, Correlators) else data
     networks = data.networks if isinstance(data, Correlators) else check_worth(data).effective
     scattered = None

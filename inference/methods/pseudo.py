@@ -20,7 +20,8 @@ from ...models.runtime import settled
 from ...models.types import Matrix, Vector
 from ..ensembles.samples import Samples
 from ..ensembles.source import Source
-from ..equations.from_moments import RESOLUTION_LIMIT, Equations
+from ..equations.from_moments import Equations
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from ..equations.terms import Terms
 from .conditionals import NODES, RESOLVED, moments
 from .method import SANDWICH, AbstractMethod, EquationLikelihood, MethodWords, networks_of

@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 
 from ...models.runtime import settled
 from ...models.types import Matrix, Vector
-from ..equations.from_moments import RESOLUTION_LIMIT, Equations
+from ..equations.from_moments import Equations
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from ..equations.terms import Terms
 from ..estimators.khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
 from ..estimators.tails import Tail

@@ -27,12 +27,13 @@ from ...models.analytic.exact import exact, known_orders
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points
 from ...models.diagrams.from_couplings import non_gaussianity
+from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
 from ..ensembles.moments import MAX_COMPONENTS
-from ..equations.from_moments import RESOLUTION_LIMIT
 from ..equations.metric import CONDITION_LIMIT
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from .information import directions, fisher_information, unit_prior
 from .projection import LEADING, projection
 
@@ -201,6 +202,8 @@ def design(
         (-2.99, 1003612)
     """
     x = check_points(points)
+    if isinstance(network, AbstractModel) and network.outputs > 1:
+        network, x = Placed(network, network.outputs), at_places(x, network.outputs)
     count = len(x)
     if isinstance(n, bool) or not 1.0 <= float(n) < np.inf:
         raise ValueError(f"expected a number of networks n >= 1, got {n!r}; try n=1e5")

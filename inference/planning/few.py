@@ -27,7 +27,7 @@ from ..ensembles.ensemble import Ensemble, check_key
 from ..ensembles.samples import Samples
 from ..equations.metric import check_gram
 from ..equations.terms import terms_of
-from ..estimators.measure import check_source
+from ..estimators.measure import check_source, places_of
 from ..methods.problem import LEAST_FEW
 from .apart import check_apart
 from .gaussianity import EPS4_LIMIT, Gaussianity, Group, connected, deciding, test_of_gaussianity
@@ -127,6 +127,7 @@ def few_networks(
     """
     check_key(key)
     check_source(samples)
+    samples = places_of(samples)
     x = np.asarray(samples.points)
     points, n = len(x), samples.n
     _check_size(n, level, draws)

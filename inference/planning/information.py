@@ -12,7 +12,7 @@ from ...models.actions.monomials import dense
 from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import wick_contraction
 from ...models.types import Matrix, Vector
-from ..equations.from_moments import RESOLUTION_LIMIT
+from ..equations.schwinger_dyson import RESOLUTION_LIMIT
 from ..priors.unit import wick_covariance
 
 __all__ = ["directions", "fisher_information", "unit_prior"]

@@ -253,9 +253,9 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
         values["score_estimate"] = ("term", score.estimate)
         values["force"] = ("quad", (full.equations.matrix @ theta)[pairs:])
         values["laplacian"] = ("quad", full.equations.vector[pairs:])
-        values["rich_matrix"] = (("rich", "rich_too"), full.equations.matrix)
-        values["rich_noise"] = (("rich", "rich_too"), full.equations.noise)
-        values["rich_embed"] = (("term", "rich"), up)
+        values["full_matrix"] = (("full", "full_too"), full.equations.matrix)
+        values["full_noise"] = (("full", "full_too"), full.equations.noise)
+        values["full_embed"] = (("term", "full"), up)
     data = problem.data
     if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
         rows = data.rows.get("connected", {}).get(4)

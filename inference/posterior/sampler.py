@@ -73,6 +73,13 @@ class AbstractSampler(eqx.Module):
         'Plain'
     """
 
+    def __check_init__(self) -> None:
+        for name in ("chains", "warmup", "draws"):  # those of them that it has
+            number = getattr(self, name, 1)
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+                made = type(self).__name__
+                raise ValueError(f"expected {name} of {made} to be an integer >= 1, got {number!r}; try {made}()")
+
     @abstractmethod
     def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
         """Draws of the posterior, in double precision."""
@@ -111,9 +118,6 @@ class Nuts(AbstractSampler):
     warmup: int = 500
     draws: int = 1000
 
-    def __check_init__(self) -> None:
-        check_sizes(self)
-
     @property
     def word(self) -> str:
         return "nuts"
@@ -142,9 +146,6 @@ class Closed(AbstractSampler):
 
     chains: int = 4
     draws: int = 1000
-
-    def __check_init__(self) -> None:
-        check_sizes(self)
 
     @property
     def word(self) -> str:
@@ -178,9 +179,6 @@ class Automatic(AbstractSampler):
     warmup: int = 500
     draws: int = 1000
 
-    def __check_init__(self) -> None:
-        check_sizes(self)
-
     def draw(self, key: jax.Array, posterior: AbstractPosterior) -> Drawn:
         exact = posterior.gaussian and posterior.size > _NUTS_TERMS
         chosen = Closed(self.chains, self.draws) if exact else Nuts(self.chains, self.warmup, self.draws)
@@ -212,12 +210,3 @@ def nuts(program: Callable[..., None], turned: bool, warmup: int, draws: int) ->
         return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), tuple(kept))
 
     return run
-
-
-def check_sizes(sampler: Any) -> None:
-    """Refuse numbers of chains, steps and draws that are none."""
-    for name in ("chains", "warmup", "draws"):
-        number = getattr(sampler, name, 1)
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            made = type(sampler).__name__
-            raise ValueError(f"expected {name} of {made} to be an integer >= 1, got {number!r}; try {made}()")

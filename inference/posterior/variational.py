@@ -21,7 +21,7 @@ from numpyro.infer.util import log_density
 from ..estimators.khat import pareto_khat
 from ..priors.density import AbstractPosterior
 from ..priors.prior import AbstractPrior
-from .sampler import AbstractSampler, Drawn, SamplerWords, check_sizes
+from .sampler import AbstractSampler, Drawn, SamplerWords
 
 __all__ = ["Variational"]
 
@@ -42,9 +42,6 @@ class Variational(AbstractSampler):
 
     chains: int = 4
     draws: int = 1000
-
-    def __check_init__(self) -> None:
-        check_sizes(self)
 
     @property
     def word(self) -> str:

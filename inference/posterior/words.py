@@ -128,9 +128,7 @@ def method_words(attrs: Mapping[str, Any]) -> MethodWords:
     'Inverting the connected four-point function at tree level'
     """
     word = str(attrs.get("method", "score"))
-    if word in METHODS:
-        return method_of(word).said
-    return MethodWords(**json.loads(attrs["method_words"])) if "method_words" in attrs else MethodWords.plain(word)
+    return method_of(word).said if word in METHODS else _kept("method", word, attrs, MethodWords)
 
 
 def sampler_words(attrs: Mapping[str, Any]) -> SamplerWords:
@@ -140,9 +138,12 @@ def sampler_words(attrs: Mapping[str, Any]) -> SamplerWords:
     'guide'
     """
     word = str(attrs.get("sampler", "nuts"))
-    if word in SAMPLERS:
-        return sampler_of(word).said
-    return SamplerWords(**json.loads(attrs["sampler_words"])) if "sampler_words" in attrs else SamplerWords.plain(word)
+    return sampler_of(word).said if word in SAMPLERS else _kept("sampler", word, attrs, SamplerWords)
+
+
+def _kept[T: (MethodWords, SamplerWords)](what: str, word: str, attrs: Mapping[str, Any], kind: type[T]) -> T:
+    kept = attrs.get(f"{what}_words")
+    return kind(**json.loads(kept)) if kept else kind.plain(word)
 
 
 def _named[T](what: str, word: Any, known: dict[str, type[T]]) -> type[T]:

@@ -246,6 +246,11 @@ def time_correlators(
         >>> found.effective_mass().values.round(5).tolist()
         [1.40536, 1.40509, 1.40505]
     """
+    if data.outputs != 1:
+        raise ValueError(
+            f"expected correlators in time of one field, got {data.outputs} outputs at a point; try the samples of one "
+            "of them, fields[:, :, 0]"
+        )
     order = np.argsort(np.asarray(data.points)[:, 0]) if np.asarray(data.points).ndim == 2 else np.arange(0)
     spacing = _spacing(data.points, order, period)
     ops = tuple(powers)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import tuple_count
 from ...models.distance import Chi2
 from ...models.networks.model import as_model
@@ -191,7 +192,7 @@ def symmetry(
         chi2 = vanishes(total, natural=natural, inflation=memory)
         size, error = _length(mean, rows)
         seen_by = max(chi2.value - chi2.dof, 0.0) / networks  # non-centrality a network
-        law = _exact(source, group, order, rms)
+        law = _exact(source, group, order)
         hopeless = seen_by == 0.0 or chi2.p > _SUSPECT or (law is not None and law < _PROVED)
         needed = float("inf") if hopeless else noncentrality(max(1, int(chi2.dof))) / seen_by
         found[order] = Broken(order, chi2, size / rms**order, error / rms**order, needed, law)
@@ -223,16 +224,18 @@ def _length(mean: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
     return size, float(spread / (2.0 * max(size, noise**0.25))) if noise else 0.0
 
 
-def _exact(source: Source, group: AbstractSymmetry, order: int, rms: float) -> float | None:
+def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
     """The size of the breaking in the law itself, where its correlators are known."""
     program = source.program
-    if program is None or program.weighted or program.site != "phi":
+    if program is None or program.weighted or program.site != as_model(program.model).field_site:
         return None
     model = as_model(program.model)
-    if not model.orders or (order % 2 == 0 and order not in model.orders):
+    two = exact_if_known(model, source.points, (2,))
+    if two is None or (order % 2 == 0 and order not in model.orders):
         return None
     try:
         parts, moments, _ = exact_parts(model, source.points, group, order)
     except ValueError:  # a neuron that does not know a moment, too many products, an element without effect
         return None
+    rms = float(np.sqrt(np.mean(np.diag(two.tensor(2, "moment")))))
     return float(np.linalg.norm(parts.of(moments[order]))) / rms**order

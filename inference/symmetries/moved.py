@@ -29,13 +29,13 @@ class Moved(AbstractModel):
 
     Attributes:
         model: the program.
-        site: of its field.
+        of: the site of its field.
         points: the given points, then the further ones, (point, axis), as nested tuples.
         along: directions at the given points, likewise, one table a derivative.
     """
 
     model: Any
-    site: str = eqx.field(static=True)
+    of: str = eqx.field(static=True)
     points: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     along: tuple[tuple[tuple[float, ...], ...], ...] = eqx.field(static=True)
 
@@ -48,9 +48,9 @@ class Moved(AbstractModel):
         def field(at: jax.Array) -> jax.Array:
             with handlers.block(), handlers.trace() as again, handlers.substitute(data=drawn):
                 self.model(at)
-            return _rows(again[self.site]["value"])
+            return _rows(again[self.of]["value"])
 
-        parts = [_rows(trace[self.site]["value"])]
+        parts = [_rows(trace[self.of]["value"])]
         for direction in self.along:
             step = jnp.array(direction)
             parts.append(jax.jvp(field, (x[: len(direction)],), (step,))[1])

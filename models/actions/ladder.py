@@ -7,6 +7,7 @@ from typing import Any
 
 from ..refusals import nearest
 from .base import AbstractAction
+from .invariant import Invariant
 from .lattice import LatticePhi4, TranslationInvariant
 from .rungs import (
     Bilocal,
@@ -29,6 +30,7 @@ ACTIONS: dict[str, type[AbstractAction]] = {
     "full_quartic": FullQuartic,
     "full_sextic": FullSextic,
     "modes": Modes,
+    "invariant": Invariant,
 }
 
 
@@ -51,7 +53,8 @@ def action_named(name: str, **options: Any) -> AbstractAction:
     try:
         return kind(**given)
     except TypeError as error:
-        example = {"lattice_phi4": "shape=[8,8]", "modes": "count=4"}.get(name, known[0] if known else "")
+        examples = {"lattice_phi4": "shape=[8,8]", "modes": "count=4", "invariant": "group=O and outputs=2"}
+        example = examples.get(name, known[0] if known else "")
         raise ValueError(f"expected {name} with its {', '.join(known)}, got {given}; try {example}") from error
 
 

@@ -240,6 +240,14 @@ class BoxTheory(AbstractModel):
         square = q.reshape(*q.shape[:-1], table.shape[1], table.shape[1])
         return jnp.einsum("na,...ab,mb->...nm", table, square, table).reshape(*q.shape[:-1], -1)
 
+    def in_modes(self, nodes: Float[Array, "*network node"], degree: int) -> Float[Array, "*network function"]:
+        """The average of a function with each u_a, from its values on the nodes: the other way round."""
+        table = jnp.asarray(self.box.synthesis(degree), dtype=nodes.dtype)
+        if self.box.dimension == 1:
+            return nodes @ table / len(table)
+        square = nodes.reshape(*nodes.shape[:-1], len(table), len(table))
+        return jnp.einsum("na,...nm,mb->...ab", table, square, table).reshape(*nodes.shape[:-1], -1) / len(table) ** 2
+
     def action(self, q: Float[Array, "field function"]) -> Float[Array, ""]:
         """S = int V_delta(phi), exact."""
         inserted = self.inserted

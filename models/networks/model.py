@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -13,7 +13,7 @@ from ..refusals import NotKnown
 from ..types import Inputs, Points
 from .independent import HIGHEST, Cumulants, Independent
 
-__all__ = ["AbstractModel", "as_model"]
+__all__ = ["AbstractModel", "Program", "as_model"]
 
 
 class AbstractModel(eqx.Module):
@@ -51,6 +51,9 @@ class AbstractModel(eqx.Module):
     def name(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    field_site: ClassVar[str] = "phi"
+    """The site of the field that its answers are about."""
 
     @property
     def outputs(self) -> int:

@@ -181,7 +181,7 @@ def loop(fit):
 def excluded(fit):
     """Rao's test with the pseudo-inverse of the whole projected covariance instead of a basis of what is left out."""
     constants = fit["constant_data"]
-    a, noise, up = (constants[n].values for n in ("rich_matrix", "rich_noise", "rich_embed"))
+    a, noise, up = (constants[n].values for n in ("full_matrix", "full_noise", "full_embed"))
     q = constants.attrs["quadratic_terms"]
     rest = np.concatenate([np.zeros(q), constants["laplacian"].values - constants["force"].values])
     away = np.eye(len(a)) - a @ up.T @ np.linalg.solve(up @ a @ up.T, up)
@@ -344,7 +344,7 @@ def test_what_was_not_measured_is_a_note_or_left_out(healthy):
     def forget(fit):
         for name in ("odd_p", "gain_full", "gain_full_error", "share", "share_error"):
             del fit["constant_data"].attrs[name]
-        fit["constant_data"] = xr.DataTree(fit["constant_data"].to_dataset().drop_vars("rich_matrix"))
+        fit["constant_data"] = xr.DataTree(fit["constant_data"].to_dataset().drop_vars("full_matrix"))
 
     found = {c.name: c for c in diagnose(changed(healthy, forget))}
     assert found["Z2 symmetry"].verdict == "note"

@@ -180,7 +180,7 @@ def test_a_huge_loop_does_not_hide_the_data(small_fit):
 def _equations(fit):
     constants = fit["constant_data"]
     q = int(constants.attrs["quadratic_terms"])
-    matrix, noise, up = (constants[name].values for name in ("rich_matrix", "rich_noise", "rich_embed"))
+    matrix, noise, up = (constants[name].values for name in ("full_matrix", "full_noise", "full_embed"))
     return q, matrix, noise / fit.attrs["networks"], up
 
 
@@ -229,9 +229,16 @@ def test_schwinger_dyson_of_the_full_quartic_action_is_solved(fits):
 
 def test_schwinger_dyson_without_equations_is_refused(small_fit):
     fit = small_fit.copy(deep=True)
-    fit["constant_data"] = fit["constant_data"].to_dataset().drop_vars("rich_matrix")
+    fit["constant_data"] = fit["constant_data"].to_dataset().drop_vars("full_matrix")
     with pytest.raises(ValueError, match=r"expected .* got .*3 points; try"):
         plots.plot_schwinger_dyson(fit)
+
+
+def test_files_of_earlier_versions_have_the_full_action_under_another_name(small_fit):
+    fit = small_fit.copy(deep=True)
+    names = {f"full_{part}": f"rich_{part}" for part in ("matrix", "noise", "embed")}
+    fit["constant_data"] = fit["constant_data"].to_dataset().rename(names)
+    np.testing.assert_array_equal(schwinger_dyson(fit)[0], schwinger_dyson(small_fit)[0])
 
 
 def test_traces_are_those_with_the_worst_rhat(small_fit):

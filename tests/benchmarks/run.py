@@ -25,6 +25,7 @@ HOMES = {
     "sobol": "sobol",
     "exact": "exact",
     "lattice": "lattice",
+    "box": "box",
 }
 
 

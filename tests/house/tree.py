@@ -11,6 +11,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
     "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
     "inference": (
         "engines",
+        "arrays",
         "ensembles",
         "shards",
         "programs",
@@ -26,6 +27,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "posterior",
         "planning",
         "calibration",
+        "boxes",
         "insertion",
     ),
     "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnft import inference as inf
-from nnft.inference.ensembles.copies import copies, row_hashes
+from nnft.inference.arrays.copies import copies, row_hashes
 
 X = np.array([[0.0], [1.0]])
 FIELDS = np.random.default_rng(0).normal(size=(3000, 2))

@@ -254,6 +254,13 @@ def test_points_that_are_no_line_are_refused(points, words, complaint):
         inf.time_correlators(source, **words)
 
 
+def test_one_field_at_a_time():
+    fields = np.random.default_rng(0).normal(size=(500, 6, 2))
+    pair = inf.Samples(fields, np.arange(6)[:, None] * 0.5, outputs=2)
+    with pytest.raises(ValueError, match="of one field, got 2 outputs"):
+        inf.time_correlators(pair)
+
+
 def test_only_one_exponential_or_two():
     with pytest.raises(ValueError, match="one exponential or two, got 3"):
         inf.Exponentials(3)

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from nnft.inference import Samples
-from nnft.inference.ensembles.samples import load_points
+from nnft.inference.arrays.files import load_points
 
 POINTS = np.array([[-1.0, 0.5], [0.0, 0.25], [2.0, -0.125]])
 FIELDS = np.random.default_rng(20080).normal(size=(50, 3))

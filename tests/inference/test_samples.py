@@ -10,7 +10,7 @@ import zarr
 
 import nnft.inference.ensembles.samples as samples_module
 from nnft.inference import Samples
-from nnft.inference.ensembles.samples import load_array, load_points
+from nnft.inference.arrays.files import load_array, load_points
 from nnft.inference.ensembles.sums import sums
 
 POINTS = np.array([[-1.0, 0.5], [0.0, 0.25], [2.0, -0.125]])
@@ -144,7 +144,7 @@ def test_files_are_checked_and_read_in_slices(tmp_path, monkeypatch):
             lengths.append(part.shape)
             return part
 
-    monkeypatch.setattr(samples_module, "_as_store", lambda array: (array, None))
+    monkeypatch.setattr(samples_module, "as_store", lambda array: (array, None))
     data = Samples(FIELDS.view(Store), POINTS)
     assert lengths == [(10, 3)] * 5
     data.read(4, 6)

@@ -193,8 +193,8 @@ def test_an_unknown_action_is_refused_with_the_nearest(typed, meant):
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_known_action_is_found(name):
-    options = {"lattice_phi4": {"shape": [2, 2]}, "modes": {"count": 2}}.get(name, {})
-    action = action_named(name, **options)
+    options = {"lattice_phi4": {"shape": [2, 2]}, "modes": {"count": 2}, "invariant": {"group": "O", "outputs": 2}}
+    action = action_named(name, **options.get(name, {}))
     assert type(action) is ACTIONS[name]
     assert action_of(action_words(action)) == action
 

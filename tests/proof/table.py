@@ -175,6 +175,22 @@ def _chains(e: Entry) -> Row:
     )
 
 
+def _symmetry(e: Entry) -> Row:
+    if "power" in e:
+        return (
+            f"rejected at a level of .001 in {_band(e['band'])}; {e['sets']} × {e['networks']:,} networks",
+            f"{e['power']:.3f}",
+            f"where it holds: {e['rejected_where_it_holds']:.3f}",
+        )
+    figures = e["ks_below_5_percent_below_1_permille"]
+
+    def told(word: str) -> str:
+        chosen = {name: v for name, v in figures.items() if name.startswith(word)}
+        return ", ".join(f"{name}: KS {v[0]:.2g}, below .05 {v[1]:.3f}" for name, v in chosen.items())
+
+    return f"p uniform (KS > 1e-4); {e['replicates']} ensembles", told("order"), told("invariants counted")
+
+
 def _lattice(e: Entry) -> Row:
     def told(key: str) -> str:
         return ", ".join(f"{value:.2f}" for value in e[key])
@@ -187,7 +203,31 @@ def _lattice(e: Entry) -> Row:
     )
 
 
+def _box(e: Entry) -> Row:
+    def told(numbers: Mapping[str, Any]) -> str:
+        parts = []
+        for name, (value, error, *truth) in numbers.items():
+            parts.append(f"{name}: {value:.6g} ± {error:.2g}" + "".join(f" ({t:.6g})" for t in truth))
+        return ", ".join(parts)
+
+    if "without_counterterm" in e:
+        most, square, gap = e["off_and_error_at_most"]
+        return (
+            f"(exact) within {most:.1%} and three errors; errors at most {square:.1%}, gap {gap:.1%}; widths "
+            f"{e['widths'][0]} to {e['widths'][-1]}, {e['networks']:,} networks in {e['cpu_seconds']:g} CPU-s",
+            told(e["numbers"]),
+            "no counterterm (predicted): "
+            + told({"phi2": e["without_counterterm"], "gap": e["gap_without_counterterm"]}),
+        )
+    if "expected" in e:
+        return f"{e['expected']} ± {e['expected_error']}", f"{e['found']:.6g} ± {e['error']:.2g}", "constant amplitude"
+    if "phi2" in e:
+        return "engines agree", told(e["phi2"]), "log Z: " + told(e["log_z"])
+    return "(exact) within errors", told(e["numbers"]), "another theory each"
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
+    "box": _box,
     "68% intervals": _intervals,
     "95% intervals": _intervals,
     "few networks": _few,
@@ -205,6 +245,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "standard errors over Cramer-Rao": _efficiency,
     "sbc": _calibration,
     "sobol intervals": _sobol,
+    "symmetry": _symmetry,
 }
 
 

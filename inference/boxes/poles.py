@@ -4,7 +4,7 @@
 
 the sum rule being the commutator [phi, dphi/dt] = i: every momentum knows that the residues add up, which no fit in
 time sees. Of phi^4 the second state the field makes has r < .01 and E' between 3 E (three particles) and 3.7 E (a pure
-phi^4): E'/E is a number with a log-normal prior of 3.2 and 50 %, whose spread is in the error.
+phi^4): E'/E is a number with a log-normal prior of 3.4 and 25 %, whose spread is in the error.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ..spectra.gap import Gap
 
 __all__ = ["PoleFit", "two_poles"]
 
-_RATIO, _SPREAD = 3.2, 0.5
+_RATIO, _SPREAD = 3.4, 0.25
 _LEAST = 1e-12  # of an eigenvalue of the correlations
 
 

@@ -2,7 +2,9 @@
 
 P_k with G(t) = sum_k P_k cos(p_k t) (of the field integrated over the other axes, if there are any), k = 0 .. K of each
 field, and the averages of phi^2, phi^4 and of every power that the potential has. Under the free network all their
-means are known exactly, at every width.
+means are known exactly, at every width. Last come the squares of forces that a fit of the action asks for
+(`couplings.py`): with D_a = V (p_a^2 + m^2) and f_a = dT/dq_a of T_2 = int phi^2/2 and T_4 = int phi^4/4!, the sums of
+f_2 f_2/D, f_2 f_4/D, f_4 f_4/D over the modes of the first field.
 """
 
 import equinox as eqx
@@ -14,7 +16,9 @@ from ...models.boxes.potential import monomial
 from ...models.boxes.theory import BoxTheory
 from ...models.types import Vector
 
-__all__ = ["Observables"]
+__all__ = ["FORCES", "Observables"]
+
+FORCES = 3
 
 
 class Observables(eqx.Module):
@@ -24,7 +28,7 @@ class Observables(eqx.Module):
         >>> from nnft import models as m
         >>> kept = Observables(m.BoxTheory(m.Box(10.0, 8), 16))
         >>> kept.powers, kept.count
-        (((2,), (4,)), 11)
+        (((2,), (4,)), 14)
         >>> bool(kept.prior[0] == 0.1)  # the zero mode, 1/(L m^2)
         True
     """
@@ -45,8 +49,13 @@ class Observables(eqx.Module):
         return self.theory.box.modes + 1
 
     @property
-    def count(self) -> int:
+    def known(self) -> int:
+        """How many of the numbers have a free mean that is known: all but the squares of forces."""
         return self.theory.potential.fields * self.modes + len(self.powers)
+
+    @property
+    def count(self) -> int:
+        return self.known + FORCES
 
     def spectrum(self, field: int) -> slice:
         """Where the spectrum of a field lies."""
@@ -62,8 +71,19 @@ class Observables(eqx.Module):
         nodes = self.theory.on_nodes(q, max(4, inserted.degree))
         averages = {e: jnp.mean(monomial(nodes, e)) for e in self.powers}
         action = sum((v * averages[e] for e, v in inserted.terms if any(e)), jnp.zeros(()))
-        kept = jnp.concatenate([self._spectra(q).ravel(), jnp.stack(list(averages.values()))])
-        return kept, self.theory.box.volume * (action + inserted.constant)
+        parts = [self._spectra(q).ravel(), jnp.stack(list(averages.values())), self._forces(q[0], nodes[0])]
+        return jnp.concatenate(parts), self.theory.box.volume * (action + inserted.constant)
+
+    def _forces(self, q: Float[Array, " function"], nodes: Float[Array, " node"]) -> Float[Array, "3"]:
+        box = self.theory.box
+        curvature = jnp.asarray(box.curvature, dtype=q.dtype)
+        second, fourth = (
+            box.volume * q,
+            box.volume / 6.0 * self.theory.in_modes(nodes**3, max(4, self.theory.inserted.degree)),
+        )
+        return jnp.stack(
+            [jnp.sum(a * b / curvature) for a, b in ((second, second), (second, fourth), (fourth, fourth))]
+        )
 
     def _spectra(self, q: Float[Array, "field function"]) -> Float[Array, "field mode"]:
         box = self.theory.box
@@ -77,7 +97,7 @@ class Observables(eqx.Module):
 
     @property
     def prior(self) -> Vector:
-        """Their exact means under the free network, (number,)."""
+        """The exact means under the free network of those that are known, (number,)."""
         return self.prior_at(self.theory.width)
 
     def prior_at(self, width: int) -> Vector:

@@ -17,30 +17,15 @@ from ...models.types import Vector
 from ..spectra.exponentials import Exponentials
 from ..spectra.gap import AbstractGapMethod, Gap
 from ..spectra.lagged import TimeCorrelators
+from .couplings import Couplings, couplings
+from .estimate import Estimate
 from .observables import Observables
 from .poles import PoleFit, two_poles
 
-__all__ = ["Averages", "Estimate"]
+__all__ = ["Averages"]
 
 _TIMES = 6  # of the correlator behind a gap
 _SPACING = 0.7  # of them, in units of the correlation length
-
-
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """A number, or an array of them, with errors; rows^T rows is the covariance, rows of two estimates that of both."""
-
-    value: Any
-    rows: np.ndarray = field(repr=False)
-
-    @property
-    def error(self) -> Any:
-        """One standard error."""
-        return np.sqrt(np.sum(np.square(self.rows), axis=0))
-
-    def __str__(self) -> str:
-        pairs = zip(np.atleast_1d(self.value), np.atleast_1d(self.error), strict=True)
-        return ", ".join(f"{value:.6g} +- {error:.2g}" for value, error in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +119,10 @@ class Averages:
         if self.limit and method is None and times is None:
             return self.poles(field=field).gap
         return (Exponentials(count=1) if method is None else method).gap(self.correlators(times, field=field))
+
+    def couplings(self) -> Couplings:
+        """m^2 and lambda of the action that these fields have, by score matching in their modes."""
+        return couplings(self.observables, self.values, self.rows)
 
     def __str__(self) -> str:
         fields = self.theory.potential.fields

@@ -1,0 +1,78 @@
+"""Which axis of an array is the network, which the point and which the field, from names, shapes or what is said."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["as_store", "float_type", "orientation", "refused", "three_axes"]
+
+AXES = ("network", "point")
+FIELDS = ("network", "point", "output")  # of several fields
+
+
+def as_store(array: Any) -> tuple[Any, tuple[str, ...] | None]:
+    """Something with shape, dtype and slices, and the names of its axes if it has any; what is lazy stays so."""
+    if isinstance(array, xr.DataArray):
+        return array.variable, tuple(map(str, array.dims))
+    if type(array).__module__.startswith(("zarr.", "h5py.")):
+        names = getattr(getattr(array, "metadata", None), "dimension_names", None)
+        names = names or array.attrs.get("_ARRAY_DIMENSIONS")  # as xarray writes them into zarr 2
+        return array, tuple(map(str, names)) if names is not None else None
+    if np.ma.is_masked(array):
+        raise refused("samples without a mask", "masked ones", "leaving those networks out")
+    try:
+        return np.asarray(array), None
+    except (TypeError, ValueError) as error:
+        raise refused("an array (network, point)", f"{type(array).__name__} ({error})", "np.asarray(...)") from error
+
+
+def float_type(dtype: np.dtype, *, parts: bool) -> np.dtype:
+    """The precision samples are read in: float32 where they are that, float64 of all else that is a real number."""
+    if parts:
+        if dtype.kind != "c":
+            raise refused("complex samples for complex_parts=True", dtype, "leaving complex_parts out")
+        return np.dtype(np.float32 if dtype.itemsize <= 8 else np.float64)
+    if dtype.kind not in "fiu":
+        advice = "the real part, or complex_parts=True, both parts as outputs" if dtype.kind == "c" else ""
+        raise refused("samples that are real numbers", dtype, advice or "array.astype(float)")
+    return np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+
+
+def orientation(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str, ...] | None) -> bool:
+    """Whether the axes are (point, network), from their names, the `dims` of the caller or the number of points."""
+    if named is not None and sorted(named) == sorted(AXES):
+        if dims is not None and tuple(dims) != named:
+            raise refused(f"dims={named}, as the array is labelled", tuple(dims), "leaving dims out")
+        dims = named
+    elif named is not None and dims is None:
+        raise refused(f"axes named {AXES}", named, f"array.rename(...) or dims={AXES}")
+    if dims is not None and sorted(dims) != sorted(AXES):
+        raise refused(f"dims={AXES} or {AXES[::-1]}", repr(dims), f"dims={AXES}")
+    if dims is None and shape == (count, count):
+        raise refused("dims= where there are as many networks as points", shape, f"dims={AXES}")
+    if dims is None and shape[0] == count and shape[1] != count:
+        advice = '.T or dims=("point", "network")'
+        raise refused(f"samples of shape (network, point) with {count} points", shape, advice)
+    flip = dims is not None and tuple(dims) == AXES[::-1]
+    if shape[0 if flip else 1] != count:
+        got = f"{shape[::-1] if flip else shape} (network, point) and {count} points"
+        raise refused("as many columns as points", got, "the points these networks were evaluated at")
+    return flip
+
+
+def three_axes(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Where the axes network, point and output are, from their names or, without any, in this order."""
+    order = tuple(dims if dims is not None else named or FIELDS)
+    if sorted(order) != sorted(FIELDS) or (named is not None and sorted(named) == sorted(FIELDS) and order != named):
+        raise refused(f"three axes named {named or FIELDS}", order, f"array.rename(...) or dims={FIELDS}")
+    axes = tuple(order.index(name) for name in FIELDS)
+    if shape[axes[1]] != count:
+        got = f"{tuple(shape[k] for k in axes)} (network, point, output) and {count} points"
+        raise refused("as many points as the second axis", got, "dims= with the order of the axes")
+    return axes
+
+
+def refused(expected: str, got: Any, advice: str) -> ValueError:
+    """The refusal of an array, in the words of the house."""
+    return ValueError(f"expected {expected}, got {got}; try {advice}")

@@ -1,0 +1,131 @@
+"""Arrays in files, .npy, .npz, .nc, .zarr, .h5 and text: read as they lie, and never by pickle."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ...models.correlators import check_points
+from ...models.types import Points
+from .axes import refused
+
+__all__ = ["load_array", "load_points", "printable", "reading"]
+
+NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
+_UNCLEAR = re.compile(r"[-+]?\d+,\d+")
+# How files begin: a wrong one is refused before a reader guesses what else it could be (NumPy guesses a pickle).
+_BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n", ".h5": b"\x89HDF\r\n\x1a\n"}
+_KNOWN = {b"\x93NUMPY": "a .npy file", b"PK": "a zip archive", b"\x89HDF": "an HDF5 file", b"CDF": "a NetCDF 3 file"}
+
+
+class _Unclear(Exception):
+    """A comma that may stand for a decimal point or between two columns."""
+
+
+def printable(name: str) -> str:
+    """A file name that can be printed and stored: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def load_array(path: str | Path, *, variable: str | None = None) -> tuple[Any, Any]:
+    """The array in a file, not yet read where the format allows that, and the `points` beside it or None.
+
+    Raises ValueError: no such file, a file of another kind, no such variable in it.
+    """
+    path = Path(path)
+    table = _load(path, (".npy", ".npz", ".nc", ".zarr", ".h5", ".hdf5", ".csv", ".txt"))
+    others = [name for name in table if name != "points"]
+    flat = [name for name in others if len(table[name].shape) == 2]
+    named = [name for name in NAMES if name in table]
+    likely = [variable] if variable else flat if len(flat) == 1 else named or (others if len(others) == 1 else [])
+    if not likely or likely[0] not in table:
+        held = ", ".join(f"{name} {tuple(value.shape)}" for name, value in table.items()) or "nothing"
+        expected = repr(variable) if variable else f"one 2-D array or {', '.join(NAMES)}"
+        raise refused(f"{expected} in {path.name}", held, "variable= with the name of one of these")
+    return table[likely[0]], table.get("points")
+
+
+def load_points(points: Any) -> Points:
+    """Points as (point, axis) float64, from an array or from a .npy, .npz, .csv or .txt file.
+
+    A text file with one number per line is one point per line in one dimension; a 1-D array is refused as ambiguous.
+    Raises ValueError: as in `check_points`, or a file that cannot be read.
+    """
+    if points is None:
+        raise refused("points of shape (point, axis)", "none", "points= (--points), or `points` in the file")
+    if not isinstance(points, str | Path):
+        return check_points(points)
+    table = _load(Path(points), (".npy", ".npz", ".csv", ".txt"))
+    if "points" not in table and len(table) != 1:
+        raise refused(f"the name 'points' in {Path(points).name}", list(table), "np.savez(file, points=points)")
+    return check_points(np.array(table["points"] if "points" in table else next(iter(table.values()))))
+
+
+def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Name -> array of everything in a file, if it is there and begins like one of its kind."""
+    kind = path.suffix.lower()
+    if kind not in kinds:
+        raise refused(
+            f"a file {', '.join(kinds)}",
+            repr(path.name or str(path)),
+            f"np.save('{path.stem or 'samples'}.npy', array)",
+        )
+    if not path.exists() or (path.is_dir() and kind != ".zarr"):
+        raise refused(f"a file at {str(path)!r}", "a folder" if path.exists() else "no such file", "its full path")
+    if begins := _BEGINS.get(kind):
+        with path.open("rb") as file:
+            head = file.read(8)
+        if not head.startswith(begins):
+            got = next((what for start, what in _KNOWN.items() if head.startswith(start)), "another kind of file")
+            raise refused(f"{path.name} to be a {kind} file", got, f"writing it again as {kind}")
+    with reading(path.name):
+        if kind == ".npy":
+            return {"array": np.load(path, mmap_mode="r", allow_pickle=False)}
+        if kind == ".npz":
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name]) for name in archive.files}
+        if kind == ".nc":
+            import h5py
+
+            h5py.File(path).close()  # says what is wrong with a broken file, where NetCDF gives a number
+            data = xr.open_dataset(path, engine="netcdf4", decode_times=False)
+            return {str(name): data[name] for name in [*data.data_vars, *({"points"} & set(data.coords))]}
+        if kind == ".zarr":
+            import zarr  # an extra of the package
+
+            node = zarr.open(str(path), mode="r")
+            return {"array": node} if isinstance(node, zarr.Array) else dict(node.arrays())
+        if kind in (".h5", ".hdf5"):
+            import h5py
+
+            with h5py.File(path) as file:
+                held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
+            return {name: value for name, value in held.items() if value.ndim}
+        text = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
+        comma = any("," in line for line in lines)
+        bare = [line.strip() for line in lines]
+        # A grid that has negative numbers in its first column has them in its second too; decimals never have.
+        if any(line.startswith("-") for line in bare) and all(_UNCLEAR.fullmatch(line) for line in bare):
+            raise _Unclear(bare[0])
+        return {"array": np.loadtxt(lines, delimiter="," if comma else None, ndmin=2) if lines else np.empty((0, 1))}
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """What a foreign reader raises, in words of ours."""
+    try:
+        yield
+    except ImportError as error:
+        raise refused(f"the zarr package, to read {name}", error, "pip install nnft[zarr]") from error
+    except _Unclear as error:
+        advice = "1.5 for decimals, or a blank after the comma for two columns"
+        raise refused("numbers with a decimal point", f"{error} in every line of {name}", advice) from None
+    except Exception as error:  # every library has its own for a broken file: OSError, BadZipFile, zlib.error, ...
+        why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise refused(f"{name} to hold plain numbers", why, "writing the file again, without pickle") from error
