@@ -22,6 +22,7 @@ Dask cluster through `client.get_executor()` (SLURM, PBS, LSF, SGE and HTCondor 
 `ProcessPoolExecutor` and Dask are tried by the tests, the others follow the same three methods.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -97,7 +98,7 @@ def _sent(
             waiting.append((k, executor.submit(function, *job)))
         while waiting:
             k, future = waiting[0]
-            result = future.result()
+            result = _awaited(future, executor)
             waiting.pop(0)
             for later, more in islice(coming, 1):
                 waiting.append((later, executor.submit(function, *more)))
@@ -119,6 +120,17 @@ def _sent(
             "finished parts are kept, try again with a new executor: it goes on from there",
             done,
         ) from error
+
+
+def _awaited(future: Any, executor: Executor) -> Any:
+    """A result, unless the engine has given up, which a Dask client says of itself and not of its futures."""
+    client, pause = getattr(executor, "_client", None), 1e-3
+    while not future.done():
+        if getattr(client, "status", "running") == "closed":
+            raise ConnectionError("the scheduler does not answer any more")
+        time.sleep(pause)
+        pause = min(2.0 * pause, 0.1)
+    return future.result()
 
 
 def _unsendable(error: BaseException) -> bool:

@@ -65,6 +65,7 @@ _MOVED = {  # options that fit once had itself, and the object that has them now
     "draws": "sampler=inf.Nuts({})",
     "prior_scale": "prior=inf.UnitInformation({})",
     "metric": "method=inf.Score({})",
+    "executor": "inf.fit(inf.Parts(ensemble, {}), action, key=key)",
 }
 
 

@@ -79,6 +79,19 @@ def test_finished_parts_are_kept_where_a_worker_goes():
     assert (first.asked, again.asked) == (8, 5)
 
 
+def test_a_scheduler_that_is_gone_is_noticed():
+    """Dask's futures wait for ever when their scheduler is killed; its client knows."""
+
+    class Silent:
+        _client = type("Client", (), {"status": "closed"})()
+
+        def submit(self, function, *arguments):
+            return Future()
+
+    with pytest.raises(Unfinished, match=r"got ConnectionError after 0 of them \(the scheduler does not answer"):
+        each(Silent(), die, [(1,), (2,)])
+
+
 def test_what_cannot_be_sent_is_told():
     parts = inf.Parts(ensemble(), parts=2, executor=Failing(0, pickle.PicklingError("Can't pickle <lambda>")))
     with pytest.raises(ValueError, match="expected a model and sums that others can import, got PicklingError"):
