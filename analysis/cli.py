@@ -237,12 +237,11 @@ def symmetries(
         orders: of the correlators, default 1,2,3,4 as far as the networks allow
         quiet: no progress
     """
-    progress = _start(quiet)
+    progress = start(quiet)
     from .comparisons.groups import symmetries as tested
-    from .studies.study import Study
+    from .studies.study import study_named
 
-    given = _settings(options, settings)
-    made = Study.from_toml(study, given) if study.endswith(".toml") else Study.of({"net": study} | given)
+    made = study_named(study, settings_of(options, settings))
     chosen = None if orders is None else tuple(_whole("orders", text) for text in orders.split(","))
     table = tested(made.ensemble(), orders=chosen, progress=progress)
     print(table)

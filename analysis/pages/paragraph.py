@@ -91,7 +91,9 @@ def measured(fit: Reading) -> str:
 def _method(fit: Reading) -> str:
     """From what, and how: the subject of the sentence."""
     data = "From the fields themselves" if fit.from_fields else "From the moments of order two, four and six"
-    numbers = {name: count(value) for name, value in fit.attrs.items() if isinstance(value, float | np.floating | int)}
+    numbers = {
+        name: count(float(value)) for name, value in fit.attrs.items() if isinstance(value, float | np.floating | int)
+    }
     return fit.method_words.how.format_map({"data": data, **numbers})
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["fingerprint", "packed", "unpacked"]
@@ -25,7 +26,8 @@ def packed(tree: Any) -> bytes:
     """
     arrays: list[np.ndarray] = []
     skeleton, file = json.dumps(_skeleton(tree, arrays)), io.BytesIO()
-    np.savez(file, skeleton=np.array(skeleton), **{f"a{k}": array for k, array in enumerate(arrays)})
+    named: dict[str, Any] = {f"a{k}": array for k, array in enumerate(arrays)}
+    np.savez(file, skeleton=np.array(skeleton), **named)
     return file.getvalue()
 
 
@@ -81,9 +83,8 @@ def fingerprint(*things: Any) -> str:
 
 def _fed(digest: Any, thing: Any) -> None:
     if isinstance(thing, np.ndarray | np.generic | jax.Array):
-        array = np.asarray(
-            jax.random.key_data(thing) if jax.dtypes.issubdtype(thing.dtype, jax.dtypes.prng_key) else thing
-        )
+        key = isinstance(thing, jax.Array) and jnp.issubdtype(thing.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(thing) if key else thing)
         digest.update(f"array {array.dtype} {array.shape}".encode() + array.tobytes())
         return
     digest.update(f"{type(thing).__module__}.{type(thing).__qualname__}(".encode())

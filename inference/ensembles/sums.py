@@ -145,6 +145,7 @@ class _Total(Work):
             jax.tree.map(_add, added, part)
         if not keep:
             return weight, added, None
+        assert rest is not None
         return weight, added, np.concatenate([np.zeros((0, rest.shape[-1])), *kept])
 
 

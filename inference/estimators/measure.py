@@ -381,7 +381,7 @@ def about_source(source: Source) -> dict[str, Any]:
     return about
 
 
-def places_of[Data: Correlators | Source](data: Data) -> Data:
+def places_of(data: Any) -> Any:
     """Data of several fields as those of one field at the places (x, output); any other as they are."""
     if data.outputs == 1:
         return data

@@ -101,7 +101,7 @@ def run(
         advance = _runner(system)
         start_key, *keys = jax.random.split(key, 2 + -(-warmup // _SCAN) + -(-draws // _SCAN))
         phi, first = _beginner(system)(start_key, numbers, chains, kind)
-        state = _State(phi, np.log(first), np.asarray(length or 1.0, kind), np.zeros((), kind))
+        state = _State(phi, np.log(first), jnp.asarray(length or 1.0, kind), jnp.zeros((), kind))
         rounds = -(-warmup // _SCAN)
         for k in range(rounds):
             state, (kept, _) = advance(state, keys[k], numbers, 1, True)

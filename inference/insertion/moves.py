@@ -56,7 +56,7 @@ def _dynamics(
     kick, length, coin = jax.random.split(key, 3)
     law = None if theory.constant_amplitude else theory.law.draw()
     smooth = law is not None and not law.is_discrete
-    line = biject_to(law.support) if smooth else None
+    line = biject_to(law.support) if law is not None and smooth else None
     # Phases, and readouts on the line, side by side: (field, neuron, coordinate).
     start = [parameters.phase, *([] if line is None else [line.inv(parameters.readout)])]
     start = jnp.stack(start, axis=-1)

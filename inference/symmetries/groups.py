@@ -231,7 +231,7 @@ class Unitary(AbstractSymmetry):
 def _as_real(matrix: np.ndarray) -> np.ndarray:
     """A complex matrix on real and imaginary parts in turn."""
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    return np.kron(matrix.real, np.eye(2)) + np.kron(matrix.imag, turn)
+    return np.kron(np.real(matrix), np.eye(2)) + np.kron(np.imag(matrix), turn)
 
 
 def _check_fields(name: str, fields: object, least: int) -> None:

@@ -32,9 +32,10 @@ def noncentrality(dof: int, level: float = LEVEL, power: float = POWER) -> float
     (23.81728, 10.82757)
     """
     threshold = stats.chi2.isf(level, dof)
-    return float(
-        optimize.brentq(lambda x: stats.ncx2.sf(threshold, dof, x) - power, 1e-9, 10.0 * threshold + 100.0, xtol=1e-10)
+    short = optimize.root_scalar(
+        lambda x: stats.ncx2.sf(threshold, dof, x) - power, bracket=(1e-9, 10.0 * threshold + 100.0), xtol=1e-10
     )
+    return float(short.root)
 
 
 def networks_to_see(

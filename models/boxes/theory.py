@@ -28,7 +28,7 @@ from ..networks.network import Network
 from ..networks.readouts import AbstractReadout, Readout, readout_law
 from ..networks.scalar import ScalarMode
 from ..refusals import is_whole
-from ..types import Inputs, Points, Vector
+from ..types import Inputs, Vector
 from .box import Box
 from .potential import Potential
 
@@ -174,7 +174,7 @@ class BoxTheory(AbstractModel):
             numpyro.deterministic(f"phi_{f + 1}", fields[f])
         if self.potential.terms:
             numpyro.factor("interaction", -self.action(q))
-        return numpyro.deterministic("phi", fields[0])
+        return jnp.asarray(numpyro.deterministic("phi", fields[0]))
 
     def draw(self) -> Parameters:
         """The parameters, at the sites of a NumPyro program."""
@@ -225,7 +225,7 @@ class BoxTheory(AbstractModel):
         strength = self.box.power_integral(-1.0 - self.alpha)
         return (2.0 * strength * self.box.waves.square**self.alpha) ** 0.5
 
-    def field_at(self, q: Float[Array, "*network function"], points: Points) -> Float[Array, "*network point"]:
+    def field_at(self, q: Float[Array, "*network function"], points: Inputs) -> Float[Array, "*network point"]:
         """The field of coefficients q at any points, (point, axis)."""
         x = np.asarray(points, dtype=float)
         basis = [self.box.functions(x[:, axis]) for axis in range(self.box.dimension)]

@@ -297,7 +297,7 @@ def circular(fields: int) -> Normals:
         1.0
     """
     _check_outputs(fields)
-    return Normals((0.0,) * 2 * fields, (0.5**0.5,) * 2 * fields)
+    return Normals(mean=(0.0,) * 2 * fields, deviation=(0.5**0.5,) * 2 * fields)
 
 
 def complex_sphere(fields: int) -> Spherical:
@@ -321,7 +321,7 @@ def _gaussian(order: int) -> float:
 
 
 def _choose(n: int, k: int) -> int:
-    return special.comb(n, k, exact=True)
+    return int(special.comb(n, k, exact=True))
 
 
 def _counts(outputs: tuple[int, ...], most: int) -> list[int]:

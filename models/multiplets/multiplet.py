@@ -208,7 +208,7 @@ class Multiplet(AbstractModel):
         if is_traced(self.output_bias) or self.output_bias > 0.0:
             law = dist.Normal(0.0, self.output_bias).expand([self.outputs]).to_event(1)
             phi = phi + jnp.asarray(numpyro.sample("output_bias", law))
-        return numpyro.deterministic("phi", phi)
+        return jnp.asarray(numpyro.deterministic("phi", phi))
 
     @property
     def neurons(self) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from ..types import Matrix
 
@@ -69,7 +69,7 @@ class EvenPotential:
             rise = float(self(np.sqrt(2.0 * size / w))) - low
             return float(np.log(max(rise, np.finfo(float).tiny)) - np.log(size * w))
 
-        return float(np.exp(brentq(excess, -60.0, 60.0, xtol=1e-8)))
+        return float(np.exp(root_scalar(excess, bracket=(-60.0, 60.0), xtol=1e-8).root))
 
     def matrix(self, size: int, frequency: float) -> Matrix:
         """<i|V|j> between oscillator functions, (size, size), exact: the powers are taken in a larger basis."""
