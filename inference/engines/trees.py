@@ -84,7 +84,7 @@ def fingerprint(*things: Any) -> str:
 def _fed(digest: Any, thing: Any) -> None:
     if isinstance(thing, np.ndarray | np.generic | jax.Array):
         key = isinstance(thing, jax.Array) and jnp.issubdtype(thing.dtype, jax.dtypes.prng_key)
-        array = np.asarray(jax.random.key_data(thing) if key else thing)
+        array = np.asarray(jax.random.key_data(jnp.asarray(thing)) if key else thing)
         digest.update(f"array {array.dtype} {array.shape}".encode() + array.tobytes())
         return
     digest.update(f"{type(thing).__module__}.{type(thing).__qualname__}(".encode())

@@ -7,7 +7,7 @@ a weakly coupled particle) would change is the bias, which goes into the error.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -157,10 +157,11 @@ class _Problem:
             states, slopes = parts(numbers)
             return self.whiten @ np.concatenate([states, (slopes * numbers[: free + len(fixed)])[:, :free]], axis=1)
 
+        slope: Any = jacobian  # which the stub of scipy takes for a word
         states, _ = self._states(np.concatenate([start, fixed]))
         amplitudes = np.linalg.lstsq(self.whiten @ states, self.whiten @ self.values, rcond=None)[0]
         found = least_squares(
-            residual, np.concatenate([amplitudes, start]), jac=jacobian, method="lm", x_scale="jac", xtol=1e-15,
+            residual, np.concatenate([amplitudes, start]), jac=slope, method="lm", x_scale="jac", xtol=1e-15,
             ftol=1e-15, gtol=1e-15, max_nfev=400,
         )  # fmt: skip
         numbers = found.x

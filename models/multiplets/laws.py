@@ -9,7 +9,7 @@ neurons. A complex field is two real ones, its real and its imaginary part, besi
 from abc import abstractmethod
 from itertools import combinations_with_replacement
 from math import prod
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -56,7 +56,10 @@ class AbstractWeights(eqx.Module):
         (1.0, 0.0, True)
     """
 
-    outputs: eqx.AbstractVar[int]
+    if TYPE_CHECKING:
+        outputs: int = eqx.field(init=False)  # a law may count them itself, as a property
+    else:
+        outputs: eqx.AbstractVar[int]
 
     @abstractmethod
     def draw(self) -> Float[Array, "*plate output"]:
