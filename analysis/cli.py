@@ -206,8 +206,12 @@ def check(folder: str, /) -> int:
     start(quiet=True)
     from .checks.diagnose import diagnose
     from .pages.report import load
+    from .studies.box import box_verdicts
     from .studies.few_page import few_summary
 
+    if (box := box_verdicts(folder)) is not None:
+        print(box[0])
+        return 0 if box[1] else 1
     if text := few_summary(folder):
         print(text)
         return 0

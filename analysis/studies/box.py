@@ -28,10 +28,11 @@ from ..pages.frame import drawn_figure, render
 from ..pages.report import check_folder, plain
 from ..reading.typesetting import count, with_error
 
-__all__ = ["BOXES", "BoxFound", "box_page", "plot_box", "run_box"]
+__all__ = ["BOXES", "BoxFound", "box_page", "box_verdicts", "plot_box", "run_box"]
 
 BOXES = {"oscillator": (6.0,), "phi4-box": (1.0, 6.0, 24.0)}
 LENGTH, MODES, WIDTHS = 10.0, 32, (16, 32, 64, 128)
+_APART = 4.0  # errors from the exact number: once in 16,000
 _HEADS = ("", "networks, N = ∞", "exact", "off by", "errors")
 
 
@@ -87,6 +88,25 @@ def run_box(
         beside.write_text(text, encoding="utf-8")
         beside.replace(folder / file)
     return folder / "index.html"
+
+
+def box_verdicts(folder: str | Path) -> tuple[str, bool] | None:
+    """One line a number of a folder of `run_box`, and whether all lie within four errors; None for any other folder."""
+    try:
+        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(held, dict) or held.get("kind") not in BOXES:
+        return None
+    lines, passed = [], True
+    for one in held["couplings"]:
+        for name, number in one["numbers"].items():
+            apart = (number["value"] - number["exact"]) / number["error"]
+            passed &= abs(apart) <= _APART
+            found = f"{number['value']:.6g} +- {number['error']:.2g}, exact {number['exact']:.6g}"
+            verdict = "pass" if abs(apart) <= _APART else "fail"
+            lines.append(f"{verdict}  lambda = {one['lambda']:g}  {name:<18}{found}  ({apart:+.1f} errors, limit 4)")
+    return "\n".join(lines), passed
 
 
 def _found(coupling: float, n: int, widths: Sequence[int], seed: int) -> BoxFound:

@@ -35,3 +35,14 @@ def test_refusals(folder, capsys):
         an.run_box("phi4", folder, force=True)
     assert main(["run", "oscillator", "--width", "5", "-o", str(folder), "--force"]) == 2
     assert "--set coupling=6" in capsys.readouterr().err
+
+
+def test_check_reads_the_folder_again_and_sees_a_planted_fault(folder, tmp_path, capsys):
+    main(["check", str(folder)])
+    assert "exact 1.40504" in capsys.readouterr().out
+    held = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    gap = held["couplings"][0]["numbers"]["gap"]
+    gap["exact"] = gap["value"] + 5.0 * gap["error"]
+    (tmp_path / "summary.json").write_text(json.dumps(held), encoding="utf-8")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "fail  lambda = 6  gap" in capsys.readouterr().out
