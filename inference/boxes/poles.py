@@ -4,7 +4,8 @@
 
 the sum rule being the commutator [phi, dphi/dt] = i: every momentum knows that the residues add up, which no fit in
 time sees. Of phi^4 the second state the field makes has r < .01 and E' between 3 E (three particles) and 3.7 E (a pure
-phi^4): E'/E is a number with a log-normal prior of 3.4 and 25 %, whose spread is in the error.
+phi^4): E'/E is a number with a log-normal prior of 3.4 and 25 %, whose spread is in the error. Of two wells it is more,
+4.7 at m^2 = -1, lambda = 6: the gap is then .6 of its error too low.
 """
 
 from dataclasses import dataclass

@@ -114,12 +114,19 @@ def test_controls_take_what_they_know_and_own_up_to_what_they_cost():
 
 def test_two_poles_of_exact_propagators():
     p = m.Box(10.0, 32).momenta
-    for mass2, quartic in ((1.0, 1.0), (1.0, 6.0), (1.0, 24.0), (-1.0, 6.0), (-2.0, 6.0)):
+    single, double = 0.1, 1.0  # of the error: E'/E is 3.2 to 3.7 of one well, 4.7 and 8.0 of these two, off the prior
+    for mass2, quartic, most in (
+        (1.0, 1.0, single),
+        (1.0, 6.0, single),
+        (1.0, 24.0, single),
+        (-1.0, 6.0, double),
+        (-2.0, 6.0, double),
+    ):
         oscillator = m.Oscillator(mass2=mass2, quartic=quartic)
         energy, weight = oscillator.spectrum(8) - oscillator.ground_energy, oscillator.weights(8)
         exact = sum(2.0 * e * z / (p**2 + e**2) for e, z in zip(energy[1:], weight[1:], strict=True))
         gap = two_poles(p, exact, np.diag(0.01 * exact)).gap
-        assert abs(gap.value - oscillator.gap) < 0.5 * gap.error
+        assert abs(gap.value - oscillator.gap) < most * gap.error
         assert gap.error < 0.012 * gap.value
 
 
