@@ -22,6 +22,7 @@ from ...inference.insertion.widths import InfiniteWidth, Limit, infinite_width
 from ...models.boxes.box import Box
 from ...models.boxes.potential import Potential
 from ...models.boxes.theory import BoxTheory
+from ...models.files import write_whole
 from ...models.quantum.oscillator import Oscillator
 from ..figures.canvas import BLACK, CHAINS, STYLE
 from ..pages.frame import drawn_figure, render
@@ -82,11 +83,8 @@ def run_box(
     chosen = BOXES[name] if coupling is None else tuple(float(one) for one in np.atleast_1d(coupling))
     found = [_found(one, n, widths, seed) for one in chosen]
     texts = {"summary.json": _summary(name, found, seed, n), "index.html": box_page(name, found, seed, n)}
-    folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
-        beside = folder / f".{file}"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(folder / file)
+        write_whole(folder / file, text.encode())
     return folder / "index.html"
 
 

@@ -20,6 +20,7 @@ from ...inference.planning.apart import apart, usable
 from ...inference.planning.few import Few, check_few, few_networks
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
+from ...models.files import write_whole
 from ..pages.frame import render
 from ..pages.report import FILES, check_folder, plain
 from ..reading.typesetting import count, typeset, with_error
@@ -118,11 +119,8 @@ def write_few(answer: FewAnswer, folder: str | Path, *, force: bool = False) -> 
     folder = check_folder(folder, force=force)
     texts = {"index.html": _page(answer), "summary.json": _json(answer)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            beside = folder / f".{name}"
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(folder / name)
+            write_whole(folder / name, text.encode())
         for name in set(FILES) - set(texts):
             (folder / name).unlink(missing_ok=True)  # the fit of an earlier run is none of these networks
     except OSError as error:

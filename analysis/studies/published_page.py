@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...models.files import write_whole
 from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
 from ..pages.frame import drawn_figure, render
 from ..pages.paragraph import count, significant, with_error
@@ -56,11 +57,8 @@ def run_experiment(
     folder = check_folder(out, force=force)
     found = experiment(name, n=n, widths=widths, seed=seed, progress=progress)
     texts = {"summary.json": _summary(found), "index.html": experiment_page(found)}
-    folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
-        beside = folder / f".{file}"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(folder / file)
+        write_whole(folder / file, text.encode())
     return folder / "index.html"
 
 

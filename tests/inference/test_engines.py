@@ -128,7 +128,8 @@ def test_recipes_and_work_are_small():
 
 
 def test_a_dask_cluster_measures_the_same():
-    distributed = pytest.importorskip("distributed")
+    import distributed  # an extra of the package, in the locked versions
+
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         found = sums(inf.Parts(ensemble(), parts=3, executor=client.get_executor()), STATISTIC)
