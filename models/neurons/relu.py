@@ -62,7 +62,7 @@ class ReLU(AbstractAffine):
         return size * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
 
     def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
-        """Of the arc-cosine kernel; with D = c_aa c_bb - c_ab^2 its slope in c_ab is (pi - t)/2pi, in c_aa sqrt(D)/4pi c_aa.
+        """Of the arc-cosine kernel: slope (pi - t)/2pi in c_ab and sqrt(D)/4pi c_aa in c_aa, D = c_aa c_bb - c_ab^2.
 
         Curvatures go like 1/sqrt(D): points that are mirror images have none.
         """
