@@ -20,7 +20,7 @@ def losses(ensemble: Ensemble[Any], networks: Sequence[int] = range(8)) -> Float
         ValueError: an ensemble whose networks are not trained step by step; a number that is none of its networks.
 
     Example:
-        >>> import numpy as np
+        >>> import jax, numpy as np
         >>> from nnft import models as m
         >>> net = m.Trained(m.Network(m.Erf(), 8), [[-1.0], [0.6]], [1.0, -0.5], m.Descent(rate=0.1, steps=20))
         >>> ens = Ensemble(net, points=np.array([[0.0]]), n=100, key=jax.random.key(0))

@@ -57,7 +57,7 @@ def limit(trained: Trained, points: Points) -> Limit:
         >>> from nnft.models import Erf, LastLayer
         >>> net = Trained(Network(Erf(), 16), [[-1.0], [0.6]], [1.0, -0.5], LastLayer((inf,)))
         >>> limit(net, np.array([[0.6], [1.4]])).mean.round(3).tolist()
-        [[-0.5, -1.082]]
+        [[-0.5, -0.899]]
     """
     if not isinstance(trained, Trained):
         raise ValueError(f"expected a trained network, m.Trained, got {type(trained).__name__}; try m.kernels")
@@ -96,8 +96,8 @@ def tangent_kernel(net: Deep | Network, points: Points) -> Matrix:
 
     Example, one layer of erf, K + c_xy (4/pi)/sqrt((1 + 2 c_xx)(1 + 2 c_yy) - 4 c_xy^2):
         >>> from nnft.models import Erf
-        >>> tangent_kernel(Network(Erf(), 16), np.zeros((1, 1))).round(6).tolist()   # c = 1: K = .464559, 2 slopes
-        [[1.033944]]
+        >>> tangent_kernel(Network(Erf(), 16), np.zeros((1, 1))).round(6).tolist()   # c = 1: .464559 + .569411
+        [[1.033969]]
     """
     net, x = _deep(net), check_points(points)
     count = len(x)
