@@ -86,5 +86,13 @@ from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
+from .training.descent import Descent as Descent
+from .training.last_layer import Bayes as Bayes
+from .training.last_layer import LastLayer as LastLayer
+from .training.limits import Limit as Limit
+from .training.limits import limit as limit
+from .training.limits import tangent_kernel as tangent_kernel
+from .training.trained import Trained as Trained
+from .training.way import AbstractWay as AbstractWay
 
 _complete_numpyro()

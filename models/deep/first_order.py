@@ -168,6 +168,11 @@ def _passed(neuron: AbstractNeuron, gram: Matrix, pairs: Tuples, below: _Fluctua
     """What a layer makes of the fluctuations of its inputs."""
     count, (a, b) = len(gram), pairs.T
     response = neuron.response(np.stack([gram[a, a], gram[a, b], gram[b, b]], axis=1))
+    if not np.isfinite(response.curvature).all():
+        raise NotKnown(
+            f"expected layers of {neuron.name} that see no two mirror images, where its kernel has no second "
+            "derivative, got such a pair; try a bias_scale above 0, or measuring it: inf.measure(inf.Ensemble(...))"
+        )
     of = np.stack([rank(np.stack(p, axis=1), count) for p in ((a, a), (a, b), (b, b))], axis=1)  # places of aa, ab, bb
     slope = np.zeros((len(pairs), len(pairs)))
     np.add.at(slope, (np.arange(len(pairs))[:, None], of), response.slope)

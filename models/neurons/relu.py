@@ -64,16 +64,16 @@ class ReLU(AbstractAffine):
     def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
         """Of the arc-cosine kernel: slope (pi - t)/2pi in c_ab and sqrt(D)/4pi c_aa in c_aa, D = c_aa c_bb - c_ab^2.
 
-        Curvatures go like 1/sqrt(D): points that are mirror images have none.
+        Curvatures go like 1/sqrt(D): inf where the two points are mirror images.
         """
         a, ab, b = (self.bias_scale**2 + self.weight_scale**2 * gram).T
-        if np.any(a * b == 0.0) or np.any(ab < -(1.0 - 1e-12) * np.sqrt(a * b)):
+        if np.any(a * b == 0.0):
             raise ValueError(
-                "expected inputs of a ReLU layer whose pre-activations are neither zero nor mirror images of each "
-                "other, got such a pair, where its kernel has no second derivative; try a bias_scale above 0"
+                "expected pre-activations of a ReLU layer that vary, got one that is always zero, where its kernel has "
+                "no derivative; try a bias_scale above 0, or leaving out the origin"
             )
         one = ab > (1.0 - 1e-12) * np.sqrt(a * b)  # a point with itself: <s^2> = c/2
-        root = np.sqrt(np.where(one, 1.0, a * b - ab**2))
+        root = np.sqrt(np.where(one, 1.0, np.maximum(a * b - ab**2, 1e-300)))
         angle = np.arccos(np.clip(ab / np.sqrt(a * b), -1.0, 1.0))
         slope = np.stack([root / (4.0 * a), (np.pi - angle) / 2.0, root / (4.0 * b)], axis=1) / np.pi
         aa_aa, bb_bb = b / (8.0 * root * a) - root / (4.0 * a**2), a / (8.0 * root * b) - root / (4.0 * b**2)
@@ -81,6 +81,8 @@ class ReLU(AbstractAffine):
         rows = [[aa_aa, aa_ab, aa_bb], [aa_ab, ab_ab, ab_bb], [aa_bb, ab_bb, bb_bb]]
         curvature = np.moveaxis(np.array(rows), -1, 0) / np.pi
         slope[one], curvature[one] = [0.0, 0.5, 0.0], 0.0
+        mirrored = ab < -(1.0 - 1e-12) * np.sqrt(a * b)
+        slope[mirrored], curvature[mirrored] = 0.0, np.inf
         return Response(self.weight_scale**2 * slope, self.weight_scale**4 * curvature)
 
     @property

@@ -14,6 +14,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "multiplets",
         "deep",
         "foreign",
+        "training",
         "analytic",
         "actions",
         "diagrams",
