@@ -19,6 +19,7 @@ from .estimators.generating import generating as generating
 from .estimators.measure import measure as measure
 from .estimators.null import Null as Null
 from .estimators.null import null as null
+from .estimators.pairs import paired as paired
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
 from .fields.box import BoxDraws as BoxDraws

@@ -49,6 +49,7 @@ from .multiplets.laws import circular as circular
 from .multiplets.laws import complex_sphere as complex_sphere
 from .multiplets.multiplet import Multiplet as Multiplet
 from .multiplets.multiplet import Neurons as Neurons
+from .multiplets.placed import Output as Output
 from .multiplets.placed import Placed as Placed
 from .multiplets.placed import at_places as at_places
 from .networks.deformed import Deformed as Deformed
