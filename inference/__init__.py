@@ -10,6 +10,7 @@ from .calibration.planted_bilocal import planted_bilocal as planted_bilocal
 from .calibration.recovery import Recovery as Recovery
 from .calibration.recovery import recover as recover
 from .ensembles.ensemble import Ensemble as Ensemble
+from .ensembles.losses import losses as losses
 from .ensembles.samples import Samples as Samples
 from .ensembles.source import Source as Source
 from .equations.from_moments import Equations as Equations

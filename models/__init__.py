@@ -28,6 +28,9 @@ from .boxes.box import Box as Box
 from .boxes.potential import Potential as Potential
 from .boxes.theory import BoxTheory as BoxTheory
 from .correlators import Correlators as Correlators
+from .deep.first_order import first_order as first_order
+from .deep.first_order import kernels as kernels
+from .deep.network import Deep as Deep
 from .diagrams.from_correlators import EffectiveCouplings as EffectiveCouplings
 from .diagrams.from_correlators import effective_couplings as effective_couplings
 from .diagrams.from_couplings import four_point as four_point
@@ -83,5 +86,13 @@ from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
+from .training.descent import Descent as Descent
+from .training.last_layer import Bayes as Bayes
+from .training.last_layer import LastLayer as LastLayer
+from .training.limits import Limit as Limit
+from .training.limits import limit as limit
+from .training.limits import tangent_kernel as tangent_kernel
+from .training.trained import Trained as Trained
+from .training.way import AbstractWay as AbstractWay
 
 _complete_numpyro()

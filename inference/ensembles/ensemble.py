@@ -35,7 +35,7 @@ from ...models.types import Matrix, Points
 from .drawn import DRAWN
 from .source import Source, two_point
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain", "side_key"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain", "side_key", "sites_of"]
 
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
@@ -178,6 +178,10 @@ class Ensemble[Model: Callable[..., Any]](Source):
             return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
 
     @property
+    def remedy(self) -> str:
+        return as_model(self.model).remedy
+
+    @property
     def neurons(self) -> Independent | None:
         return as_model(self.model).as_sum if self.site == as_model(self.model).field_site else None
 
@@ -255,6 +259,18 @@ def side_key(key: jax.Array, k: int) -> jax.Array:
     Array(False, dtype=bool)
     """
     return _folded(key, jnp.array([2**32 - 1, k], dtype=jnp.uint32))
+
+
+def sites_of(ensemble: "Ensemble[Any]", networks: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of all sites of networks by their number, one row a network."""
+    index = np.asarray(networks, dtype=np.uint64)
+    words = np.stack([index >> np.uint64(32), index & np.uint64(2**32 - 1)], axis=-1).astype(np.uint32)
+
+    def one(words: jax.Array) -> dict[str, jax.Array]:
+        return _sites(ensemble.model, _folded(ensemble.key, words), jnp.asarray(ensemble.points))
+
+    with _plain_threefry(), _precision(ensemble.dtype):
+        return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(one))(words).items()}
 
 
 def _folded(key: jax.Array, words: jax.Array) -> jax.Array:

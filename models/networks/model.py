@@ -52,6 +52,16 @@ class AbstractModel(eqx.Module):
         """What messages call it."""
         return type(self).__name__
 
+    @property
+    def elsewhere(self) -> str:
+        """What to try where it has no exact answer."""
+        return "measuring it: inf.measure(inf.Ensemble(...))"
+
+    @property
+    def remedy(self) -> str:
+        """What to try where its field is not finite."""
+        return "a smaller scale or removing that network"
+
     field_site: ClassVar[str] = "phi"
     """The site of the field that its answers are about."""
 
