@@ -19,7 +19,6 @@ from .estimators.generating import generating as generating
 from .estimators.measure import measure as measure
 from .estimators.null import Null as Null
 from .estimators.null import null as null
-from .estimators.pairs import paired as paired
 from .estimators.patterns import measure_patterns as measure_patterns
 from .estimators.widths import split_widths as split_widths
 from .fields.box import BoxDraws as BoxDraws
@@ -53,6 +52,7 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.pairs import paired as paired
 from .pooling.pool import pool as pool
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model

@@ -29,8 +29,8 @@ from .boxes.potential import Potential as Potential
 from .boxes.theory import BoxTheory as BoxTheory
 from .correlators import Correlators as Correlators
 from .deep.first_order import first_order as first_order
-from .deep.first_order import kernels as kernels
 from .deep.network import Deep as Deep
+from .deep.network import kernels as kernels
 from .diagrams.from_correlators import EffectiveCouplings as EffectiveCouplings
 from .diagrams.from_correlators import effective_couplings as effective_couplings
 from .diagrams.from_couplings import four_point as four_point

@@ -14,7 +14,7 @@ import xarray as xr
 
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.estimators.measure import measure
-from ...inference.estimators.pairs import paired_difference
+from ...inference.pooling.pairs import paired_difference
 from ...inference.posterior.fit import fit as fit_action
 from ...models.actions.base import AbstractAction
 from ...models.correlators import Correlators

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...models.correlators import Correlators
 from ..ensembles.source import Source
-from .measure import check_source, measure
+from ..estimators.measure import check_source, measure
 
 __all__ = ["paired", "paired_difference"]
 
