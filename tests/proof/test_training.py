@@ -74,13 +74,13 @@ def test_posteriors_cover_the_couplings_of_the_mixture(time, record):
     moments, error = mixture_moments(time)
     data = m.Correlators.from_arrays(NEW, moments=moments, even=False)
     problem = prepare(data, ACTION)
-    truth, names = problem.equations.estimate * problem.factors, list(ACTION.blocks(2))
+    truth, names = problem.equations.estimate / problem.factors, list(ACTION.blocks(2))
     key, z = jax.random.key(SEED + 1 + int(time)), []
     for k in range(REPLICATES):
         ens = ensemble((time,), NETWORKS, jax.random.fold_in(key, k))
         found = prepare(inf.measure(ens, orders=(1, 2, 3, 4, 6), even=False), ACTION)
         mean, covariance = gaussian_posterior(found.equations, found.prior)
-        z.append((mean * found.factors - truth) / (np.sqrt(np.diag(covariance)) * found.factors))
+        z.append((mean / found.factors - truth) * found.factors / np.sqrt(np.diag(covariance)))
     scores = np.array(z)
     covered = np.mean(np.abs(scores) < 1.96, axis=0)
     faulty = float(np.mean(np.abs(scores) < 1.96 / 2**0.5))
@@ -119,7 +119,7 @@ def test_the_coupling_drifts(record):
     truths = [
         prepare(m.Correlators.from_arrays(NEW, moments=mixture_moments(t)[0], even=False), ACTION) for t in (0.0, 1.0)
     ]
-    start_v, end_v = (float((one.equations.estimate * one.factors)[-1]) for one in truths)
+    start_v, end_v = (float((one.equations.estimate / one.factors)[-1]) for one in truths)
     known = end_v - start_v
     record(
         "drift of couplings with training", seed=SEED, networks=1_000_000, times=[0.0, 1.0], drift=drift, known_v=known
