@@ -8,6 +8,7 @@ from .actions.lattice import LatticePhi4 as LatticePhi4
 from .actions.lattice import TranslationInvariant as TranslationInvariant
 from .actions.monomials import Monomials as Monomials
 from .actions.monomials import monomials as monomials
+from .actions.odd import Odd as Odd
 from .actions.rungs import Bilocal as Bilocal
 from .actions.rungs import Constant as Constant
 from .actions.rungs import FullQuartic as FullQuartic
