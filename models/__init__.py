@@ -38,6 +38,7 @@ from .diagrams.from_couplings import non_gaussianity as non_gaussianity
 from .diagrams.from_couplings import predicted as predicted
 from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
+from .foreign.from_key import FromKey as FromKey
 from .multiplets.laws import AbstractWeights as AbstractWeights
 from .multiplets.laws import Copies as Copies
 from .multiplets.laws import Leaving as Leaving

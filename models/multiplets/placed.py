@@ -48,6 +48,9 @@ class Placed(AbstractModel):
             phi = jnp.stack([phi.real, phi.imag], axis=-1)
         return numpyro.deterministic(self.field_site, phi.ravel())
 
+    def beside(self, points: Inputs) -> int:
+        return as_model(self.model).beside(jnp.asarray(points)[:: self.fields, :-1])
+
     @property
     def name(self) -> str:
         return as_model(self.model).name

@@ -47,6 +47,14 @@ class AbstractModel(eqx.Module):
     def __call__(self, points: Inputs) -> Any:
         """Draw one network and register its field, (point,) or (point, output), at the site `phi`."""
 
+    def check(self, points: Inputs, key: Any) -> None:
+        """Look at the program before an ensemble of it is drawn; raises ValueError where something is wrong."""
+        return
+
+    def beside(self, points: Inputs) -> int:
+        """Numbers that one network takes while it is drawn, where its sites do not show them; they size the blocks."""
+        return 0
+
     @property
     def name(self) -> str:
         """What messages call it."""

@@ -13,6 +13,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "networks",
         "multiplets",
         "deep",
+        "foreign",
         "training",
         "analytic",
         "actions",
