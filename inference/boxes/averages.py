@@ -90,10 +90,15 @@ class Averages:
         return Estimate(value, self.rows[:, where] @ waves.T)
 
     def times(self, *, field: int = 0) -> Vector:
-        """Times at which a gap is looked for: .7, 1.4, .. correlation lengths, six of them or up to half the box."""
-        zero = self.values[self.observables.spectrum(field)][0] * self.theory.box.length
-        step = min(_SPACING * zero**0.5, self.theory.box.length / 8.0)
-        count = min(_TIMES, int(self.theory.box.length / 2.0 / step + 1e-9))
+        """Times at which a gap is looked for: .7, 1.4, .. correlation lengths, six of them or up to half the box.
+
+        Of a lattice they lie on sites.
+        """
+        box = self.theory.box
+        zero = self.values[self.observables.spectrum(field)][0] * box.length
+        step = min(_SPACING * zero**0.5, box.length / 8.0)
+        step = box.spacing * max(1, round(step / box.spacing)) if box.lattice else step
+        count = min(_TIMES, int(box.length / 2.0 / step + 1e-9))
         return step * np.arange(1, count + 1)
 
     def correlators(self, times: Any = None, *, field: int = 0) -> TimeCorrelators:
@@ -106,9 +111,18 @@ class Averages:
         )
 
     def poles(self, *, field: int = 0) -> PoleFit:
-        """Two poles fitted to the propagator in momentum space; of the limit N = infinity, which has them."""
+        """Two poles fitted to the propagator in momentum space; of the limit N = infinity, which has them.
+
+        Raises:
+            ValueError: a lattice, whose residues do not add up to one.
+        """
+        if self.theory.box.lattice:
+            raise ValueError(
+                "expected a box without sites for two poles, whose residues add up to one there, got a lattice; try "
+                "gap(inf.Exponentials(count=1)) of `averages()`, in time"
+            )
         box, where = self.theory.box, self.observables.spectrum(field)
-        scale = 1.0 / (box.spectrum * (box.momenta**2 + box.mass**2))  # from P_k to G(p)
+        scale = 1.0 / (box.spectrum * (box.squares + box.mass**2))  # from P_k to G(p)
         return two_poles(box.momenta, self.values[where] * scale, self.rows[:, where] * scale)
 
     def gap(self, method: AbstractGapMethod | None = None, times: Any = None, *, field: int = 0) -> Gap:

@@ -128,7 +128,7 @@ class InfiniteWidth:
         """
         found = {degree: self.averages(degree).poles(field=field) for degree in self._degrees}
         box, where = self.found[0].theory.box, self.found[0].observables.spectrum(field)
-        slope = found[1].slope / (box.spectrum * (box.momenta**2 + box.mass**2))
+        slope = found[1].slope / (box.spectrum * (box.squares + box.mass**2))
         values = np.array([slope @ one.values[where] for one in self.found])
         rows = np.stack([one.rows[:, where] @ slope for one in self.found], axis=1)
         values = values - values.mean() + found[1].gap.value

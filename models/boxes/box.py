@@ -7,6 +7,10 @@ The box average of phi^2 is sum_a q_a^2, and that of a power phi^r is the plain 
 of fields with |k_i| <= K the trapezoidal sum is exact. In d = 1 the field of all modes is known,
 G(t) = cosh(m(L/2 - t))/(2m sinh(mL/2)); what the modes above K lack of it is `missing`, delta = missing(0) -> 1/(pi
 Lambda), Lambda = 2 pi K/L.
+
+With `lattice` the box is a lattice of 2K + 1 sites an axis, a = L/(2K + 1): p^2 is (2/a)^2 sin^2(p a/2), integrals are
+sums over the sites times a^d, and no mode is above the cutoff. Its infinite width is `inf.sample_lattice`'s field with
+m2 = a^2 m^2 and lam = a^(4-d) lambda/4!, that is phi a^(1 - d/2).
 """
 
 from functools import lru_cache
@@ -18,7 +22,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..networks.momenta import box_integral
+from ..networks.momenta import box_integral, box_squares
 from ..refusals import is_whole, number
 from ..types import Matrix, Vector
 
@@ -50,6 +54,7 @@ class Box(eqx.Module):
         modes: K.
         mass: m.
         dimension: d.
+        lattice: whether it is a lattice of 2K + 1 sites an axis.
 
     Raises:
         ValueError: a length or mass that is not positive, modes below 1, a dimension other than 1 or 2.
@@ -66,6 +71,7 @@ class Box(eqx.Module):
     modes: int = eqx.field(static=True)
     mass: float = eqx.field(static=True, converter=number, default=1.0)
     dimension: int = eqx.field(static=True, default=1)
+    lattice: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         for name, value, usual in (("length", self.length, "10.0"), ("mass", self.mass, "1.0")):
@@ -75,6 +81,11 @@ class Box(eqx.Module):
             raise ValueError(f"expected modes, the largest |k|, to be an integer >= 1, got {self.modes!r}; try 32")
         if self.dimension not in (1, 2):
             raise ValueError(f"expected dimension 1 or 2 of the box, got {self.dimension!r}; try dimension=1")
+        if not isinstance(self.lattice, bool):
+            raise ValueError(
+                f"expected lattice True or False, got {self.lattice!r}; try lattice=True with {self.modes}"
+                f" modes for {2 * self.modes + 1} sites"
+            )
 
     @property
     def volume(self) -> float:
@@ -97,6 +108,16 @@ class Box(eqx.Module):
         return 2.0 * pi / self.length * np.arange(self.modes + 1)
 
     @property
+    def squares(self) -> Vector:
+        """p_k^2 along one axis, k = 0 .. K, the lattice's if it is one, (mode,)."""
+        return box_squares(self.length, self.modes, lattice=self.lattice)
+
+    @property
+    def spacing(self) -> float:
+        """A = L/(2K + 1), of as many sites as there are modes."""
+        return self.length / (2 * self.modes + 1)
+
+    @property
     def variance(self) -> float:
         """C = <phi^2> of the free field, the sum of 1/(V (p^2 + m^2)) over the modes."""
         return self.power_integral(-1.0)
@@ -104,13 +125,14 @@ class Box(eqx.Module):
     def power_integral(self, power: float, mass: float | None = None) -> float:
         """The sum of (p^2 + m^2)^power/V over the modes, of another mass if one is given."""
         at = np.zeros((1, self.dimension))
-        made = {"mass": self.mass if mass is None else mass, "length": self.length, "modes": self.modes}
-        return float(box_integral(at, power, **made)[0])
+        own = self.mass if mass is None else mass
+        found = box_integral(at, power, mass=own, length=self.length, modes=self.modes, lattice=self.lattice)
+        return float(found[0])
 
     @property
     def curvature(self) -> Vector:
         """V (p_a^2 + m^2) of each basis function, (function,): S = 1/2 sum_a curvature_a q_a^2."""
-        line = np.concatenate([self.momenta, self.momenta[1:]]) ** 2
+        line = np.concatenate([self.squares, self.squares[1:]])
         square = line if self.dimension == 1 else np.add.outer(line, line)
         return self.volume * (square.ravel() + self.mass**2)
 
@@ -120,14 +142,19 @@ class Box(eqx.Module):
 
         Of the field integrated over the other axes, if there are any: P_k = 2/(L (p_k^2 + m^2)), half of it at k = 0.
         """
-        return np.where(self.momenta > 0.0, 2.0, 1.0) / (self.length * (self.momenta**2 + self.mass**2))
+        return np.where(self.momenta > 0.0, 2.0, 1.0) / (self.length * (self.squares + self.mass**2))
 
     def propagator(self, times: Any) -> np.ndarray:
         """sum_k P_k cos(p_k t) of the free field with its cutoff, of any shape."""
         return np.asarray(np.cos(np.multiply.outer(np.asarray(times, dtype=float), self.momenta)) @ self.spectrum)
 
     def complete(self, times: Any) -> np.ndarray:
-        """The free field of all modes: cosh(m(L/2 - t))/(2m sinh(mL/2)), periodic in t; along one axis in d = 2."""
+        """The free field of all modes: cosh(m(L/2 - t))/(2m sinh(mL/2)), periodic in t; along one axis in d = 2.
+
+        Of a lattice they are the modes that it has.
+        """
+        if self.lattice:
+            return self.propagator(times)
         t, m = np.asarray(times, dtype=float) % self.length, self.mass
         scale = 2.0 * m * -np.expm1(-m * self.length)
         return np.asarray((np.exp(-m * t) + np.exp(-m * (self.length - t))) / scale)
@@ -138,13 +165,18 @@ class Box(eqx.Module):
 
     def missing_square(self, mass: float) -> float:
         """The sum of 1/(L (p^2 + M^2)^2) over the modes above the cutoff, for another mass M; d = 1."""
+        if self.lattice:
+            return 0.0
         x = mass * self.length / 2.0
         whole = (1.0 / np.tanh(x) + x / np.sinh(min(x, 300.0)) ** 2) / (4.0 * mass**3)
         return whole - self.power_integral(-2.0, mass)
 
     def nodes(self, degree: int) -> int:
-        """Nodes an axis on which the mean of a polynomial of that degree is exact: the even number above degree * K."""
-        return 2 * (degree * self.modes // 2 + 1)
+        """Nodes an axis on which the mean of a polynomial of that degree is exact: the even number above degree * K.
+
+        Of a lattice its sites, whatever the degree.
+        """
+        return 2 * self.modes + 1 if self.lattice else 2 * (degree * self.modes // 2 + 1)
 
     def synthesis(self, degree: int) -> Matrix:
         """u_a at the nodes along one axis, (node, 2K + 1)."""
@@ -180,7 +212,7 @@ def _waves(box: Box) -> Waves:
     for axis in range(box.dimension):
         place = place * (box.modes + 1) + np.abs(k[:, axis])
     return Waves(
-        np.sum((2.0 * pi / box.length * k) ** 2, axis=1) + box.mass**2,
+        np.sum(box.squares[np.abs(k)], axis=1) + box.mass**2,
         np.where(k[:, 0] > 0, 2.0, 1.0),
         place,
         np.prod(np.where(subsets[None], np.sign(k)[:, None], 1), axis=2).astype(float),

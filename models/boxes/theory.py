@@ -4,7 +4,9 @@
 
 momenta p = 2 pi k/L, |k_i| <= K, drawn from the free propagator, uniform phases c. At infinite width the field without
 weight is the free field of the box and with it the interacting one (arXiv:2307.03223, sec. 5). V_delta is V with its
-counterterm (`potential.py`): delta is what the modes above the cutoff add to <phi^2>.
+counterterm (`potential.py`): in d = 1 delta is what the modes above the cutoff add to <phi^2>. In d = 2 they would add
+more the higher the cutoff, and delta = -C takes off all of it, C that of the box: V is normal ordered, :V:, the only
+divergence is gone, and m is the mass of which the mean field reminds.
 
 A network is its Fourier coefficients q_a: N waves are added up at their places, one product with the table of waves
 gives phi at more than r K nodes, where the mean of phi^r is exact, and the cost depends on the width only through the
@@ -62,12 +64,12 @@ class BoxTheory(AbstractModel):
         potential: V(phi), or V(x, y) of two fields; none is the free field.
         readout: law of W; the default is a constant amplitude, |W| = 1.
         alpha: share of the propagator in the momenta (0) or, at -1, all of it in the amplitude A(p).
-        counterterm: True adds what the modes above the cutoff do to V, in d = 1; False leaves it out, which is said;
-            a number is the variance of the modes that are made up for.
+        counterterm: True adds what the modes above the cutoff do to V in d = 1, and orders V normally in d = 2; False
+            leaves it out, which is said; a number is the variance of the modes that are made up for.
 
     Raises:
         ValueError: a potential that is not bounded below; a cutoff so low that it costs more than 1 % of the mass even
-            with the counterterm; counterterm=True in d = 2; a width below 1, an unknown readout.
+            with the counterterm; a counterterm that is not finite; a width below 1, an unknown readout.
 
     Example:
         >>> import jax
@@ -102,9 +104,8 @@ class BoxTheory(AbstractModel):
                 f"expected amplitudes (p^2 + m^2)^alpha within {_WIDEST:.0f} decades, got alpha = {self.alpha}; try 0.0"
             )
         self.potential.check(self.box.mass)
-        if not (isinstance(self.counterterm, bool) or 0.0 <= float(self.counterterm) < np.inf):
+        if not (isinstance(self.counterterm, int | float | np.number) and np.isfinite(self.counterterm)):
             raise ValueError(f"expected counterterm True, False or a variance, got {self.counterterm!r}; try True")
-        self.missing  # noqa: B018  refuses what it does not know
         if self.box.dimension == 1 and (error := self.cutoff_error) > CUTOFF_ERROR:
             least = int(np.ceil(self.box.modes * (error / CUTOFF_ERROR) ** (1.0 / 3.0)))
             raise ValueError(
@@ -114,16 +115,13 @@ class BoxTheory(AbstractModel):
 
     @property
     def missing(self) -> float:
-        """The variance that the potential's counterterm makes up for, delta; zero without one."""
+        """The variance that the potential's counterterm makes up for, delta; -C in d = 2, zero without one."""
         if not isinstance(self.counterterm, bool):
             return float(self.counterterm)
         if not (self.counterterm and self.potential.terms):
             return 0.0
-        if self.box.dimension != 1:
-            raise ValueError(
-                "expected d = 1, where the modes above the cutoff add a finite <phi^2>, got d = 2; try counterterm= "
-                "the variance of the modes to be made up for, such as a lattice's <phi^2> less the box's, or False"
-            )
+        if self.box.dimension == 2:
+            return -self.box.variance
         return float(self.box.missing(0.0))
 
     @property
@@ -143,7 +141,8 @@ class BoxTheory(AbstractModel):
     @property
     def neuron(self) -> ScalarMode:
         box = self.box
-        return ScalarMode(box.mass, alpha=self.alpha, regulator="box", length=box.length, modes=box.modes)
+        regulator = "lattice" if box.lattice else "box"
+        return ScalarMode(box.mass, alpha=self.alpha, regulator=regulator, length=box.length, modes=box.modes)
 
     @property
     def free(self) -> Network:
@@ -289,6 +288,8 @@ class BoxTheory(AbstractModel):
             return "the free field"
         if self.missing:
             return f"a potential with its counterterm, delta = {self.missing:.6g}"
+        if self.box.lattice and self.box.dimension == 1:
+            return "a potential at the sites of a lattice"
         told = "a potential without counterterm"
         if self.box.dimension != 1:
             return told

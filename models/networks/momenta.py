@@ -26,6 +26,7 @@ __all__ = [
     "Quantile",
     "box_integral",
     "box_momenta",
+    "box_squares",
     "check_dimension",
     "momentum_radius",
     "radial_integral",
@@ -95,10 +96,24 @@ def radial_integral(
     return values, error
 
 
-def box_integral(separations: Points, power: float, *, mass: float, length: float, modes: int) -> Vector:
+def box_squares(length: float, modes: int, *, lattice: bool = False) -> Vector:
+    """The p^2 of each k = 0 .. K along an axis of the box, (K + 1,); of 2K + 1 sites, (2/a)^2 sin^2(p a/2).
+
+    >>> box_squares(3.0, 1, lattice=True).tolist()   # three sites, a = 1: 2 - 2 cos(2 pi/3)
+    [0.0, 2.9999999999999996]
+    """
+    p = 2.0 * pi / length * np.arange(modes + 1)
+    spacing = length / (2 * modes + 1)
+    return (2.0 / spacing * np.sin(0.5 * spacing * p)) ** 2 if lattice else p**2
+
+
+def box_integral(
+    separations: Points, power: float, *, mass: float, length: float, modes: int, lattice: bool = False
+) -> Vector:
     """I_b(q) in the periodic box, L^-d sum_k (p_k^2 + m^2)^b cos(p_k.q), for vectors q (component, axis).
 
-    The weights are even in each k_i, so the cosine of the sum is a product of cosines, summed axis by axis.
+    The weights are even in each k_i, so the cosine of the sum is a product of cosines, summed axis by axis. With
+    `lattice` p_k^2 is that of the nearest-neighbour lattice of 2K + 1 sites an axis.
 
     Example:
         >>> box_integral(np.zeros((1, 1)), -1.0, mass=1.0, length=2.0, modes=0).tolist()   # the zero mode, 1/(L m^2)
@@ -108,7 +123,7 @@ def box_integral(separations: Points, power: float, *, mass: float, length: floa
     _check_modes(d, modes)
     line = 2.0 * pi / length * np.arange(modes + 1)
     twice = np.where(np.arange(modes + 1) > 0, 2.0, 1.0)
-    square = reduce(np.add.outer, [line**2] * d)
+    square = reduce(np.add.outer, [box_squares(length, modes, lattice=lattice)] * d)
     weights = reduce(np.multiply.outer, [twice] * d) * (square + mass**2) ** power / length**d
     phases = np.cos(separations[:, :, None] * line)  # (component, axis, mode)
     out, chunk = np.empty(count), max(1, 16 * BLOCK // weights.size)

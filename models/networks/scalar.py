@@ -11,6 +11,7 @@ momenta, the published net (arXiv:2112.04527, 2307.03223): its kurtosis grows wi
 from the propagator, with a constant amplitude: N * kurtosis = (3/2) mu4 - 3 at every cutoff.
 """
 
+from functools import reduce
 from itertools import product
 from math import log, pi
 from typing import Any
@@ -31,6 +32,7 @@ from .momenta import (
     Quantile,
     box_integral,
     box_momenta,
+    box_squares,
     check_dimension,
     momentum_radius,
     radial_integral,
@@ -39,7 +41,7 @@ from .readouts import Readout, readout_law
 
 __all__ = ["ScalarMode", "ultraviolet"]
 
-_REGULATORS = ["hard", "gaussian", "box"]
+_REGULATORS = ["hard", "gaussian", "box", "lattice"]
 _WIDEST = 30.0  # decades between the powers (p^2 + m^2)^alpha of the first and last momentum: single precision
 
 
@@ -55,7 +57,8 @@ class ScalarMode(AbstractNeuron):
         cutoff: Lambda; default 10 m. `float("inf")` is allowed for the hard regulator at alpha = 0 in d = 1: the
             Ornstein-Uhlenbeck kernel. In the box it is 2 pi K/L.
         alpha: share of the propagator's power in the momenta (0) or, at -1, all of it in the amplitude.
-        regulator: "hard" (|p| < Lambda), "gaussian" (exp(-p^2/2 Lambda^2)) or "box".
+        regulator: "hard" (|p| < Lambda), "gaussian" (exp(-p^2/2 Lambda^2)), "box", or "lattice": a box whose p^2 is
+            sum_i (2/a)^2 sin^2(p_i a/2), a = L/(2K + 1), so that the field at the sites is the free lattice field.
         length: side L of the periodic box.
         modes: K, largest |k_i| of the momenta 2 pi k/L of the box.
 
@@ -104,7 +107,7 @@ class ScalarMode(AbstractNeuron):
         if not np.isfinite(self.alpha):
             raise ValueError(f"expected alpha to be finite, got {alpha}; try alpha=0.0")
         self.regulator, self.length, self.modes = regulator, length, modes
-        if regulator == "box":
+        if regulator in ("box", "lattice"):
             self.length, self.modes, self.cutoff = _box(length, modes, cutoff)
         elif length is not None or modes is not None:
             raise ValueError(f"expected length and modes for the box only, got them for {regulator!r}; try 'box'")
@@ -131,16 +134,17 @@ class ScalarMode(AbstractNeuron):
         strength = _total(self, d)  # Z_alpha/(2 pi)^d
         if self.alpha == 0.0:
             return (2.0 * strength) ** 0.5 * wave
-        square = 1.0 + jnp.sum(momentum**2, axis=-1, keepdims=True) / self.mass**2
+        square = 1.0 + jnp.sum(self._squares(momentum), axis=-1, keepdims=True) / self.mass**2
         return (2.0 * strength * self.mass ** (2.0 * self.alpha)) ** 0.5 * square ** (self.alpha / 2.0) * wave
 
     def _momentum(self, d: int) -> Any:
         """p, (..., axis)."""
-        if self.regulator == "box":
-            assert self.length is not None
+        if self.length is not None:
             assert self.modes is not None
             momenta = box_momenta(d, length=self.length, modes=self.modes)
-            square = np.sum(momenta**2, axis=1) + self.mass**2
+            line = box_squares(self.length, self.modes, lattice=self.regulator == "lattice")
+            line = np.concatenate([line[:0:-1], line])  # k = -K .. K
+            square = reduce(np.add.outer, [line] * d).ravel() + self.mass**2
             # Large amplitudes first: there the distribution function is resolved best.
             order = np.argsort(-self.alpha * square if self.alpha else square, kind="stable")
             mode: Any = numpyro.sample("momentum_mode", Modes(square[order] ** -(1.0 + self.alpha)))
@@ -153,6 +157,15 @@ class ScalarMode(AbstractNeuron):
             return radius[..., None]
         direction: Any = numpyro.sample("momentum_direction", dist.Normal(0.0, 1.0).expand([d]).to_event(1))
         return radius[..., None] * direction / jnp.linalg.norm(direction, axis=-1, keepdims=True)
+
+    def _squares(self, momentum: Any) -> Any:
+        """p^2 of each axis, or the lattice's."""
+        if self.regulator != "lattice":
+            return momentum**2
+        assert self.length is not None
+        assert self.modes is not None
+        half = self.length / (2 * self.modes + 1) / 2.0
+        return (jnp.sin(half * momentum) / half) ** 2
 
     def moments(self, points: Points, tuples: Tuples) -> tuple[Vector, float]:
         """2^-r sum over neutral signs e of E[A^r cos(p.q_e)], q_e = sum_k e_k x_k.
@@ -223,8 +236,10 @@ def ultraviolet(
         >>> ultraviolet(ScalarMode(), np.array([10.0, 1000.0]), 1).round(12).tolist()
         [1.5, 1.5]
     """
-    if neuron.regulator == "box":
-        raise ValueError("expected regulator 'hard' or 'gaussian', got 'box'; try one ScalarMode for each modes=")
+    if neuron.length is not None:
+        raise ValueError(
+            f"expected regulator 'hard' or 'gaussian', got {neuron.regulator!r}; try one ScalarMode for each modes="
+        )
     law = readout_law(readout)
     out, site = [], np.zeros((1, d))
     for cutoff in np.asarray(cutoffs, dtype=float):
@@ -236,10 +251,10 @@ def ultraviolet(
 
 def _integral(neuron: ScalarMode, separations: Points, power: float) -> tuple[Vector, float]:
     """I_b(q) under the neuron's regulator for vectors q, (component,), and its absolute error."""
-    if neuron.regulator == "box":
-        assert neuron.length is not None
+    if neuron.length is not None:
         assert neuron.modes is not None
-        box = {"mass": neuron.mass, "length": neuron.length, "modes": neuron.modes}
+        box: dict[str, Any] = {"mass": neuron.mass, "length": neuron.length, "modes": neuron.modes}
+        box["lattice"] = neuron.regulator == "lattice"
         values = box_integral(separations, power, **box)
         largest = box_integral(np.zeros((1, separations.shape[1])), power, **box)
         phases = 4.0 + neuron.cutoff * float(np.max(np.abs(separations), initial=0.0))

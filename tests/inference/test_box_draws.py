@@ -63,6 +63,23 @@ def test_two_dimensions():
     disagree([one.mean for one in found], values.mean(axis=0), ([one.error for one in found], error))
 
 
+def test_a_lattice_is_the_chain():
+    """Fifteen sites: networks at infinite width and the field mode by mode are the chain, which is known exactly."""
+    box = m.Box(7.5, 7, lattice=True)
+    theory, chain = m.BoxTheory(box, 16, m.Potential.phi4(6.0)), m.Chain(0.25, 0.5**3 * 0.25, sites=15)
+    truth = 0.5 * chain.correlator()[:3]
+    drawn = inf.sample_box(theory, key=jax.random.key(8), chains=256, draws=60)
+    found = [drawn.correlator(0.5 * t) for t in range(3)]
+    agree([one.mean for one in found], truth, [one.error for one in found])
+    wide = inf.infinite_width(theory, inf.Reweighted(32_768), widths=(8, 16, 32), key=jax.random.key(9))
+    limits = wide.propagator([0.0, 0.5, 1.0])
+    agree([one.value for one in limits], truth, [one.error for one in limits])
+    assert limits[0].error < 0.01 * truth[0]
+    disagree(limits[0].value, m.Oscillator(quartic=6.0).moment(2), limits[0].error)  # 4 % from it
+    with pytest.raises(ValueError, match=r"got a lattice; try gap\(inf.Exponentials"):
+        wide.gap()
+
+
 def test_fields_at_points_are_a_source():
     theory = m.BoxTheory(BOX, 1, m.Potential.phi4(1.0))
     drawn = inf.sample_box(theory, key=jax.random.key(7), draws=60, chains=256)

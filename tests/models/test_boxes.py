@@ -85,6 +85,43 @@ def test_a_field_is_the_sum_of_its_waves(dimension, readout, alpha, fields):
     assert momentum2.max() == pytest.approx(dimension * box.cutoff**2)
 
 
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_a_lattice_has_the_modes_of_its_sites(dimension):
+    box = m.Box(2.5, 2, mass=0.8, dimension=dimension, lattice=True)
+    line = np.eye(5)
+    hop = (2.0 * line - np.roll(line, 1, axis=0) - np.roll(line, -1, axis=0)) / box.spacing**2
+    operator = hop if dimension == 1 else np.kron(hop, line) + np.kron(line, hop)
+    green = np.linalg.inv(operator + 0.64 * np.eye(len(operator))) / box.spacing**dimension
+    assert box.variance == pytest.approx(green[0, 0], rel=1e-13)
+    assert np.allclose(np.sort(box.curvature / box.volume - 0.64), np.linalg.eigvalsh(operator), atol=1e-12)
+    along = green[0].reshape((5,) * dimension)
+    along = along if dimension == 1 else box.spacing * along.sum(axis=1)
+    assert np.allclose(box.propagator(box.spacing * np.arange(5)), along, rtol=1e-12)
+    assert box.missing(0.0) == 0.0
+    sites = box.spacing * np.array(list(product(range(5), repeat=dimension)), dtype=float)
+    theory = m.BoxTheory(box, 6, m.Potential.phi4(2.0), alpha=-0.5)
+    assert np.allclose(m.exact(theory.free, sites[:3]).tensor(2), green[:3, :3], rtol=1e-12)
+    q = np.random.default_rng(0).normal(size=(1, box.size))
+    with jax.enable_x64(True):
+        phi = np.asarray(theory.field_at(jnp.asarray(q), sites))
+        action = float(theory.action(jnp.asarray(q)))
+    assert action == pytest.approx(box.spacing**dimension * np.sum(theory.inserted(phi)), rel=1e-12)
+    free = 0.5 * box.spacing**dimension * float(phi[0] @ (operator + 0.64 * np.eye(len(operator))) @ phi[0])
+    assert free == pytest.approx(0.5 * np.sum(box.curvature * q**2), rel=1e-12)
+
+
+def test_in_two_dimensions_a_potential_is_normal_ordered():
+    box = m.Box(4.0, 3, dimension=2)
+    theory = m.BoxTheory(box, 8, m.Potential.phi4(6.0))
+    assert theory.missing == -box.variance
+    # <:phi^4:> = <:phi^4: phi^2> = 0 in the Gaussian field of the box.
+    again = theory.inserted.smeared(box.variance)
+    assert np.allclose([again.constant, again.coefficient(2), again.coefficient(4)], [0.0, 0.0, 0.25], atol=1e-14)
+    assert np.allclose(theory.mean_mass(), box.mass, rtol=1e-6)
+    for counterterm, delta in ((False, 0.0), (0.1, 0.1), (-0.2, -0.2)):
+        assert m.BoxTheory(box, 8, m.Potential.phi4(6.0), counterterm=counterterm).missing == delta
+
+
 def test_too_few_nodes_would_not_do():
     theory = m.BoxTheory(m.Box(7.0, 3), 4, m.Potential.phi4(2.0), counterterm=0.0)
     with jax.enable_x64(True):
@@ -183,7 +220,7 @@ def test_the_prior_mean_of_the_action_is_exact():
         (lambda: m.BoxTheory(BOX, 64, m.Potential.phi4(-1.0)), "bounded below, got -0.04167 phi.4"),
         (lambda: m.BoxTheory(BOX, 64, m.Potential.pair(1.0, 1.0, -2.0)), "bounded below.*direction"),
         (lambda: m.BoxTheory(BOX, 64, m.Potential({2: -0.6})), "bounded below, got -0.1 phi.2"),
-        (lambda: m.BoxTheory(m.Box(10.0, 4, dimension=2), 64, m.Potential.phi4(6.0)), "d = 1.*counterterm="),
+        (lambda: m.Box(10.0, 4, lattice=9), "lattice=True with 4 modes for 9 sites"),
         (lambda: m.Potential({3: 1.0}), "even powers"),
         (lambda: m.Potential([4, 1.0]), "power -> coefficient"),
         (lambda: m.Potential({(4, 0): 1.0, 4: 1.0}), "one field or of two throughout"),
@@ -192,7 +229,7 @@ def test_the_prior_mean_of_the_action_is_exact():
         (lambda: m.Box(1.0, 4, dimension=3), "dimension 1 or 2"),
         (lambda: m.BoxTheory(BOX, 0), "width"),
         (lambda: m.BoxTheory(BOX, 4, readout="gausian"), "try 'gaussian'"),
-        (lambda: m.BoxTheory(BOX, 4, counterterm=-0.1), "counterterm True, False or a variance"),
+        (lambda: m.BoxTheory(BOX, 4, counterterm=np.inf), "counterterm True, False or a variance"),
         (lambda: m.BoxTheory(BOX, 4)(np.zeros((3, 2))), "points of shape"),
     ],
 )

@@ -21,6 +21,10 @@ def box(d, alpha=0.0):
     return ScalarMode(0.8, alpha=alpha, regulator="box", length=5.0, modes=6 if d == 1 else 3)
 
 
+def lattice(d, alpha=0.0):
+    return ScalarMode(0.8, alpha=alpha, regulator="lattice", length=5.0, modes=6 if d == 1 else 3)
+
+
 def points_in(d, count=3):
     return np.random.default_rng(d).normal(size=(count, d))
 
@@ -36,7 +40,7 @@ def through_the_neuron(neuron, points, order):
     d = points.shape[1]
     phases = 2 * np.pi * np.arange(8) / 8 - np.pi
     angles = 2 * np.pi * np.arange(72) / 72
-    if neuron.regulator == "box":
+    if neuron.length is not None:
         count = len(box_momenta(d, length=neuron.length, modes=neuron.modes))
         index, phase = (a.ravel() for a in np.meshgrid(np.arange(count), phases, indexing="ij"))
         sites, weight = {"momentum_mode": index, "phase": phase}, None
@@ -81,6 +85,7 @@ def through_the_neuron(neuron, points, order):
         (3, ScalarMode(1.3, 4.0, -1.0)),
         *[(d, box(d, alpha)) for d in (1, 2) for alpha in (0.0, -1.0, 0.7)],
         (3, box(3, 1.0)),
+        *[(d, lattice(d, alpha)) for d, alpha in ((1, 0.7), (2, 0.0), (2, -1.0))],
     ],
 )
 def test_moments_of_the_neuron_without_chance(d, neuron):
@@ -200,14 +205,14 @@ DRAWS = 200_000
 
 
 def changed(neuron, *, alpha):
-    if neuron.regulator == "box":
+    if neuron.length is not None:
         return ScalarMode(neuron.mass, alpha=alpha, regulator="box", length=neuron.length, modes=neuron.modes)
     return ScalarMode(neuron.mass, neuron.cutoff, alpha, regulator=neuron.regulator)
 
 
 def strength(neuron, d):
     """Z_alpha/(2 pi)^d, the normalisation of the momenta."""
-    if neuron.regulator == "box":
+    if neuron.length is not None:
         square = np.sum(box_momenta(d, length=neuron.length, modes=neuron.modes) ** 2, axis=1) + neuron.mass**2
         return np.mean(square ** -(1 + neuron.alpha)) * ((2 * neuron.modes + 1) / neuron.length) ** d
     settings = {"mass": neuron.mass, "cutoff": neuron.cutoff, "damped": neuron.regulator == "gaussian"}

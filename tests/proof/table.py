@@ -220,6 +220,17 @@ def _box(e: Entry) -> Row:
             "no counterterm (predicted): "
             + told({"phi2": e["without_counterterm"], "gap": e["gap_without_counterterm"]}),
         )
+    if "plane" in e:
+        pulls = [
+            abs(value - truth) / (error**2 + (rest[0] if rest else 0.0) ** 2) ** 0.5
+            for value, error, truth, *rest in e["plane"].values()
+        ]
+        numbers = {name: [value, error, truth] for name, (value, error, truth, *_) in e["plane"].items()}
+        return (
+            f"(HMC, or what was put in) within three errors; errors of G at most 0.5%; {e['networks']:,} networks",
+            told(numbers) + f"; worst {max(pulls):.1f} errors",
+            "no counterterm: " + told({"phi2": e["bare_phi2"]}),
+        )
     if "expected" in e:
         return f"{e['expected']} ± {e['expected_error']}", f"{e['found']:.6g} ± {e['error']:.2g}", "constant amplitude"
     if "phi2" in e:
