@@ -44,7 +44,7 @@ def test_the_session_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
 
 
 def test_the_further_lines_run_and_their_exact_numbers_are_those_shown():
-    _, known, fields = blocks("python")
+    _, known, fields, _ = blocks("python")
     small = known.replace("(theory, key=key)", "(theory, inf.Reweighted(n=16384), widths=(4, 8, 16), key=key)")
     assert small != known
     names = {"np": np, "jax": jax, "m": models, "inf": inference, "key": jax.random.key(0)}
@@ -55,6 +55,18 @@ def test_the_further_lines_run_and_their_exact_numbers_are_those_shown():
         assert f"{exact:.12f}" in known
     needed = inference.networks_to_see(names["net"], names["x0"], inference.Orthogonal(2))
     assert f"# {needed:.0f} for" in fields
+
+
+def test_the_lines_on_networks_of_ones_own_run():
+    *_, own = blocks("python")
+    small = own.replace("n=20_000", "n=2000").replace("key=key)  # and", "key=key, sampler='closed')  # and")
+    assert small.count("2000") == 2
+    names = {"np": np, "jax": jax, "m": models, "inf": inference, "key": jax.random.key(0)}
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(small, "README.md", "exec"), names)
+    assert out.getvalue().startswith("Couplings of 2,000 pairs of networks")
+    assert names["fit"]["posterior"]["v"].sizes["cross_pair"] == 1
 
 
 def test_its_six_lines_are_six():
