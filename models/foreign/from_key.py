@@ -1,8 +1,9 @@
 """Any JAX function that draws a random field from a key: draw(key, points) is all that is asked of it.
 
 A module of Equinox or Flax, a random feature map, a Gaussian process by Cholesky: made from the key, evaluated at the
-points, it is one network, and the key of the ensemble's recipe makes the next. Nothing is known of its law, so that all
-there is to say of it is measured; what can be seen of a few draws is looked at before many are made (`trial.py`).
+points, it is one network, and the key of the ensemble's recipe makes the next; trained inside the function, it is a
+trained one. Nothing is known of its law, so that all there is to say of it is measured; what can be seen of a few draws
+is looked at before many are made (`trial.py`).
 """
 
 import inspect
