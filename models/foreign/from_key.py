@@ -6,7 +6,6 @@ trained one. Nothing is known of its law, so that all there is to say of it is m
 is looked at before many are made (`trial.py`).
 """
 
-import inspect
 from collections.abc import Callable
 from inspect import signature
 from math import prod
@@ -124,7 +123,8 @@ class FromKey(AbstractModel):
         """
         again = self.field
         if isinstance(self.draw, jax.stages.Wrapped):  # compiled by its owner, it keeps its first tracing
-            again = FromKey(inspect.unwrap(self.draw), self.outputs, self.shape).field
+            inside = getattr(self.draw, "__wrapped__", self.draw)  # one layer only: jax.vmap has one of its own
+            again = FromKey(inside, self.outputs, self.shape).field
         try_out(self.field, again, points, key, self.name)
 
     def beside(self, points: Inputs) -> int:
