@@ -59,6 +59,18 @@ def test_the_difference_is_the_exact_one(change):
         change.chi2("w")
 
 
+def test_of_a_field_twice_as_large_it_is_known_network_by_network():
+    """A monomial of degree d has 2^-d times the coupling: so does its error, and nothing else is left."""
+    fields = ensemble().read(0, 4000).astype(float)
+    one, two = inf.Samples(fields, X), inf.Samples(2.0 * fields, X)
+    both = inf.paired_couplings(one, two, m.Local(), metric=np.eye(2))
+    left = 1.0 - 0.5 ** np.array([2, 2, 2, 4, 4])
+    assert both.second == pytest.approx(both.first * (1.0 - left), rel=1e-9)
+    other = inf.paired_couplings(one, inf.Samples(fields[::-1], X), m.Local(), metric=np.eye(2))
+    assert both.error == pytest.approx(left * other.apart / np.sqrt(2.0), rel=1e-2)
+    assert not np.allclose(both.error, both.apart, rtol=0.2)
+
+
 def test_the_same_ensemble_does_not_differ():
     none = inf.paired_couplings(ensemble(), ensemble(), m.Local())
     assert not none.error.any()
