@@ -132,8 +132,19 @@ def test_a_network_with_a_mean_readout_is_fitted_predicted_and_read():
 
 def test_what_odd_terms_cannot_do_is_refused_with_what_can():
     even = m.exact(m.Network(m.Cos(), width=20), np.array([[0.0], [1.0]]))
-    with pytest.raises(ValueError, match=r"expected odd moments .* got those of even orders .* try the even action"):
+    with pytest.raises(ValueError, match=r"expected moments of all orders up to 6 .* without order 1; try the even"):
         inf.fit(even, m.Odd(m.Bilocal()), key=KEY)
+    far = inf.Samples(200.0 + np.random.default_rng(0).normal(size=(2000, 1)), AT)
+    with pytest.raises(ValueError, match=r"expected couplings the data can tell apart .* less a constant"):
+        inf.fit(far, m.Odd(m.Local()), key=KEY)
+    net = m.Multiplet.of(m.ReLU(bias_scale=0.5), 50, m.Normals((0.3, 0.0)))
+    ensemble = inf.Ensemble(net, points=np.ones((1, 1)), n=2000, key=KEY)
+    with pytest.raises(ValueError, match="expected an even action for the tree-level inversion of G4c, got the local"):
+        inf.fit(ensemble, m.Odd(m.Local()), key=KEY, method="tree")
+    with pytest.raises(ValueError, match="expected even actions, whose control are odd terms, got odd: local"):
+        an.compare(ensemble, {"odd": m.Odd(m.Local())}, key=KEY)
+    with pytest.raises(ValueError, match=r"expected 3 fields at every point .* got 2 places"):
+        inf.fit(ensemble, m.Invariant("O", 3), key=KEY)
     for action in (m.Invariant("O", 2), m.LatticePhi4((4, 4)), m.Modes(2), m.Odd()):
         with pytest.raises(ValueError, match="expected an action whose symmetry leaves room"):
             m.Odd(action)
