@@ -52,6 +52,7 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.pairs import paired as paired
 from .pooling.pool import pool as pool
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model

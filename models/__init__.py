@@ -29,8 +29,8 @@ from .boxes.potential import Potential as Potential
 from .boxes.theory import BoxTheory as BoxTheory
 from .correlators import Correlators as Correlators
 from .deep.first_order import first_order as first_order
-from .deep.first_order import kernels as kernels
 from .deep.network import Deep as Deep
+from .deep.network import kernels as kernels
 from .diagrams.from_correlators import EffectiveCouplings as EffectiveCouplings
 from .diagrams.from_correlators import effective_couplings as effective_couplings
 from .diagrams.from_couplings import four_point as four_point
@@ -50,6 +50,7 @@ from .multiplets.laws import circular as circular
 from .multiplets.laws import complex_sphere as complex_sphere
 from .multiplets.multiplet import Multiplet as Multiplet
 from .multiplets.multiplet import Neurons as Neurons
+from .multiplets.placed import Output as Output
 from .multiplets.placed import Placed as Placed
 from .multiplets.placed import at_places as at_places
 from .networks.deformed import Deformed as Deformed

@@ -27,7 +27,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
-from ...models.multiplets.placed import Placed, at_places
+from ...models.multiplets.placed import Output, Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.runtime import settled
@@ -200,6 +200,11 @@ class Ensemble[Model: Callable[..., Any]](Source):
             return self
         model, points = Placed(self.model, self.outputs, self.site), at_places(self.points, self.outputs)
         return Ensemble(model, points=points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
+
+    def output(self, which: int) -> "Ensemble[Any]":
+        """One of its fields: the same networks, seen in one output."""
+        model: Any = Output(self.model, which)
+        return Ensemble(model, points=self.points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of networks beyond the ensemble, which are independent of it."""

@@ -251,8 +251,11 @@ def check_source(source: Any) -> None:
     if isinstance(source, Source):
         return
     what, advice = repr(source)[:80], "inf.Ensemble(model, points=points, n=100_000, key=jax.random.key(0))"
-    if isinstance(source, np.ndarray | jax.Array | list):
-        what, advice = f"an array of shape {np.shape(source)}", "inf.Samples(array, points), an array (network, point)"
+    if isinstance(source, np.ndarray | jax.Array | list) or isinstance(getattr(source, "shape", None), tuple):
+        what, advice = (
+            f"an array of shape {tuple(np.shape(source))}",
+            "inf.Samples(array, points), an array (network, point)",
+        )
     elif isinstance(source, Correlators):
         what, advice = "Correlators, which are measured already", "inf.fit(correlators, ...), or their ensemble"
     raise ValueError(f"expected an inf.Ensemble or inf.Samples, got {what}; try {advice}")

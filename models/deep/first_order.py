@@ -19,16 +19,15 @@ Cov_L(ab, ab)/(K_aa K_bb), times the largest term of first order.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from ..combinatorics import moments_from_connected, rank, sorted_tuples, tuple_count
 from ..correlators import Correlators, check_points
 from ..neurons.base import AbstractNeuron
 from ..refusals import NotKnown
 from ..types import Matrix, Points, Tuples, Vector
-from .network import Deep
+from .network import Deep, inputs_of, square
 
-__all__ = ["first_order", "kernels"]
+__all__ = ["first_order"]
 
 MOST_PAIRS = 2500  # of points: Cov_L has the square of them
 FLAGGED = 0.1  # relative variance of S_L at which the expansion carries a warning
@@ -45,27 +44,6 @@ class Layer(NamedTuple):
     kernel: Vector
     four: Vector
     error: tuple[float, float]
-
-
-def kernels(net: Deep, points: Points) -> list[Matrix]:
-    """K_l(x, y), the covariance of the activations of each layer at infinite width, (point, point) each.
-
-    The last one, times output_scale^2 and with output_bias^2 added, is the two-point function of the limit.
-
-    Raises:
-        ValueError: a neuron that does not know its `moments`, by its name.
-
-    Example, plane waves with a uniform phase keep <s^2> = 1/2:
-        >>> from nnft.models import Cos
-        >>> [k.round(4).tolist() for k in kernels(Deep.of(Cos(), depth=2, width=9), np.array([[0.0], [1.0]]))]
-        [[[0.5, 0.3033], [0.3033, 0.5]], [[0.5, 0.4107], [0.4107, 0.5]]]
-    """
-    x = check_points(points)
-    pairs, out = sorted_tuples(len(x), 2), []
-    for neuron in net.kinds:
-        value, _ = neuron.moments(x if not out else _inputs(out[-1]), pairs)
-        out.append(_square(value, len(x)))
-    return out
 
 
 def first_order(net: Deep, points: Points) -> Correlators:
@@ -110,8 +88,8 @@ def first_order(net: Deep, points: Points) -> Correlators:
         layer = _layer(neuron, inputs, pairs, quads)
         own = (layer.four[_quadruple(pairs, count)] - np.outer(layer.kernel, layer.kernel)) / width
         given = _Fluctuation(passed.shift, passed.covariance + own)
-        kernel = _square(layer.kernel, count)
-        inputs = _inputs(kernel)
+        kernel = square(layer.kernel, count)
+        inputs = inputs_of(kernel)
     a, b = pairs.T
     sizes = kernel[a, a] * kernel[b, b]
     variance = np.diag(given.covariance)
@@ -193,16 +171,3 @@ def _three_pairings(covariance: Matrix, quads: Tuples, count: int) -> Vector:
     ways = ((a, b, c, d), (a, c, b, d), (a, d, b, c))
     place = [(rank(np.stack([i, j], axis=1), count), rank(np.stack([k, n], axis=1), count)) for i, j, k, n in ways]
     return np.sum([covariance[p, q] for p, q in place], axis=0)
-
-
-def _square(values: Vector, count: int) -> Matrix:
-    out = np.zeros((count, count))
-    a, b = sorted_tuples(count, 2).T
-    out[a, b] = out[b, a] = values
-    return out
-
-
-def _inputs(kernel: Matrix) -> Float[np.ndarray, "point axis"]:
-    """Points whose products x.y/d are the kernel: what the layer above sees at infinite width."""
-    spectrum, axes = np.linalg.eigh(kernel)
-    return np.sqrt(len(kernel)) * axes * np.sqrt(np.maximum(spectrum, 0.0))

@@ -20,14 +20,16 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from ..combinatorics import sorted_tuples
+from ..correlators import check_points
 from ..networks.independent import HIGHEST, Independent
 from ..networks.model import AbstractModel
 from ..networks.readouts import AbstractReadout, Readout, readout_law
 from ..neurons.base import AbstractNeuron, as_neuron
 from ..refusals import check_deviation, is_traced, is_whole, number
-from ..types import Inputs, Points
+from ..types import Inputs, Matrix, Points, Vector
 
-__all__ = ["Deep"]
+__all__ = ["Deep", "inputs_of", "kernels", "square"]
 
 MOST_LAYERS = 64
 
@@ -154,6 +156,10 @@ class Deep(AbstractModel):
     def elsewhere(self) -> str:
         return f"m.first_order(net, points), which knows {self.name} to first order in 1/n, or measuring it"
 
+    def kernel(self, points: Points) -> Matrix:
+        """The two-point function at infinite width."""
+        return self.output_scale**2 * kernels(self, points)[-1] + self.output_bias**2
+
     @property
     def knows_sites(self) -> bool:
         """Where |h|^2 of every layer is a power of the one below times a law of its own."""
@@ -184,6 +190,41 @@ class Deep(AbstractModel):
                 f"expected numbers for exact results, got traced ones in {self}; try them outside jit, grad and vmap"
             )
         return Independent((self.kinds[-1],), self.widths[-1], self.readout, self.output_scale, bias, None, None)
+
+
+def kernels(net: Deep, points: Points) -> list[Matrix]:
+    """K_l(x, y), the covariance of the activations of each layer at infinite width, (point, point) each.
+
+    The last one, times output_scale^2 and with output_bias^2 added, is the two-point function of the limit.
+
+    Raises:
+        ValueError: a neuron that does not know its `moments`, by its name.
+
+    Example, plane waves with a uniform phase keep <s^2> = 1/2:
+        >>> from nnft.models import Cos
+        >>> [k.round(4).tolist() for k in kernels(Deep.of(Cos(), depth=2, width=9), np.array([[0.0], [1.0]]))]
+        [[[0.5, 0.3033], [0.3033, 0.5]], [[0.5, 0.4107], [0.4107, 0.5]]]
+    """
+    x = check_points(points)
+    pairs, out = sorted_tuples(len(x), 2), []
+    for neuron in net.kinds:
+        value, _ = neuron.moments(x if not out else inputs_of(out[-1]), pairs)
+        out.append(square(value, len(x)))
+    return out
+
+
+def square(values: Vector, count: int) -> Matrix:
+    """Numbers on sorted pairs as a symmetric table, (point, point)."""
+    out = np.zeros((count, count))
+    a, b = sorted_tuples(count, 2).T
+    out[a, b] = out[b, a] = values
+    return out
+
+
+def inputs_of(kernel: Matrix) -> Float[np.ndarray, "point axis"]:
+    """Points whose products x.y/d are the kernel: what the layer above sees at infinite width."""
+    spectrum, axes = np.linalg.eigh(kernel)
+    return np.sqrt(len(kernel)) * axes * np.sqrt(np.maximum(spectrum, 0.0))
 
 
 def _several(given: Any) -> bool:

@@ -6,6 +6,7 @@ there is to say of it is measured; what can be seen of a few draws is looked at 
 """
 
 from collections.abc import Callable
+from inspect import signature
 from math import prod
 from typing import Any
 
@@ -58,9 +59,10 @@ class FromKey(AbstractModel):
     shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
-        if not callable(self.draw):
+        if not callable(self.draw) or isinstance(self.draw, type) or not _takes_two(self.draw):
             raise ValueError(
-                f"expected a function draw(key, points), got {self.draw!r:.80}; try m.FromKey(lambda key, x: ...)"
+                f"expected a function draw(key, points), got {self.draw!r:.80}; try m.FromKey(lambda key, x: ...), "
+                "of a module lambda key, x: jax.vmap(Net(key=key))(x)"
             )
         if not is_whole(self.outputs, 1):
             raise ValueError(f"expected outputs, a number of fields, to be at least 1, got {self.outputs!r}; try 1")
@@ -103,7 +105,7 @@ class FromKey(AbstractModel):
             raise ValueError(
                 f"expected draw(key, points) to give a field at points {x.shape}, got {_first_line(error)} in "
                 f"{self.name}; try draw(jax.random.key(0), points) by itself, jax.vmap(net)(points) of a module of one "
-                "point, and modules made inside draw"
+                "point, modules made inside draw, jax.random.key_data(key) for the words of the key"
             ) from error
         self._check_field(made, len(x))
         return made
@@ -118,7 +120,10 @@ class FromKey(AbstractModel):
         Raises:
             ValueError: the same field from all keys, other fields from the same key, a number that is not finite.
         """
-        try_out(self.field, self.draw, points, key, self.name)
+        again = self.field
+        if isinstance(self.draw, jax.stages.Wrapped):  # compiled by its owner, it keeps its first tracing
+            again = FromKey(self.draw.__wrapped__, self.outputs, self.shape).field
+        try_out(self.field, again, points, key, self.name)
 
     def beside(self, points: Inputs) -> int:
         """The numbers of its largest step, weights and activations of one network: they decide how many go at once."""
@@ -149,6 +154,17 @@ class FromKey(AbstractModel):
         if self.outputs == 1 and len(shape) == 2 and shape[0] == count:
             return f"m.FromKey(draw, outputs={shape[1]})"
         return "one number a point" + ("" if self.outputs == 1 else f" and output, outputs={self.outputs} of them")
+
+
+def _takes_two(draw: Callable[..., Any]) -> bool:
+    """Whether it can be called with a key and the points, as far as it says."""
+    try:
+        signature(draw).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # nothing is known of it
+        return True
+    return True
 
 
 def _first_line(error: BaseException) -> str:

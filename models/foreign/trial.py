@@ -23,45 +23,56 @@ _SAME = 1e-3  # of the largest number, for two programs of one function
 Field = Callable[[jax.Array, Inputs], Any]
 
 
-def try_out(field: Field, draw: Callable[..., Any], points: Inputs, key: jax.Array, name: str) -> None:
+def try_out(field: Field, again: Field, points: Inputs, key: jax.Array, name: str) -> None:
     """Draw a few fields, and trace the function a second time.
 
     Args:
         field: (key, points) -> phi.
-        draw: the function behind it, for what a compiled one of its own would hide.
+        again: the same for the second tracing.
         points: (point, axis).
         key: of the fields that are tried; these are none of the ensemble's.
         name: of the function, for messages.
 
     Raises:
-        ValueError: a field that is not finite, the same field from every key, another field from the same key.
+        ValueError: a field that is not finite, the same field from every key, another field from the same key, a
+            function that cannot be mapped over keys.
     """
     keys = jax.random.split(key, _KEYS)
     lowered = _lowered(field, keys[0], points)
+    _check_mapped(field, keys, points, name)
     compiled = lowered.compile()
-    first = np.asarray(compiled(keys[0]))
+    first, once_more = np.asarray(compiled(keys[0])), np.asarray(compiled(keys[0]))
     if not np.isfinite(first).all():
         where = np.argwhere(~np.isfinite(first))[0]
         raise ValueError(
             f"expected finite fields from {name}, got {first[tuple(where)]} at point {where[0]} of the first network; "
-            "try a smaller scale, or that point by itself: draw(key, points)"
+            "try a smaller scale, dtype='float64', or a small number on the diagonal of what Cholesky factorises"
         )
     if all(np.array_equal(first, np.asarray(compiled(k))) for k in keys[1:]):
         raise ValueError(
             f"expected a field that is random in its key, got the same one of {name} from {_KEYS} keys; try making the "
             "network inside draw from the key it is given: jax.random.split(key), Net(key=key), Net(nnx.Rngs(key))"
         )
-    second = _lowered(field, keys[0], points)
-    programs = [second] if second.as_text() != lowered.as_text() else []
-    if isinstance(draw, jax.stages.Wrapped):  # its first tracing is kept: the function inside is asked once more
-        programs.append(_lowered(draw.__wrapped__, keys[0], points))
-    for program in programs:
-        again = np.asarray(program.compile()(keys[0]))
-        if again.shape == first.shape and not _same(first, again):
-            raise ValueError(
-                f"expected the same field from the same key, got another one of {name} when it was traced again; try "
-                "jax.random with the key in place of numpy.random or random, and no state that is kept between calls"
-            )
+    second = _lowered(again, keys[0], points)
+    retraced = first if second.as_text() == lowered.as_text() else np.asarray(second.compile()(keys[0]))
+    if not (_same(first, once_more) and _same(first, retraced)):
+        raise ValueError(
+            f"expected the same field from the same key, got another one of {name} when it was asked again; try "
+            "jax.random with the key in place of numpy.random or random, and no state that is kept between calls"
+        )
+
+
+def _check_mapped(field: Field, keys: jax.Array, points: Inputs, name: str) -> None:
+    """Refuse what only runs for one network at a time, such as a call back to Python."""
+    x = jnp.asarray(points)
+    try:
+        jax.eval_shape(jax.vmap(lambda key: field(key, x)), keys)
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise ValueError(
+            f"expected a function that jax.vmap maps over keys, got {why} in {name}; try jax.numpy alone, or "
+            "inf.Samples(array, points) of fields that were computed elsewhere"
+        ) from error
 
 
 def widest(field: Field, points: Inputs) -> int:

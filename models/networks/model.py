@@ -8,9 +8,10 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from ..arrays import dense
 from ..neurons.base import brings, forget
 from ..refusals import NotKnown
-from ..types import Inputs, Points
+from ..types import Inputs, Matrix, Points
 from .independent import HIGHEST, Cumulants, Independent
 
 __all__ = ["AbstractModel", "Program", "as_model"]
@@ -105,6 +106,10 @@ class AbstractModel(eqx.Module):
                 f"try writing {self.name}.cumulants, or measuring it: inf.measure(inf.Ensemble(...))"
             )
         return self.as_sum.cumulants(points, top)
+
+    def kernel(self, points: Points) -> Matrix:
+        """The two-point function, (point, point): exact, or in the limit of infinite width where that is known."""
+        return dense(self.cumulants(points, 2).values[2], len(points) * self.outputs, 2)
 
     def site_moments(self, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
         """Exact <phi(x)^2r> at each single point, 2r = 2, 4, .., order, (order/2, point); None where not known."""

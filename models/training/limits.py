@@ -17,8 +17,7 @@ from jaxtyping import Float
 
 from ..combinatorics import sorted_tuples
 from ..correlators import check_points
-from ..deep.first_order import kernels
-from ..deep.network import Deep
+from ..deep.network import Deep, kernels
 from ..networks.network import Network
 from ..neurons.base import AbstractAffine
 from ..runtime import settled
@@ -66,7 +65,7 @@ def limit(trained: Trained, points: Points) -> Limit:
     both = np.concatenate([x, inputs])
     distinct, place = np.unique(both, axis=0, return_inverse=True)
     place = place.ravel()
-    start = net.output_scale**2 * kernels(net, distinct)[-1][np.ix_(place, place)] + net.output_bias**2
+    start = net.kernel(distinct)[np.ix_(place, place)]
     moving = start - net.output_bias**2
     if isinstance(trained.way, Descent):
         moving = tangent_kernel(net, distinct)[np.ix_(place, place)]

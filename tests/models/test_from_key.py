@@ -105,6 +105,16 @@ class Counter:
         return self.calls * x[:, 0] * jax.random.normal(key)
 
 
+def called_back(key, x, method):
+    spread = jax.pure_callback(
+        lambda k: FROZEN.normal(size=3).astype("f4"),
+        jax.ShapeDtypeStruct((3,), "float32"),
+        jax.random.key_data(key),
+        vmap_method=method,
+    )
+    return spread * jax.random.normal(key)
+
+
 FROZEN = np.random.default_rng(1)
 
 
@@ -122,7 +132,7 @@ FROZEN = np.random.default_rng(1)
             "same field from the same key.*jax.random",
         ),
         (jax.jit(lambda key, x: jax.random.normal(key) * x[:, 0] + FROZEN.normal()), "same field from the same key"),
-        (Counter(), "same field from the same key, got another one of Counter when it was traced again"),
+        (Counter(), "same field from the same key, got another one of Counter when it was asked again"),
         (
             lambda key, x: jax.random.normal(key, (3, 1)),
             r"shape \(point,\) = \(3,\) from <lambda>, got \(3, 1\); try \[\.\.\., 0\]",
@@ -147,6 +157,11 @@ FROZEN = np.random.default_rng(1)
             r"give a field at points \(3, 1\), got .* in <lambda>",
         ),
         (lambda key, x: undefined(x), "got NameError: name 'undefined' is not defined in <lambda>; try draw"),
+        (lambda key, x: called_back(key, x, None), "jax.vmap maps over keys, got .* in <lambda>; try jax.numpy alone"),
+        (lambda key, x: called_back(key, x, "sequential"), "same field from the same key"),
+        (jax.random.normal, "expected draw"),
+        (eqx.nn.MLP, r"got <class .*; try m.FromKey\(lambda key, x: .*jax.vmap\(Net\(key=key\)\)\(x\)"),
+        (eqx.nn.MLP(1, "scalar", 4, 1, key=KEY), r"expected a function draw\(key, points\), got MLP"),
         (lambda key, x: None, "got ValueError: None is not a valid value"),
     ],
 )
