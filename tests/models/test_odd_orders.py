@@ -72,6 +72,17 @@ def test_couplings_of_a_skewed_field_are_the_taylor_coefficients_of_its_density(
     assert wrong[0] / wrong[1] == pytest.approx(2.0, rel=0.01)
 
 
+def test_couplings_of_measured_odd_correlators_carry_errors():
+    net = m.Multiplet.of(m.ReLU(bias_scale=0.5), 50, m.Normals((MEAN, 0.0)))
+    data = inf.measure(inf.Ensemble(net, points=ONE, n=20_000, key=jax.random.key(2)), orders=(1, 2, 3, 4))
+    found, truth = (m.effective_couplings(one, order="leading") for one in (data, m.exact(net, ONE)))
+    for name in ("mean", "g1", "g3", "g4"):
+        agree(getattr(found, name), getattr(truth, name), found.error(name))
+    assert abs(found.eps3 - truth.eps3) < 0.1 * truth.eps3
+    assert "eps3 = " in str(found)
+    assert "1 points of 2 outputs" in str(found)
+
+
 def test_edgeworth_and_the_sources_know_odd_cumulants():
     widths, z = (100, 400), np.array([[-0.5], [0.3], [1.2]])  # in standard deviations from the mean
     for order, power, orders in ((4, 1.5, (1, 2, 3, 4)), (6, 2.5, (1, 2, 3, 4, 5, 6))):
