@@ -27,6 +27,7 @@ from .fields.gamma import Averaged as Averaged
 from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws
 from .fields.hmc import sample_lattice as sample_lattice
+from .fields.learned import sample_posterior as sample_posterior
 from .fields.nuts import sample_action as sample_action
 from .insertion.engine import AbstractEngine as AbstractEngine
 from .insertion.hmc import Hmc as Hmc

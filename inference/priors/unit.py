@@ -95,7 +95,7 @@ def default_prior(
     if down is not None:
         shift = np.concatenate([shift, 0.5 * shift @ down], axis=1)
     if odd:
-        factor = linalg.block_diag(_tower(odd, cover, scale)[0], factor)
+        factor = np.asarray(linalg.block_diag(_tower(odd, cover, scale)[0], factor))
         shift = np.concatenate([np.zeros((len(shift), len(factor) - shift.shape[1])), shift], axis=1)
     return Prior(_centre(pairs, second, terms.fixed, cover), shift, scale * _inverse_root(second), factor)
 

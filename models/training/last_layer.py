@@ -101,6 +101,10 @@ class Bayes(AbstractWay):
     def moments_of_training(self) -> tuple[float, ...]:
         return (inf,)
 
+    @property
+    def variance(self) -> float:
+        return self.noise
+
     def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
         phi, j, residual = _linear(field, lesson, points, ("readout",))
         seen = j[len(phi) :]

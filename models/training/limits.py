@@ -23,7 +23,6 @@ from ..neurons.base import AbstractAffine
 from ..runtime import settled
 from ..types import Matrix, Points
 from .descent import Descent
-from .last_layer import Bayes
 from .trained import Trained
 
 __all__ = ["Limit", "limit", "tangent_kernel"]
@@ -70,7 +69,7 @@ def limit(trained: Trained, points: Points) -> Limit:
     if isinstance(trained.way, Descent):
         moving = tangent_kernel(net, distinct)[np.ix_(place, place)]
     here, there = slice(0, len(x)), slice(len(x), None)
-    noise = trained.way.noise if isinstance(trained.way, Bayes) else 0.0
+    noise = trained.way.variance or 0.0
     mean, covariance = [], []
     for time in trained.way.moments_of_training:
         with settled():

@@ -29,6 +29,11 @@ class AbstractWay(eqx.Module):
         return "a smaller scale or removing that network"
 
     @property
+    def variance(self) -> float | None:
+        """Of the noise on a target, of a way that is Bayes' rule; None of any other."""
+        return None
+
+    @property
     def outputs(self) -> int:
         """Number of fields: one a time."""
         return len(self.moments_of_training)

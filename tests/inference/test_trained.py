@@ -83,6 +83,17 @@ def test_bayes_weighs_hidden_layers_by_their_evidence():
         same(data.connected(2), limit.covariance[0][np.triu_indices(2)], data.error(2) + 4e-4 * (width > 99))
 
 
+def test_a_chain_over_all_parameters_has_the_same_posterior():
+    """NUTS over hidden layers and readout against hidden layers weighted by their evidence; false alarms 2e-6."""
+    net = m.Trained(m.Network(m.Erf(1.0, 0.5), 4), X, Y, m.Bayes(0.1))
+    chain = inf.measure(inf.sample_posterior(net, NEW, key=jax.random.key(3), draws=500, warmup=500), orders=(1, 2))
+    weighted = inf.measure(inf.Ensemble(net, points=NEW, n=100_000, key=jax.random.key(1)), orders=(1, 2))
+    process = m.limit(net, NEW)
+    for order in (1, 2):
+        agree(chain.connected(order), weighted.connected(order), (chain.error(order), weighted.error(order)))
+    disagree(chain.connected(2), process.covariance[0][np.triu_indices(2)], chain.error(2))  # N = 4 is not infinity
+
+
 def test_times_are_outputs_of_one_network():
     way = m.LastLayer((0.0, 2.0))
     both = ensemble(way, 5000)
@@ -123,6 +134,8 @@ def test_losses_say_where_a_network_diverges():
         (lambda: inf.losses(ensemble(m.LastLayer((1.0,)), 100)), "trained step by step"),
         (lambda: inf.losses(ensemble(m.Descent(0.1, (3,)), 100), [100]), "below n = 100"),
         (lambda: inf.losses(ensemble(m.Descent(0.1, (3,)), 100), 3), "numbers of networks"),
+        (lambda: inf.sample_posterior(ensemble(m.LastLayer((1.0,)), 9).model, NEW, key=jax.random.key(0)), "m.Bayes"),
+        (lambda: inf.sample_posterior(ensemble(m.Bayes(0.1), 9).model, NEW, key=jax.random.key(0), chains=1), "chains"),
         (
             lambda: inf.fit(ensemble(m.LastLayer((end,)), 3000, points=X), m.Constant(), key=jax.random.key(0)),
             "Gram matrix can be inverted|varies at every point",
