@@ -10,8 +10,9 @@ from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
 from nnft.inference.equations.from_fields import direct_equations
-from nnft.inference.equations.from_moments import equations
+from nnft.inference.equations.from_moments import Equations, equations
 from nnft.inference.equations.terms import terms_of
+from nnft.inference.priors.likelihood import precision
 from nnft.inference.priors.unit import default_prior
 from nnft.models.combinatorics import sorted_tuples
 
@@ -123,6 +124,9 @@ def test_a_network_with_a_mean_readout_is_fitted_predicted_and_read():
         units = np.prod(np.sqrt(kernel)[truth.tuples(int(name[1]))], axis=1)
         assert np.max(np.abs(predicted - value) / units) < size, name
         assert fit["observed_data"][name].shape == value.shape
+    eps4 = m.effective_couplings(truth, order="leading").eps4  # whitened by the connected two-point function
+    assert abs(fit["constant_data"].attrs["eps4"] - eps4) < 4 * fit["constant_data"].attrs["eps4_error"]
+    assert abs(fit["constant_data"].attrs["eps4"] - eps4) < 0.25 * eps4
     words = str(an.diagnose(fit))
     assert "Z2 symmetry                    not measured" in words
     assert "G4c inside the band" in words
@@ -145,6 +149,9 @@ def test_what_odd_terms_cannot_do_is_refused_with_what_can():
         an.compare(ensemble, {"odd": m.Odd(m.Local())}, key=KEY)
     with pytest.raises(ValueError, match=r"expected 3 fields at every point .* got 2 places"):
         inf.fit(ensemble, m.Invariant("O", 3), key=KEY)
+    rough = Equations(np.eye(4), np.ones(4), np.eye(4), np.ones(4), 5.0, 4.0)
+    with pytest.raises(ValueError, match="try a smaller action, or at least 7 networks"):
+        precision(rough)
     for action in (m.Invariant("O", 2), m.LatticePhi4((4, 4)), m.Modes(2), m.Odd()):
         with pytest.raises(ValueError, match="expected an action whose symmetry leaves room"):
             m.Odd(action)

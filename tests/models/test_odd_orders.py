@@ -148,6 +148,16 @@ def test_predicted_four_point_functions_of_several_fields_are_exact_to_leading_o
     assert -np.log10(left[-1] / left[-2]) == pytest.approx(1.0, abs=0.05)  # the twin: couplings of the other sign
 
 
+def test_fields_of_several_outputs_are_one_field_at_their_places():
+    net = m.Multiplet.of(m.Cos(), 50, m.Copies(2))
+    several = m.effective_couplings(m.exact(net, TWO))
+    one = m.effective_couplings(m.exact(m.Placed(net, 2), m.at_places(TWO, 2)))
+    assert (several.outputs, one.outputs) == (2, 1)
+    for name in ("g2", "g4", "g6", "gamma4"):
+        np.testing.assert_allclose(getattr(several, name), getattr(one, name), rtol=1e-10, atol=1e-14)
+    assert several.g3 is None
+
+
 def test_predictions_with_odd_couplings_are_exact_to_leading_order():
     off, bare = [], []
     for width in (200, 2000, 20_000):
