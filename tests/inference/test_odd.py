@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from nnft import analysis as an
 from nnft import inference as inf
@@ -107,6 +108,23 @@ def test_both_roads_have_the_same_equations_and_cover_the_couplings():
         assert distance < 23.5, (method, distance)  # chi^2 of four: 1e-4
         wrong = theta.mean(axis=0) - [H, Q, -C, G]  # the cubic term with the other sign
         assert float(wrong @ np.linalg.solve(np.cov(theta.T), wrong)) > 100.0
+
+
+def test_the_errors_are_those_of_repetitions():
+    """chi^2 of all four couplings over 40 data sets of 5000: 160 degrees of freedom; that of A^-1/n is another."""
+    rng, truth = np.random.default_rng(11), np.array([Q, H, C, G])
+    terms = terms_of(m.Odd(m.Local()), np.array([[1.2]]), np.ones(1))
+    prior = default_prior(terms)
+    given = {"pilot_precision": prior.precision, "pilot_centre": prior.mean}
+    seen = np.zeros(2)
+    for _ in range(40):
+        source = inf.Samples(rng.choice(LINE, (5000, 1), p=one_site()), AT)
+        eq, _ = equations(inf.measure(source, even=False), terms, **given)
+        off = eq.estimate - truth * terms.factors
+        seen += [off @ np.linalg.solve(covariance, off) for covariance in (eq.sandwich, eq.naive)]
+    low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], 160)
+    assert low < seen[0] < high, seen
+    assert not low < seen[1] < high, seen
 
 
 def test_a_network_with_a_mean_readout_is_fitted_predicted_and_read():
