@@ -86,6 +86,11 @@ class AbstractModel(eqx.Module):
         return None
 
     @property
+    def as_groups(self) -> Any:
+        """The groups of independent neurons that feed several fields (`Multiplet`), or None where that is not known."""
+        return None
+
+    @property
     def orders(self) -> Sequence[int]:
         """Orders at which `cumulants` answers, even ones only where the law of the field is even.
 
