@@ -7,10 +7,12 @@ a Gaussian amplitude at N = 16 is another number, .4171.
 """
 
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from nnft import inference as inf
 from nnft import models as m
@@ -131,6 +133,41 @@ def test_two_fields_and_a_double_well(record):
         agree(one.value, number, one.error, family=1e-4)
         assert one.error < 0.03 * number
     assert np.isfinite(deep.log_z().value)
+
+
+@pytest.mark.parametrize("coupling", [1.0, 6.0])
+def test_lambda_is_covered(coupling, record):
+    """Of 4096 fields of the box at infinite width a fit of the action in its modes, in 400 sets of fields."""
+    theory = m.BoxTheory(BOX, 1, m.Potential.phi4(coupling))
+    found, each = [], 4
+    for part in range(4):
+        key = jax.random.key(SEED + part)
+        drawn = inf.sample_box(theory, key=key, chains=1024, draws=100 * each, thin=2)
+        for first in range(0, 100 * each, each):
+            mass2, quartic = replace(drawn, modes=drawn.modes[:, first : first + each]).couplings()
+            found.append([[mass2.value, mass2.error], [quartic.value, quartic.error]])
+    value, error = np.moveaxis(np.array(found), 2, 0)  # (set, coupling)
+    truth = np.array([coupling * theory.missing / 2.0, coupling])
+    pull = np.abs(value - truth) / error
+    sets, levels = len(value), (0.68, 0.95)
+    edges = [float(stats.norm.isf(0.5 - level / 2.0)) for level in levels]
+    covered = [[float(np.mean(pull[:, j] < edge)) for edge in edges] for j in range(2)]
+    fault = [[float(np.mean(pull[:, j] < 0.8 * edge)) for edge in edges] for j in range(2)]
+    bands = [[float(b) / sets for b in stats.binom.interval(1.0 - 1e-3, sets, level)] for level in levels]
+    record(
+        f"box: coverage of lambda = {coupling:g}",
+        seed=SEED,
+        sets=sets,
+        fields=1024 * each,
+        bands=bands,
+        covered={"m2": covered[0], "lambda": covered[1]},
+        errors_a_fifth_too_small={"m2": fault[0], "lambda": fault[1]},
+        mean_pull=[float(np.mean((value - truth)[:, j] / error[:, j])) for j in range(2)],
+    )
+    for j in range(2):
+        for k, (low, high) in enumerate(bands):
+            assert low <= covered[j][k] <= high
+        assert any(not low <= fault[j][k] <= high for k, (low, high) in enumerate(bands))
 
 
 def test_a_lattice_action_covers_its_own_projection(record):
