@@ -55,6 +55,8 @@ from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
 from .pooling.pairs import paired as paired
 from .pooling.pool import pool as pool
+from .posterior.changes import CouplingChange as CouplingChange
+from .posterior.changes import paired_couplings as paired_couplings
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model
 from .posterior.sampler import AbstractSampler as AbstractSampler

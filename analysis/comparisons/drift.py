@@ -15,6 +15,7 @@ import xarray as xr
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.estimators.measure import measure
 from ...inference.pooling.pairs import paired_difference
+from ...inference.posterior.changes import CouplingChange, paired_couplings
 from ...inference.posterior.fit import fit as fit_action
 from ...models.actions.base import AbstractAction
 from ...models.correlators import Correlators
@@ -47,6 +48,17 @@ class Drift:
     def couplings(self, k: int) -> tuple[Coupling, ...]:
         """The couplings at time number k; none where no fit is."""
         return tuple(Reading(self.fits[k]).couplings) if k in self.fits else ()
+
+    def coupling_change(self, k: int) -> CouplingChange:
+        """Couplings at time number k minus those at the first, with the error of the pairs of networks.
+
+        Raises:
+            ValueError: no fit at one of the two times.
+        """
+        if missing := [one for one in (0, k) if one not in self.fits]:
+            raise ValueError(f"expected a fit at time number {missing[0]}, got none; try an.drift(ensemble, action)")
+        now, start = self.correlators[k].source, self.correlators[0].source
+        return paired_couplings(now, start, Reading(self.fits[k]).action)
 
     def __str__(self) -> str:
         orders = self.correlators[0].orders

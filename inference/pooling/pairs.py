@@ -11,7 +11,7 @@ from ...models.correlators import Correlators
 from ..ensembles.source import Source
 from ..estimators.measure import check_source, measure
 
-__all__ = ["paired", "paired_difference"]
+__all__ = ["check_pairs", "paired", "paired_difference"]
 
 
 def paired(first: Source, second: Source, *, orders: tuple[int, ...] | None = None) -> Correlators:
@@ -55,6 +55,21 @@ def paired_difference(first: Correlators, second: Correlators) -> Correlators:
     a, b = first.source, second.source
     if a is None or b is None:
         raise ValueError("expected correlators measured of networks, got others; try first - second")
+    check_pairs(a, b)
+    difference = first - replace(second, points=first.points)
+    rows = {
+        kind: {r: table[r] - second.rows[kind][r] for r in table if r in second.rows.get(kind, {})}
+        for kind, table in first.rows.items()
+    }
+    return replace(difference, rows=rows, dof=first.dof, networks=float(a.n), groups=True, about={"paired": True})
+
+
+def check_pairs(a: Source, b: Source) -> None:
+    """Refuse sources whose networks do not belong together one by one.
+
+    Raises:
+        ValueError: weighted networks, a Markov chain, other numbers of networks or places.
+    """
     if a.weighted or b.weighted or a.dependence.block > 1 or b.dependence.block > 1:
         raise ValueError(
             "expected independent networks of equal weight, which pair one by one, got weighted ones or a Markov "
@@ -65,9 +80,3 @@ def paired_difference(first: Correlators, second: Correlators) -> Correlators:
             f"expected as many networks at as many places, got {a.n} at {a.places} and {b.n} at {b.places}; try the "
             "same n and points for both, or inf.measure(first) - inf.measure(second)"
         )
-    difference = first - replace(second, points=first.points)
-    rows = {
-        kind: {r: table[r] - second.rows[kind][r] for r in table if r in second.rows.get(kind, {})}
-        for kind, table in first.rows.items()
-    }
-    return replace(difference, rows=rows, dof=first.dof, networks=float(a.n), groups=True, about={"paired": True})

@@ -5,6 +5,7 @@ points, it is one network, and the key of the ensemble's recipe makes the next. 
 there is to say of it is measured; what can be seen of a few draws is looked at before many are made (`trial.py`).
 """
 
+import inspect
 from collections.abc import Callable
 from inspect import signature
 from math import prod
@@ -122,7 +123,7 @@ class FromKey(AbstractModel):
         """
         again = self.field
         if isinstance(self.draw, jax.stages.Wrapped):  # compiled by its owner, it keeps its first tracing
-            again = FromKey(self.draw.__wrapped__, self.outputs, self.shape).field
+            again = FromKey(inspect.unwrap(self.draw), self.outputs, self.shape).field
         try_out(self.field, again, points, key, self.name)
 
     def beside(self, points: Inputs) -> int:

@@ -41,6 +41,16 @@ def test_couplings_drift(found):
     assert after["h[1]"].z > 20
 
 
+def test_couplings_change_network_by_network(found):
+    change = found.coupling_change(2)
+    assert set(change.names) >= {"h[0]", "v[0,1]", "c[0,1,1]"}
+    k = change.names.index("h[1]")
+    assert change.value[k] > 20 * change.error[k]
+    assert change.chi2("h").p < 1e-12
+    with pytest.raises(ValueError, match="a fit at time number 7"):
+        found.coupling_change(7)
+
+
 def test_the_table_says_it(found):
     text = str(found)
     assert "training" not in text

@@ -156,7 +156,7 @@ FROZEN = np.random.default_rng(1)
             lambda key, x: eqx.nn.MLP(2, "scalar", 4, 1, key=key)(x),
             r"give a field at points \(3, 1\), got .* in <lambda>",
         ),
-        (lambda key, x: undefined(x), "got NameError: name 'undefined' is not defined in <lambda>; try draw"),
+        (lambda key, x: undefined(x), "got NameError: name 'undefined' is not defined in <lambda>; try draw"),  # pyright: ignore
         (lambda key, x: called_back(key, x, None), "jax.vmap maps over keys, got .* in <lambda>; try jax.numpy alone"),
         (lambda key, x: called_back(key, x, "sequential"), "same field from the same key"),
         (jax.random.normal, "expected draw"),
