@@ -79,7 +79,7 @@ class Tempered(AbstractEngine):
             run = _run(Observables(theory), self.particles, self.moves, self.ess)
             keys = jax.random.split(key, self.populations)
             # One population after the other: each has steps of its own.
-            means, logs, steps, accepted = (
+            means, squares, logs, steps, accepted = (
                 np.asarray(x, dtype=float) for x in zip(*(jax.tree.map(np.asarray, run(k)) for k in keys), strict=True)
             )
         if not np.all(np.isfinite(logs)) or steps.max() >= MOST_STEPS:
@@ -101,13 +101,15 @@ class Tempered(AbstractEngine):
         log_z = Estimate(float(logs.max() + np.log(np.mean(np.exp(logs - logs.max())))), spread * (weight - 1.0))
         notes = {"steps": float(steps.mean()), "accepted": float(accepted[:, 0].mean())}
         notes["redrawn"] = float(accepted[:, 1].mean())
-        size = float(self.particles * count)
+        # Worth as many networks as would give the zero mode that error, not as many as there are particles.
+        size = float((np.mean(weight * squares) - values[0] ** 2) / (rows[:, 0] @ rows[:, 0]))
+        size = min(size, float(self.particles * count))
         return Averages(theory, values, rows, log_z, "tempering", size, notes)
 
 
 @lru_cache(maxsize=16)
 def _run(kept: Observables, particles: int, moves: int, ess: float) -> Callable[[jax.Array], tuple[jax.Array, ...]]:
-    """Key -> averages (number,), log Z/Z_free, steps, acceptances at beta = 1, (2,)."""
+    """Key -> averages (number,), that of the first one's square, log Z/Z_free, steps, acceptances at beta = 1, (2,)."""
     from blackjax.smc import adaptive_tempered, resampling  # half a second, for this engine alone
 
     theory = kept.theory
@@ -152,6 +154,7 @@ def _run(kept: Observables, particles: int, moves: int, ess: float) -> Callable[
         state, log, count, settings, _ = jax.lax.while_loop(go_on, step, carry)
         state, _, accepted = moved(last, state, settings)  # once more at beta = 1: equal weights
         numbers, _ = jax.vmap(lambda p: kept(theory.coefficients(p)))(state.particles)
-        return jnp.sum(state.weights[:, None] * numbers, axis=0), log, count, accepted
+        square = jnp.sum(state.weights * numbers[:, 0] ** 2)
+        return jnp.sum(state.weights[:, None] * numbers, axis=0), square, log, count, accepted
 
     return run

@@ -110,6 +110,30 @@ def test_three_engines_agree(coupling, width, record):
             agree(one.log_z.value, first.log_z.value, (one.log_z.error, first.log_z.error), family=1e-4)
 
 
+def test_errors_of_tempering_are_true_where_weights_are_gone(record):
+    theory = m.BoxTheory(m.Box(4.0, 12), 16, m.Potential.phi4(200.0))
+    truth = inf.Hmc(chains=512, warmup=200, draws=2000).run(theory, key=jax.random.key(SEED)).moment(2)
+    engine, value, error = inf.Tempered(particles=256, populations=16, moves=1), [], []
+    for seed in range(24):
+        one = engine.run(theory, key=jax.random.key(SEED + seed)).moment(2)
+        value.append(one.value)
+        error.append(float(one.error))
+    pull = (np.array(value) - truth.value) / np.hypot(error, truth.error)
+    mean, of_mean = float(np.mean(value)), float(np.sqrt(np.mean(np.square(error)) / len(value)))
+    record(
+        "box: tempering, lambda = 200",
+        seed=SEED,
+        numbers={"phi2, 24 runs": [mean, of_mean, truth.value]},
+        hmc_error=float(truth.error),
+        pull_mean_and_sd=[float(pull.mean()), float(pull.std())],
+    )
+    agree(mean, truth.value, (of_mean, truth.error), family=1e-4)
+    low, high = stats.chi2.interval(1.0 - 1e-3, len(pull))
+    square = float(np.sum(pull**2) * 13.0 / 15.0)  # errors of 16 populations: the variance of Student's t
+    assert low < square < high
+    assert not low < 4.0 * square < high  # errors half as large
+
+
 def test_two_fields_and_a_double_well(record):
     pair = m.BoxTheory(m.Box(6.0, 24), 16, m.Potential.pair(1.0, 1.0, 1.0 / 3.0))
     wide = inf.infinite_width(pair, inf.Reweighted(150_000), widths=(16, 32, 64), key=jax.random.key(SEED))
