@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
@@ -29,6 +30,7 @@ __all__ = ["Tempered"]
 
 MOST_STEPS = 200  # of beta
 LEAST = 0.1  # of an acceptance, below which particles do not move
+LEAST_EFFECTIVE = 0.5  # of the populations
 
 
 class _Particle(NamedTuple):
@@ -48,7 +50,7 @@ class Tempered(AbstractEngine):
 
     Raises:
         ValueError: fewer than 64 particles, 8 populations or one move, an ess outside (0, 1); at the run, a tempering
-            that does not arrive, or particles that do not move.
+            that does not arrive, particles that do not move, populations that do not agree on Z.
 
     Example:
         >>> from nnft import models as m
@@ -95,6 +97,7 @@ class Tempered(AbstractEngine):
         count = len(logs)
         weight = np.exp(logs - logs.max())  # populations by their Z: unbiased
         weight = weight / weight.mean()
+        check_populations(weight)
         values = np.mean(weight[:, None] * means, axis=0)
         spread = (count * (count - 1.0)) ** -0.5
         rows = spread * weight[:, None] * (means - values)
@@ -105,6 +108,20 @@ class Tempered(AbstractEngine):
         size = float((np.mean(weight * squares) - values[0] ** 2) / (rows[:, 0] @ rows[:, 0]))
         size = min(size, float(self.particles * count))
         return Averages(theory, values, rows, log_z, "tempering", size, notes)
+
+
+def check_populations(weight: Float[np.ndarray, " population"]) -> None:
+    """Refuse populations of which a few have nearly all of Z: the error that their spread gives is none.
+
+    Raises:
+        ValueError: with the effective number of populations.
+    """
+    effective = float(np.sum(weight) ** 2 / np.sum(weight**2))
+    if not effective >= LEAST_EFFECTIVE * len(weight):
+        raise ValueError(
+            f"expected populations that agree on Z, at least {LEAST_EFFECTIVE:.0%} of them effective, got "
+            f"{effective:.2g} of {len(weight)}; try four times the particles, or of the moves"
+        )
 
 
 @lru_cache(maxsize=16)
