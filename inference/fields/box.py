@@ -9,6 +9,7 @@ q_a = a_a (V (p_a^2 + M^2))^(-1/2), where all modes have nearly one period, a qu
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -19,7 +20,10 @@ from jaxtyping import Float
 
 from ...models.boxes.potential import monomial
 from ...models.boxes.theory import BoxTheory
+from ...models.runtime import settled
 from ...models.types import Points
+from ..boxes.couplings import Couplings, couplings
+from ..boxes.observables import Observables
 from ..ensembles.samples import Samples
 from .gamma import Averaged, gamma_method
 from .leapfrog import AbstractSystem, agreement, run
@@ -80,6 +84,20 @@ class BoxDraws:
 
         return self.mean(value)
 
+    def couplings(self) -> Couplings:
+        """m^2 and lambda of the action that these fields have, by score matching in their modes; errors from chains.
+
+        Raises:
+            ValueError: two fields; powers other than phi^2 and phi^4 in the potential.
+        """
+        kept = Observables(self.theory)
+        numbers = _numbers(kept)
+        with settled(False):
+            each = np.stack([np.asarray(numbers(jnp.asarray(one)), dtype=float) for one in self.modes.swapaxes(0, 1)])
+        means = each.mean(axis=0)  # (chain, number)
+        chains = len(means)
+        return couplings(kept, means.mean(axis=0), (means - means.mean(axis=0)) / (chains * (chains - 1.0)) ** 0.5)
+
     def samples(self, points: Points, field: int = 0) -> Samples:
         """The field at points as a source, chains one after the other: what `inf.measure` and `inf.fit` take."""
         chains, _, _, functions = self.modes.shape
@@ -94,6 +112,12 @@ class BoxDraws:
             f"{self.theory.words}: <phi^2> {self.square()}; acceptance {self.acceptance:.2f} with {self.steps} steps "
             f"of {self.step:.3g}, R-hat {self.rhat:.3f}, hot and cold {self.apart:.1f} sigma apart"
         )
+
+
+@lru_cache(maxsize=16)
+def _numbers(kept: Observables) -> Callable[[jax.Array], jax.Array]:
+    """Coefficients of many fields -> what is kept of each."""
+    return jax.jit(jax.vmap(lambda q: kept(q)[0]))
 
 
 class _Numbers(NamedTuple):

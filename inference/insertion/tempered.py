@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ...models.boxes.theory import BoxTheory, Parameters
 from ...models.refusals import is_whole
@@ -29,6 +30,7 @@ __all__ = ["Tempered"]
 
 MOST_STEPS = 200  # of beta
 LEAST = 0.1  # of an acceptance, below which particles do not move
+LEAST_EFFECTIVE = 0.5  # of the populations
 
 
 class _Particle(NamedTuple):
@@ -48,7 +50,7 @@ class Tempered(AbstractEngine):
 
     Raises:
         ValueError: fewer than 64 particles, 8 populations or one move, an ess outside (0, 1); at the run, a tempering
-            that does not arrive, or particles that do not move.
+            that does not arrive, particles that do not move, populations that do not agree on Z.
 
     Example:
         >>> from nnft import models as m
@@ -79,7 +81,7 @@ class Tempered(AbstractEngine):
             run = _run(Observables(theory), self.particles, self.moves, self.ess)
             keys = jax.random.split(key, self.populations)
             # One population after the other: each has steps of its own.
-            means, logs, steps, accepted = (
+            means, squares, logs, steps, accepted = (
                 np.asarray(x, dtype=float) for x in zip(*(jax.tree.map(np.asarray, run(k)) for k in keys), strict=True)
             )
         if not np.all(np.isfinite(logs)) or steps.max() >= MOST_STEPS:
@@ -95,19 +97,36 @@ class Tempered(AbstractEngine):
         count = len(logs)
         weight = np.exp(logs - logs.max())  # populations by their Z: unbiased
         weight = weight / weight.mean()
+        check_populations(weight)
         values = np.mean(weight[:, None] * means, axis=0)
         spread = (count * (count - 1.0)) ** -0.5
         rows = spread * weight[:, None] * (means - values)
         log_z = Estimate(float(logs.max() + np.log(np.mean(np.exp(logs - logs.max())))), spread * (weight - 1.0))
         notes = {"steps": float(steps.mean()), "accepted": float(accepted[:, 0].mean())}
         notes["redrawn"] = float(accepted[:, 1].mean())
-        size = float(self.particles * count)
+        # Worth as many networks as would give the zero mode that error, not as many as there are particles.
+        size = float((np.mean(weight * squares) - values[0] ** 2) / (rows[:, 0] @ rows[:, 0]))
+        size = min(size, float(self.particles * count))
         return Averages(theory, values, rows, log_z, "tempering", size, notes)
+
+
+def check_populations(weight: Float[np.ndarray, " population"]) -> None:
+    """Refuse populations of which a few have nearly all of Z: the error that their spread gives is none.
+
+    Raises:
+        ValueError: with the effective number of populations.
+    """
+    effective = float(np.sum(weight) ** 2 / np.sum(weight**2))
+    if not effective >= LEAST_EFFECTIVE * len(weight):
+        raise ValueError(
+            f"expected populations that agree on Z, at least {LEAST_EFFECTIVE:.0%} of them effective, got "
+            f"{effective:.2g} of {len(weight)}; try four times the particles, or of the moves"
+        )
 
 
 @lru_cache(maxsize=16)
 def _run(kept: Observables, particles: int, moves: int, ess: float) -> Callable[[jax.Array], tuple[jax.Array, ...]]:
-    """Key -> averages (number,), log Z/Z_free, steps, acceptances at beta = 1, (2,)."""
+    """Key -> averages (number,), that of the first one's square, log Z/Z_free, steps, acceptances at beta = 1, (2,)."""
     from blackjax.smc import adaptive_tempered, resampling  # half a second, for this engine alone
 
     theory = kept.theory
@@ -152,6 +171,7 @@ def _run(kept: Observables, particles: int, moves: int, ess: float) -> Callable[
         state, log, count, settings, _ = jax.lax.while_loop(go_on, step, carry)
         state, _, accepted = moved(last, state, settings)  # once more at beta = 1: equal weights
         numbers, _ = jax.vmap(lambda p: kept(theory.coefficients(p)))(state.particles)
-        return jnp.sum(state.weights[:, None] * numbers, axis=0), log, count, accepted
+        square = jnp.sum(state.weights * numbers[:, 0] ** 2)
+        return jnp.sum(state.weights[:, None] * numbers, axis=0), square, log, count, accepted
 
     return run

@@ -32,6 +32,7 @@ from ..networks.scalar import ScalarMode
 from ..refusals import is_whole
 from ..types import Inputs, Vector
 from .box import Box
+from .phases import turned
 from .potential import Potential
 
 __all__ = ["BoxTheory", "Parameters"]
@@ -194,9 +195,9 @@ class BoxTheory(AbstractModel):
     def gathered(self, parameters: Parameters, width: int) -> Float[Array, "field network function"]:
         """q_a of the networks of that width which the neurons make up, `width` at a time in their order."""
         waves, d, least = self.box.waves, self.box.dimension, self.box.modes + 1
-        mode, cos, sin = parameters.mode, jnp.cos(parameters.phase), jnp.sin(parameters.phase)
-        turned = (cos, -sin, -cos, sin)  # cos(c + quarter pi/2)
-        parts = jnp.stack([turned[quarter] for quarter in waves.quarter], axis=-1)
+        mode, (cos, sin) = parameters.mode, turned(parameters.phase)
+        quarters = (cos, -sin, -cos, sin)  # cos(c + quarter pi/2)
+        parts = jnp.stack([quarters[quarter] for quarter in waves.quarter], axis=-1)
         if d > 1:
             parts = parts * jnp.asarray(waves.sign)[mode]
         if not self.constant_amplitude:

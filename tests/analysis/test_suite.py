@@ -27,7 +27,7 @@ def test_points_of_a_plane_are_written_as_pairs():
 
 def test_field_theories_stand_with_their_numbers_and_how_they_were_made():
     shown = table().partition("Field theories known by another road")[2].split("\n\n")[1:]
-    assert [part.split()[0] for part in shown] == ["oscillator", "pair", "chain", "lattice"]
+    assert [part.split()[0] for part in shown] == ["oscillator", "pair", "chain", "box", "lattice"]
     assert "0.3548402512" in shown[0]
     assert all(" made " in " ".join(part.split()) for part in shown)
     widths = [[len(line) for line in part.splitlines()[-3:]] for part in shown]

@@ -10,6 +10,7 @@ from nnft import models as m
 from nnft.inference.insertion.hmc import Chains, check_chains
 from nnft.inference.insertion.moves import Settings, update
 from nnft.inference.insertion.reweighted import drawn
+from nnft.inference.insertion.tempered import check_populations
 from nnft.models.runtime import settled
 from tests.statistics import agree, disagree
 
@@ -95,6 +96,12 @@ def test_two_fields_are_two_oscillators():
 def test_refusals(run, words):
     with pytest.raises(ValueError, match=words):
         run(jax.random.key(0))
+
+
+def test_populations_that_do_not_agree_are_refused():
+    check_populations(np.exp(0.3 * np.random.default_rng(0).standard_normal(16)))
+    with pytest.raises(ValueError, match=r"agree on Z, at least 50% of them effective, got 1.3 of 8; try four times"):
+        check_populations(np.array([10.0, 1.0, *[0.05] * 6]))
 
 
 def test_chains_that_are_stuck_or_drift_are_refused():

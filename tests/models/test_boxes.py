@@ -11,6 +11,7 @@ from scipy import integrate
 
 from nnft import inference as inf
 from nnft import models as m
+from nnft.models.boxes.phases import turned
 from tests.statistics import agree, disagree
 
 BOX = m.Box(10.0, 32)
@@ -120,6 +121,18 @@ def test_in_two_dimensions_a_potential_is_normal_ordered():
     assert np.allclose(theory.mean_mass(), box.mass, rtol=1e-6)
     for counterterm, delta in ((False, 0.0), (0.1, 0.1), (-0.2, -0.2)):
         assert m.BoxTheory(box, 8, m.Potential.phi4(6.0), counterterm=counterterm).missing == delta
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_phases_are_turned_to_the_last_digit(kind):
+    c = np.concatenate([np.linspace(-40.0, 40.0, 4001), np.pi * np.arange(-6, 7) / 2.0]).astype(kind)
+    with jax.enable_x64(True):
+        slope = jax.jit(jax.jacfwd(turned))(jnp.asarray(0.7, kind))
+        found = [*jax.jit(turned)(jnp.asarray(c)), *slope]
+    exact = [np.cos(c.astype(float)), np.sin(c.astype(float)), -np.sin(0.7), np.cos(0.7)]
+    for one, truth in zip(found, exact, strict=True):
+        assert one.dtype == kind
+        assert np.abs(np.asarray(one, dtype=float) - truth).max() < 6.0 * np.finfo(kind).eps
 
 
 def test_too_few_nodes_would_not_do():

@@ -21,13 +21,19 @@ def pair(quartic, coupling):
     return both.moment(2, 0), both.connected([0.0] * 4, fields=(0, 0, 1, 1)), both.gap
 
 
+def box(length, modes, quartic):
+    free, full = (m.Oscillator(1.0, one, beta=length) for one in (0.0, quartic))
+    delta = m.BoxTheory(m.Box(length, modes), 16, m.Potential.phi4(quartic)).missing
+    return delta, full.moment(2), full.moment(4), full.log_partition - free.log_partition, full.gap
+
+
 def chain(m2, lam):
     sites = m.Chain(m2, lam)
     return sites.moment(2), sites.moment(4), sites.correlator()[1], sites.gap
 
 
 @pytest.mark.parametrize(
-    ("name", "made", "given"), [("oscillator", oscillator, 3), ("pair", pair, 2), ("chain", chain, 2)]
+    ("name", "made", "given"), [("oscillator", oscillator, 3), ("pair", pair, 2), ("chain", chain, 2), ("box", box, 3)]
 )
 def test_exact_numbers_are_exact(name, made, given):
     for row in KNOWN[name]["rows"]:
@@ -36,7 +42,7 @@ def test_exact_numbers_are_exact(name, made, given):
 
 
 def test_every_theory_says_how_it_was_made():
-    assert set(KNOWN) == {"oscillator", "pair", "chain", "lattice"}
+    assert set(KNOWN) == {"oscillator", "pair", "chain", "lattice", "box"}
     for name, call in (("oscillator", "m.Oscillator("), ("pair", "m.CoupledOscillators("), ("chain", "m.Chain("),
-                       ("lattice", "inf.sample_lattice(")):  # fmt: skip
+                       ("lattice", "inf.sample_lattice("), ("box", "m.Oscillator(")):  # fmt: skip
         assert KNOWN[name]["made"].startswith(call)

@@ -220,6 +220,16 @@ def _box(e: Entry) -> Row:
             "no counterterm (predicted): "
             + told({"phi2": e["without_counterterm"], "gap": e["gap_without_counterterm"]}),
         )
+    if "bands" in e:
+
+        def shares(numbers: Mapping[str, Any]) -> str:
+            return ", ".join(f"{name}: {one:.3f}, {two:.3f}" for name, (one, two) in numbers.items())
+
+        return (
+            f"68% and 95% intervals in {_band(e['bands'][0])}, {_band(e['bands'][1])}; {e['sets']} × {e['fields']:,}",
+            shares(e["covered"]),
+            "errors a fifth too small: " + shares(e["errors_a_fifth_too_small"]),
+        )
     if "plane" in e:
         pulls = [
             abs(value - truth) / (error**2 + (rest[0] if rest else 0.0) ** 2) ** 0.5

@@ -7,10 +7,12 @@ a Gaussian amplitude at N = 16 is another number, .4171.
 """
 
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from nnft import inference as inf
 from nnft import models as m
@@ -108,6 +110,30 @@ def test_three_engines_agree(coupling, width, record):
             agree(one.log_z.value, first.log_z.value, (one.log_z.error, first.log_z.error), family=1e-4)
 
 
+def test_errors_of_tempering_are_true_where_weights_are_gone(record):
+    theory = m.BoxTheory(m.Box(4.0, 12), 16, m.Potential.phi4(200.0))
+    truth = inf.Hmc(chains=512, warmup=200, draws=2000).run(theory, key=jax.random.key(SEED)).moment(2)
+    engine, value, error = inf.Tempered(particles=256, populations=16, moves=1), [], []
+    for seed in range(24):
+        one = engine.run(theory, key=jax.random.key(SEED + seed)).moment(2)
+        value.append(one.value)
+        error.append(float(one.error))
+    pull = (np.array(value) - truth.value) / np.hypot(error, truth.error)
+    mean, of_mean = float(np.mean(value)), float(np.sqrt(np.mean(np.square(error)) / len(value)))
+    record(
+        "box: tempering, lambda = 200",
+        seed=SEED,
+        numbers={"phi2, 24 runs": [mean, of_mean, truth.value]},
+        hmc_error=float(truth.error),
+        pull_mean_and_sd=[float(pull.mean()), float(pull.std())],
+    )
+    agree(mean, truth.value, (of_mean, truth.error), family=1e-4)
+    low, high = stats.chi2.interval(1.0 - 1e-3, len(pull))
+    square = float(np.sum(pull**2) * 13.0 / 15.0)  # errors of 16 populations: the variance of Student's t
+    assert low < square < high
+    assert not low < 4.0 * square < high  # errors half as large
+
+
 def test_two_fields_and_a_double_well(record):
     pair = m.BoxTheory(m.Box(6.0, 24), 16, m.Potential.pair(1.0, 1.0, 1.0 / 3.0))
     wide = inf.infinite_width(pair, inf.Reweighted(150_000), widths=(16, 32, 64), key=jax.random.key(SEED))
@@ -131,6 +157,41 @@ def test_two_fields_and_a_double_well(record):
         agree(one.value, number, one.error, family=1e-4)
         assert one.error < 0.03 * number
     assert np.isfinite(deep.log_z().value)
+
+
+@pytest.mark.parametrize("coupling", [1.0, 6.0])
+def test_lambda_is_covered(coupling, record):
+    """Of 4096 fields of the box at infinite width a fit of the action in its modes, in 400 sets of fields."""
+    theory = m.BoxTheory(BOX, 1, m.Potential.phi4(coupling))
+    found, each = [], 4
+    for part in range(4):
+        key = jax.random.key(SEED + part)
+        drawn = inf.sample_box(theory, key=key, chains=1024, draws=100 * each, thin=2)
+        for first in range(0, 100 * each, each):
+            mass2, quartic = replace(drawn, modes=drawn.modes[:, first : first + each]).couplings()
+            found.append([[mass2.value, mass2.error], [quartic.value, quartic.error]])
+    value, error = np.moveaxis(np.array(found), 2, 0)  # (set, coupling)
+    truth = np.array([coupling * theory.missing / 2.0, coupling])
+    pull = np.abs(value - truth) / error
+    sets, levels = len(value), (0.68, 0.95)
+    edges = [float(stats.norm.isf(0.5 - level / 2.0)) for level in levels]
+    covered = [[float(np.mean(pull[:, j] < edge)) for edge in edges] for j in range(2)]
+    fault = [[float(np.mean(pull[:, j] < 0.8 * edge)) for edge in edges] for j in range(2)]
+    bands = [[float(b) / sets for b in stats.binom.interval(1.0 - 1e-3, sets, level)] for level in levels]
+    record(
+        f"box: coverage of lambda = {coupling:g}",
+        seed=SEED,
+        sets=sets,
+        fields=1024 * each,
+        bands=bands,
+        covered={"m2": covered[0], "lambda": covered[1]},
+        errors_a_fifth_too_small={"m2": fault[0], "lambda": fault[1]},
+        mean_pull=[float(np.mean((value - truth)[:, j] / error[:, j])) for j in range(2)],
+    )
+    for j in range(2):
+        for k, (low, high) in enumerate(bands):
+            assert low <= covered[j][k] <= high
+        assert any(not low <= fault[j][k] <= high for k, (low, high) in enumerate(bands))
 
 
 def test_a_lattice_action_covers_its_own_projection(record):
