@@ -5,10 +5,11 @@ and of their images: the same network on both sides. Its mean is zero where the 
 
     T^2 = n ybar . S^-1 ybar
 
-has an F law on the rank's degrees of freedom where groups of networks contribute evenly, else the law of its own signs
-(`flips.py`). How far the symmetry is broken is the length of ybar, in units of the
-root mean square of the field to the power r; n ybar . S^-1 ybar grows with the networks, which says how many more it
-takes.
+has an F law on the rank's degrees of freedom where groups of networks contribute evenly; else it is taken of leading
+directions, or has the law of its own signs (`flips.py`). Averages whose tail the networks have not met are refused
+(`estimators/tails.py`): no sample shows what it has not seen. How far the symmetry is broken is the length of ybar, in
+units of the root mean square of the field to the power r; n ybar . S^-1 ybar grows with the networks, which says how
+many more it takes.
 """
 
 from collections.abc import Mapping
@@ -28,11 +29,11 @@ from ..ensembles.chains import check_worth
 from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, group_length, sums
 from ..estimators.measure import check_source
-from ..estimators.tails import effective_networks
+from ..estimators.tails import effective_networks, judge_tail, tail_draws
 from .flips import vanishes
 from .groups import AbstractSymmetry
 from .invariants import MOST_PRODUCTS, forbidden
-from .moved import at_moved_points
+from .moved import at_further_points, at_moved_points
 from .power import exact_parts, noncentrality, trivial
 
 __all__ = ["Broken", "SymmetryTest", "symmetry"]
@@ -137,8 +138,8 @@ def symmetry(
 
     Raises:
         ValueError: a group that does not fit the outputs or the points, or takes points of an array elsewhere; an order
-            asked for by name at which it acts trivially, or with too many directions for the networks, with the number
-            that would do.
+            asked for by name at which it acts trivially, with too many directions for the networks, with the number
+            that would do, or with tails that they have not met.
 
     Example, two outputs of one hidden layer, and the same with a mean in the first readout:
         >>> from nnft import inference as inf
@@ -160,7 +161,8 @@ def symmetry(
     networks = min(check_worth(source).effective, effective_networks(source))
     program = source.program
     moves = (group.finite if program is None else group.moves)(source.points, source.outputs)
-    seen = at_moved_points(source, moves)
+    seen, judged = at_moved_points(source, moves), at_further_points(source, moves)
+    draws = None if moves.own_inverse else tail_draws(judged)
     parts, refused = {}, {}
     for order in orders or (1, 2, 3, 4):
         if (why := _too_many(source.places, order)) is None:
@@ -173,6 +175,8 @@ def symmetry(
                     f"expected at least {least:,} networks for {rank} directions of order {order}, "
                     f"{NETWORKS_PER_DIRECTION} each, got {networks:,.0f}; try {least:,}, fewer points or a lower order"
                 )
+            elif not moves.own_inverse and (tail := judge_tail(judged, order, draws=draws)).verdict == "refused":
+                why = f"expected an average of {order} fields whose tail these networks have met, got: {tail.why}"
             else:
                 parts[order] = part
         if why is not None:
@@ -189,7 +193,7 @@ def symmetry(
     for order, total in totals.items():
         rows, mean = error_rows(seen, sizes, total), total.sum(axis=0) / sizes.sum()
         natural, memory = rms**order * float(np.sqrt(sizes.sum())), seen.dependence.inflation(group_length(seen))
-        chi2 = vanishes(total, natural=natural, inflation=memory)
+        chi2 = vanishes(total, natural=natural, inflation=memory, even=moves.own_inverse)
         size, error = _length(mean, rows)
         seen_by = max(chi2.value - chi2.dof, 0.0) / networks  # non-centrality a network
         law = _exact(source, group, order)

@@ -31,6 +31,8 @@ class Moves:
         generators: maps X, (place, all): phi_a -> phi_a + t sum_b X_ab phi_b at small t.
         further: points beside the given ones at which the fields are wanted too, (point, axis).
         along: directions, (point, axis) each, along which the fields are differentiated at the given points.
+        own_inverse: whether there is one element, which undoes itself: then a network and its image have one law the
+            other way round too, and differences are as likely negative as positive, whatever their tails.
 
     `all` counts the places of the given points, then those of the further points, then the derivatives, direction by
     direction.
@@ -40,6 +42,7 @@ class Moves:
     generators: tuple[Map, ...] = ()
     further: Float[np.ndarray, "further axis"] = field(default_factory=lambda: np.zeros((0, 1)))
     along: tuple[Points, ...] = ()
+    own_inverse: bool = False
 
     @property
     def beyond(self) -> bool:
@@ -98,7 +101,7 @@ class Sign(AbstractSymmetry):
         return "Z2"
 
     def moves(self, points: Points, outputs: int) -> Moves:
-        return Moves(elements=(on_outputs(-np.eye(outputs), points, outputs),))
+        return Moves(elements=(on_outputs(-np.eye(outputs), points, outputs),), own_inverse=True)
 
 
 @final
@@ -123,7 +126,8 @@ class Exchange(AbstractSymmetry):
         _fits(self.name, self.fields, outputs)
         unit = np.eye(outputs)
         orders = [[1, 0, *range(2, outputs)], [*range(1, outputs), 0]][: 1 if outputs == 2 else 2]
-        return Moves(elements=tuple(on_outputs(unit[order], points, outputs) for order in orders))
+        elements = tuple(on_outputs(unit[order], points, outputs) for order in orders)
+        return Moves(elements=elements, own_inverse=outputs == 2)
 
 
 @final

@@ -154,7 +154,7 @@ class Reflection(AbstractSymmetry):
         axes = slice(None) if self.axis is None else [self.axis]
         moved = points.copy()
         moved[:, axes] = 2.0 * self.about - moved[:, axes]
-        return _moves(points, outputs, (moved,), ())
+        return _moves(points, outputs, (moved,), (), own_inverse=True)
 
 
 @final
@@ -187,7 +187,10 @@ class Permutation(AbstractSymmetry):
     def moves(self, points: Points, outputs: int) -> Moves:
         if any(len(order) != len(points) for order in self.orders):
             raise ValueError(f"expected permutations of {len(points)} points, got {self.orders}; try all their numbers")
-        return _moves(points, outputs, tuple(points[list(order)] for order in self.orders), ())
+        first = self.orders[0]
+        undone = len(self.orders) == 1 and all(first[first[a]] == a for a in first)
+        moved = tuple(points[list(order)] for order in self.orders)
+        return _moves(points, outputs, moved, (), own_inverse=undone)
 
 
 def _moves(
@@ -196,6 +199,8 @@ def _moves(
     moved: tuple[Points, ...],
     along: tuple[Points, ...],
     period: tuple[float, ...] | None = None,
+    *,
+    own_inverse: bool = False,
 ) -> Moves:
     """Maps of fields to those at moved points and to derivatives, with the points that are not yet among the others."""
     if period is not None:
@@ -218,6 +223,7 @@ def _moves(
         generators=tuple(np.kron(one, unit) for one in generators),
         further=np.array(known[count:]).reshape(-1, points.shape[1]),
         along=along,
+        own_inverse=own_inverse,
     )
 
 
