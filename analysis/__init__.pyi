@@ -1,6 +1,7 @@
 from .checks.check import Check as Check
 from .checks.diagnose import diagnose as diagnose
 from .comparisons.compare import compare as compare
+from .comparisons.drift import drift as drift
 from .comparisons.groups import symmetries as symmetries
 from .comparisons.methods import compare_methods as compare_methods
 from .comparisons.predictive import predictive as predictive
@@ -15,6 +16,7 @@ from .figures.posterior import plot_trace_rank as plot_trace_rank
 from .figures.prediction import plot_comparison as plot_comparison
 from .figures.prediction import plot_predictive as plot_predictive
 from .figures.prediction import plot_predictive_draws as plot_predictive_draws
+from .figures.times import plot_drift as plot_drift
 from .pages.report import load as load
 from .pages.report import report as report
 from .pages.report import summary as summary

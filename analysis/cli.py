@@ -4,6 +4,7 @@
     nnft run cos --width 50 -o out/                    ensemble -> correlators -> couplings -> checks -> page
     nnft run hms-relu -o out/                          the published experiment: widths, slopes, couplings, six points
     nnft run oscillator -o out/                        phi^4 built of networks beside the exact oscillator
+    nnft run training -o out/                          what learning does to the action; deep-erf: what depth does
     nnft fit samples.npy --points points.npy -o out/   the same from one's own networks, an array (network, point)
     nnft measure cos --n 6.4e7 --workers 8 -o parts/   networks in parts, each a file; again goes on where it stopped
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
@@ -98,7 +99,7 @@ def run(
 
     Args:
         study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), hms-gauss, hms-erf, hms-relu, oscillator,
-            phi4-box, or a file study.toml
+            phi4-box, deep-erf, training, or a file study.toml
         output: folder of the page, made for it
         options: its settings
         data: correlators of its networks that were measured before, from nnft pool
@@ -114,6 +115,8 @@ def run(
     given = settings_of(options, settings)
     if study in ("oscillator", "phi4-box"):
         return _box(study, output, given, force=force)
+    if study in ("deep-erf", "training"):
+        return _learning(study, output, given, force=force)
     if study.startswith("hms"):
         return _experiment(study, output, given, force=force, progress=progress)
     made = study_named(study, given)
@@ -132,6 +135,17 @@ def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> 
     if unknown := [name for name in settings if name not in known]:
         raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --set coupling=6")
     print(run_box(study, output, **settings, force=force))
+    return 0
+
+
+def _learning(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+    """What depth or training does to the action of erf networks."""
+    from .studies.learning import run_learning
+
+    known = ("n", "seed", "width", "depth")
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --width 32")
+    print(run_learning(study, output, **settings, force=force))
     return 0
 
 
@@ -208,18 +222,20 @@ def check(folder: str, /) -> int:
     from .pages.report import load
     from .studies.box import box_verdicts
     from .studies.few_page import few_summary
+    from .studies.learning import learning_verdicts
 
-    if (box := box_verdicts(folder)) is not None:
-        print(box[0])
-        return 0 if box[1] else 1
+    for verdicts in (box_verdicts, learning_verdicts):
+        if (found := verdicts(folder)) is not None:
+            print(found[0])
+            return 0 if found[1] else 1
     if text := few_summary(folder):
         print(text)
         return 0
-    found = diagnose(load(folder))
-    print(found)
-    for one in found.failed:
+    checks = diagnose(load(folder))
+    print(checks)
+    for one in checks.failed:
         print(f"\n{one.name}: {one.why}")
-    return 1 if found.failed else 0
+    return 1 if checks.failed else 0
 
 
 @app.command

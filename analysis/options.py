@@ -66,6 +66,8 @@ class FitOptions:
 class StudyOptions(FitOptions):
     """What is studied, and how its couplings are fitted."""
 
+    depth: Value = None
+    """Number of hidden layers, default 1."""
     width: Value = None
     """Number of neurons N."""
     n: Value = None

@@ -10,6 +10,7 @@ from .calibration.planted_bilocal import planted_bilocal as planted_bilocal
 from .calibration.recovery import Recovery as Recovery
 from .calibration.recovery import recover as recover
 from .ensembles.ensemble import Ensemble as Ensemble
+from .ensembles.losses import losses as losses
 from .ensembles.samples import Samples as Samples
 from .ensembles.source import Source as Source
 from .equations.from_moments import Equations as Equations
@@ -26,6 +27,7 @@ from .fields.gamma import Averaged as Averaged
 from .fields.gamma import gamma_method as gamma_method
 from .fields.hmc import LatticeDraws as LatticeDraws
 from .fields.hmc import sample_lattice as sample_lattice
+from .fields.learned import sample_posterior as sample_posterior
 from .fields.nuts import sample_action as sample_action
 from .insertion.engine import AbstractEngine as AbstractEngine
 from .insertion.hmc import Hmc as Hmc
@@ -51,7 +53,10 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.pairs import paired as paired
 from .pooling.pool import pool as pool
+from .posterior.changes import CouplingChange as CouplingChange
+from .posterior.changes import paired_couplings as paired_couplings
 from .posterior.fit import fit as fit
 from .posterior.fit import model as model
 from .posterior.sampler import AbstractSampler as AbstractSampler

@@ -8,6 +8,7 @@ from .actions.lattice import LatticePhi4 as LatticePhi4
 from .actions.lattice import TranslationInvariant as TranslationInvariant
 from .actions.monomials import Monomials as Monomials
 from .actions.monomials import monomials as monomials
+from .actions.odd import Odd as Odd
 from .actions.rungs import Bilocal as Bilocal
 from .actions.rungs import Constant as Constant
 from .actions.rungs import FullQuartic as FullQuartic
@@ -27,6 +28,9 @@ from .boxes.box import Box as Box
 from .boxes.potential import Potential as Potential
 from .boxes.theory import BoxTheory as BoxTheory
 from .correlators import Correlators as Correlators
+from .deep.first_order import first_order as first_order
+from .deep.network import Deep as Deep
+from .deep.network import kernels as kernels
 from .diagrams.from_correlators import EffectiveCouplings as EffectiveCouplings
 from .diagrams.from_correlators import effective_couplings as effective_couplings
 from .diagrams.from_couplings import four_point as four_point
@@ -34,6 +38,7 @@ from .diagrams.from_couplings import non_gaussianity as non_gaussianity
 from .diagrams.from_couplings import predicted as predicted
 from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
+from .foreign.from_key import FromKey as FromKey
 from .multiplets.laws import AbstractWeights as AbstractWeights
 from .multiplets.laws import Copies as Copies
 from .multiplets.laws import Leaving as Leaving
@@ -45,6 +50,7 @@ from .multiplets.laws import circular as circular
 from .multiplets.laws import complex_sphere as complex_sphere
 from .multiplets.multiplet import Multiplet as Multiplet
 from .multiplets.multiplet import Neurons as Neurons
+from .multiplets.placed import Output as Output
 from .multiplets.placed import Placed as Placed
 from .multiplets.placed import at_places as at_places
 from .networks.deformed import Deformed as Deformed
@@ -82,5 +88,13 @@ from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
+from .training.descent import Descent as Descent
+from .training.last_layer import Bayes as Bayes
+from .training.last_layer import LastLayer as LastLayer
+from .training.limits import Limit as Limit
+from .training.limits import limit as limit
+from .training.limits import tangent_kernel as tangent_kernel
+from .training.trained import Trained as Trained
+from .training.way import AbstractWay as AbstractWay
 
 _complete_numpyro()

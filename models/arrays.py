@@ -5,9 +5,19 @@ from functools import lru_cache
 import numpy as np
 
 from .combinatorics import rank, sorted_tuples
-from .types import ByOrder, Matrix, Vector
+from .types import ByOrder, Matrix, Points, Vector
 
-__all__ = ["attach", "dense", "factor_of", "on_tuples", "place_label", "points_label", "split_rows", "unique"]
+__all__ = [
+    "attach",
+    "dense",
+    "factor_of",
+    "in_places",
+    "on_tuples",
+    "place_label",
+    "points_label",
+    "split_rows",
+    "unique",
+]
 
 
 def dense(values: np.ndarray, points: int, order: int) -> np.ndarray:
@@ -88,6 +98,16 @@ def split_rows(rows: np.ndarray, values: ByOrder) -> dict[int, np.ndarray]:
     """Joint rows cut into the orders they belong to."""
     edges = np.cumsum([0, *[len(v) for v in values.values()]])
     return {r: rows[:, a:b] for r, a, b in zip(values, edges[:-1], edges[1:], strict=True)}
+
+
+def in_places(values: np.ndarray, points: Points, outputs: int) -> np.ndarray:
+    """Numbers of several fields, (row, point, output), by place, (row, place); any other shape as it is.
+
+    >>> in_places(np.zeros((5, 3, 2)), np.zeros((3, 1)), 2).shape
+    (5, 6)
+    """
+    given = np.asarray(values)
+    return given.reshape(len(given), -1) if outputs > 1 and given.shape[1:] == (len(points), outputs) else given
 
 
 def place_label(place: int, outputs: int) -> str:

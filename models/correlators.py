@@ -304,6 +304,11 @@ def check_points(points: Any) -> Points:
         x = np.asarray(points, dtype=float)
     except (TypeError, ValueError):
         raise ValueError(f"expected points (point, axis) as numbers, got {points!r}; try [[-1.0], [1.0]]") from None
+    if x.ndim > 2:
+        raise ValueError(
+            f"expected points of shape (point, axis), got {x.shape}; try points.reshape(len(points), -1), of images "
+            f"with m.FromKey(draw, shape={x.shape[1:]})"
+        )
     if x.ndim != 2 or x.size == 0:
         raise ValueError(f"expected points of shape (point, axis), got {x.shape}; try points[:, None] in one dimension")
     if not np.all(np.isfinite(x)):

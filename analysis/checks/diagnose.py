@@ -219,6 +219,10 @@ def _below(p: float) -> str:
 
 def _mean_diagrams(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Tree and one-loop term of the posterior mean couplings, whitened components."""
+    if not fit.action.even:  # cubic terms make diagrams of their own, which the fit has summed
+        predicted, kernel = fit.group("predictions"), fit.two_point
+        tree, loop = (predicted[name].mean(("chain", "draw")).values for name in ("G4", "G4_loop"))
+        return whitened(tree, kernel), whitened(loop - tree, kernel)
     names, weights = fit.interaction_names, fit.constants["weights"].values
     mean = {n: fit.posterior[n].mean(("chain", "draw")).values for n in names}
     kernel = fit.two_point
@@ -241,7 +245,10 @@ def _excluded(fit: Reading) -> tuple[float, int, float]:
     matrix, noise, up = (constants[name].values for name in ("full_matrix", "full_noise", "full_embed"))
     q = int(constants.attrs["quadratic_terms"])
     estimate = constants["score_estimate"].values
-    vector = np.concatenate([np.zeros(q), constants["laplacian"].values - constants["force"].values])
+    if "full_vector" in constants:  # of an action with odd terms: theirs may be left out too
+        vector = constants["full_vector"].values - matrix @ (up.T @ estimate)
+    else:
+        vector = np.concatenate([np.zeros(q), constants["laplacian"].values - constants["force"].values])
     inverse = np.linalg.inv(up @ matrix @ up.T)
     project = np.eye(len(matrix)) - matrix @ up.T @ inverse @ up
     # Directions outside the action's own equations: the null space of its embedding.

@@ -114,6 +114,11 @@ def predictive(fit: Reading, *, key: jax.Array | None = None, draws: int = 24) -
     action, weights = fit.action, constants["weights"].values
     count, kernel = len(weights), fit.two_point
     positions = constants["x_position"].values
+    if not action.even:
+        raise ValueError(
+            f"expected an even action, got the {action.name}; try fit['predictions'], which holds G1, G2, G3 and G4 "
+            "of the draws about the mean of the data"
+        )
     kept = _kept(fit, draws)
     pairs, quartic, sextic = _coefficients(kept, action, weights)
     scale = np.sqrt(np.diag(kernel))

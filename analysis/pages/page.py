@@ -11,6 +11,7 @@ import numpy as np
 
 from ...models.theories.recipes import code, described
 from ...models.theories.registry import THEORIES
+from ...models.types import Vector
 from ..checks.check import Check
 from ..figures import posterior as plots
 from ..reading.couplings import INTERVAL
@@ -24,6 +25,7 @@ from .session import command, session
 
 __all__ = ["page"]
 
+_MOST_AXES, _FIRST_AXES = 6, 4  # of a point: those of an image are not all said
 _LONG = 60  # rows beyond which a table is folded
 _GRAVITY = ("fail", "warn", "pass", "note")
 _TALLY = {"fail": ("fails", "fail"), "warn": ("warns", "warn"), "pass": ("passes", "pass"), "note": ("notes", "note")}
@@ -185,7 +187,7 @@ def _points(fit: Reading) -> dict[str, Any] | None:
     if "metric" not in constants:
         return None
     places, weights = constants["x_position"].values, constants["weights"].values
-    columns = {"position": [", ".join(f"{x:.5g}".replace("-", "−") for x in place) for place in places]}
+    columns = {"position": [_position(place) for place in places]}
     columns["weight w"] = [f"{weight:.4g}" for weight in weights]
     if modes:  # numbers of the modes have neither position nor weight
         columns = {}
@@ -195,6 +197,13 @@ def _points(fit: Reading) -> dict[str, Any] | None:
         columns["measured ⟨c²⟩" if modes else "measured ⟨φ²⟩"] = [with_error(value, error) for value, error in pairs]
     rows = [(f"{'c' if modes else 'x'}_{{{k}}}", [cells[k] for cells in columns.values()]) for k in range(len(places))]
     return {"heads": list(columns), "rows": rows, "what": "modes" if modes else "points"}
+
+
+def _position(place: Vector) -> str:
+    """The coordinates of a point; of an image the first few."""
+    shown = place if len(place) <= _MOST_AXES else place[:_FIRST_AXES]
+    text = ", ".join(f"{x:.5g}".replace("-", "−") for x in shown)
+    return text if len(shown) == len(place) else f"{text}, … ({len(place)} numbers)"
 
 
 def _metric(fit: Reading) -> str:

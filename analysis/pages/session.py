@@ -17,6 +17,7 @@ __all__ = ["command", "session"]
 
 _PLAIN = {"method": "Score", "sampler": "Automatic", "prior": "UnitInformation"}
 _TAKEN = {name: {"class": kind, "options": {}} for name, kind in _PLAIN.items()}  # what `fit` takes by itself
+_MOST_AXES = 16  # of a point whose coordinates are written out
 _DEFAULTS = {"chains": 4, "draws": 1000, "warmup": 500, "prior_scale": 1.0}
 
 
@@ -107,6 +108,9 @@ def _points(fit: Reading, one: AbstractAction) -> str:
     if one.of_modes:
         return f"points = ...  # the {fit.constants.sizes['site']} points the modes are made of"
     shape, places = _sites(fit, one), fit.constants["x_position"].values
+    if shape is None and places.shape[1] > _MOST_AXES:
+        line = 'points = an.load("out/")["constant_data"]["x_position"].values'
+        return f"{line}  # {len(places)} points of {places.shape[1]} numbers"
     if shape is None:
         return f"points = np.array({places.tolist()})"
     return f"points = np.stack(np.unravel_index(np.arange({len(places)}), {shape}), axis=1).astype(float)"

@@ -29,7 +29,7 @@ def schwinger_dyson(fit: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{constants.sizes['x']} points; try a quartic action that is no lattice's, at 8 points or fewer"
         )
     matrix, noise, up = (constants[name].values for name in ("full_matrix", "full_noise", "full_embed"))
-    q = int(constants.attrs["quadratic_terms"])
+    q = len(matrix) - constants.sizes["quad"]  # the quartic monomials are the last
     project = np.eye(len(matrix)) - matrix @ up.T @ np.linalg.solve(up @ matrix @ up.T, up)
     variance = np.einsum("ij,jk,ik->i", project, noise, project)[q:]
     span = np.linalg.qr(up.T)[0]  # told from E alone: in P, round-off grows with the condition of R

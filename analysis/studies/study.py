@@ -25,8 +25,8 @@ from ...inference.equations.terms import terms_of
 from ...inference.estimators.measure import MAX_COMPONENTS, MIN_NETWORKS, measure
 from ...inference.posterior.words import method_of
 from ...models.actions.rungs import Constant
-from ...models.analytic.exact import exact
 from ...models.correlators import Correlators, check_points
+from ...models.deep.network import Deep
 from ...models.networks.network import Network
 from ...models.refusals import nearest
 from ...models.theories.registry import theory_named
@@ -64,6 +64,7 @@ class Study(Fitting):
 
     Attributes:
         net: "cos", "erf", "relu", "gauss", "tanh" or "scalar".
+        depth: number of hidden layers of these neurons, `width` in each.
         width: number of neurons N.
         points: (point, axis), a list of numbers in one dimension, "-3,-1,1,3", or a .npy, .csv or .txt file.
         n: number of networks.
@@ -81,6 +82,7 @@ class Study(Fitting):
     """
 
     net: str = "cos"
+    depth: int = 1
     width: int | None = None
     points: Any = None  # an array once the study is made
     n: float = 1_000_000  # 1e6 is allowed, and becomes an integer
@@ -119,6 +121,7 @@ class Study(Fitting):
                 f"{self.space!r}; try method='score'"
             )
         object.__setattr__(self, "width", integer("width, the number of neurons,", self.width, 1, theory.width))
+        object.__setattr__(self, "depth", integer("depth, the number of hidden layers,", self.depth, 1, 1))
         object.__setattr__(self, "n", integer("n, the number of networks,", self.n, 1, 1_000_000))
         object.__setattr__(self, "points", read_points(self.points))
         self.network()
@@ -128,7 +131,8 @@ class Study(Fitting):
     def __str__(self) -> str:
         count, d = self.points.shape
         where = f"{count} point{'s' if count > 1 else ''} in d = {d}"
-        return f"{self.net}, width {self.width}, {self.n:,} networks at {where}, {self.action} action"
+        deep = f"depth {self.depth}, " if self.depth > 1 else ""
+        return f"{self.net}, {deep}width {self.width}, {self.n:,} networks at {where}, {self.action} action"
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -161,11 +165,11 @@ class Study(Fitting):
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items() if v is not None}
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in plain.items())
 
-    def network(self) -> Network:
+    def network(self) -> Network | Deep:
         """The network that is studied."""
         theory = theory_named(self.net)
         scales = {name: getattr(self, name) for name in theory.scales}
-        laws = {name: getattr(self, name) for name in ("width", "readout", "output_scale", "output_bias")}
+        laws = {name: getattr(self, name) for name in ("depth", "width", "readout", "output_scale", "output_bias")}
         return theory.network(scales=scales, **laws)
 
     def ensemble(self) -> Ensemble:
@@ -216,7 +220,7 @@ def run(
     few = _few(study.points)
     if not few and (study.space != "field" or method_of(study.method).correlators):
         _refuse_size(study.points, "space='field' with method='score'")
-    kernel = exact(study.network(), study.points, orders=(2,)).tensor(2)
+    kernel = study.network().kernel(study.points)
     made = study.made_action()
     whole = few and made.through_correlators(len(kernel)) and not made.of_modes
     try:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["as_store", "float_type", "orientation", "refused", "three_axes"]
+__all__ = ["as_store", "float_type", "off_device", "orientation", "refused", "three_axes"]
 
 AXES = ("network", "point")
 FIELDS = ("network", "point", "output")  # of several fields
@@ -22,9 +22,24 @@ def as_store(array: Any) -> tuple[Any, tuple[str, ...] | None]:
     if np.ma.is_masked(array):
         raise refused("samples without a mask", "masked ones", "leaving those networks out")
     try:
-        return np.asarray(array), None
-    except (TypeError, ValueError) as error:
-        raise refused("an array (network, point)", f"{type(array).__name__} ({error})", "np.asarray(...)") from error
+        return np.asarray(off_device(array)), None
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = f"{type(array).__name__} ({str(error).partition(chr(10))[0]})"
+        advice = "np.asarray(...), of a tensor tensor.float() or tensor.to_dense() first"
+        raise refused("an array (network, point)", why, advice) from error
+
+
+def off_device(array: Any) -> Any:
+    """A tensor of PyTorch, or a list of them, without gradients and on the host, known by its methods; others as given.
+
+    >>> off_device([1.0])
+    [1.0]
+    """
+    if isinstance(array, list):
+        return [off_device(one) if isinstance(getattr(one, "shape", None), tuple) else one for one in array]
+    for name in ("detach", "cpu"):
+        array = getattr(array, name, lambda array=array: array)()
+    return array
 
 
 def float_type(dtype: np.dtype, *, parts: bool) -> np.dtype:

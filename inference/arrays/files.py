@@ -12,7 +12,7 @@ import xarray as xr
 
 from ...models.correlators import check_points
 from ...models.types import Points
-from .axes import refused
+from .axes import off_device, refused
 
 __all__ = ["load_array", "load_points", "printable", "reading"]
 
@@ -59,7 +59,7 @@ def load_points(points: Any) -> Points:
     if points is None:
         raise refused("points of shape (point, axis)", "none", "points= (--points), or `points` in the file")
     if not isinstance(points, str | Path):
-        return check_points(points)
+        return check_points(off_device(points))
     table = _load(Path(points), (".npy", ".npz", ".csv", ".txt"))
     if "points" not in table and len(table) != 1:
         raise refused(f"the name 'points' in {Path(points).name}", list(table), "np.savez(file, points=points)")

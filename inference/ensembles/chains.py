@@ -28,7 +28,8 @@ __all__ = [
 LEAST_WORTH = 100  # independent fields a chain must be worth: below it tau itself is not known
 ODD_ADVICE = (
     "a random sign for each network where phi -> -phi is a symmetry of their law (appended mirror images add nothing), "
-    "subtracting a mean that is not meant, or a longer run if a Markov chain has seen one phase only"
+    "subtracting a mean that is not meant, a longer run if a Markov chain has seen one phase only, or linear and cubic "
+    "terms too where the symmetry is not there, inf.fit(data, m.Odd(m.Bilocal()), key=key)"
 )
 _BLOCK = 10.0  # tau in a block
 _WINDOWS = (1, 4, 16, 64, 256)  # lags summed by the tests of independence

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
+from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -26,7 +27,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ...models.correlators import check_points
-from ...models.multiplets.placed import Placed, at_places
+from ...models.multiplets.placed import Output, Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.networks.model import as_model
 from ...models.runtime import settled
@@ -35,11 +36,12 @@ from ...models.types import Matrix, Points
 from .drawn import DRAWN
 from .source import Source, two_point
 
-__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain", "side_key"]
+__all__ = ["ByContent", "Ensemble", "Materialise", "check_key", "device_mesh", "is_plain", "side_key", "sites_of"]
 
 _BLOCK_FLOATS = 80_000  # random numbers per block: fits a core's cache (measured best between 5e4 and 2e5)
 _LEVEL = 4096  # networks whose mean weight sets the scale of weights
 _BLOCKS = 4  # blocks one device draws per call: few enough for a read of ten networks, enough to hide the call
+_TRIAL = 15_041_978  # side key of the fields that a model is tried with
 _PILOT = 4096  # networks that fix a two-point function
 _MOST = 2**63  # networks of an ensemble; side keys have indices beyond
 _LONG = 8  # times as many where an ensemble is twelve such calls or more (measured: 12 to 20 % less, to the same bits)
@@ -109,6 +111,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
             raise ValueError(
                 f"expected a NumPyro model (a callable of the points), got {self.model!r}; try Network(...)"
             )
+        _check_takes_points(self.model)
         with _precision(self.dtype):
             sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
         if self.site not in sites:
@@ -128,6 +131,8 @@ class Ensemble[Model: Callable[..., Any]](Source):
             advice = "complex_parts=True, its two parts as two outputs" if split else "leaving complex_parts out"
             raise ValueError(f"expected a {wanted} field at site {self.site!r}, got a {got} one; try {advice}")
         object.__setattr__(self, "outputs", int(np.prod(drawn.shape[1:])) * (2 if split else 1))
+        with _precision(self.dtype):
+            as_model(self.model).check(self.points, side_key(self.key, _TRIAL))
 
     def __getstate__(self) -> dict[str, Any]:
         """The recipe without the programs compiled for it, which belong to one process."""
@@ -155,7 +160,8 @@ class Ensemble[Model: Callable[..., Any]](Source):
         """Random and deterministic numbers one network holds: what decides the block."""
         with _precision(self.dtype):
             sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
-        return max(1, sum(int(np.prod(s.shape)) for s in sites.values()))
+            beside = as_model(self.model).beside(self.points)
+        return max(1, beside, sum(int(np.prod(s.shape)) for s in sites.values()))
 
     @cached_property
     def block(self) -> int:
@@ -178,6 +184,10 @@ class Ensemble[Model: Callable[..., Any]](Source):
             return (_drawing if is_plain(self.model) else _drawing.__wrapped__)(*recipe)
 
     @property
+    def remedy(self) -> str:
+        return as_model(self.model).remedy
+
+    @property
     def neurons(self) -> Independent | None:
         return as_model(self.model).as_sum if self.site == as_model(self.model).field_site else None
 
@@ -190,6 +200,11 @@ class Ensemble[Model: Callable[..., Any]](Source):
             return self
         model, points = Placed(self.model, self.outputs, self.site), at_places(self.points, self.outputs)
         return Ensemble(model, points=points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
+
+    def output(self, which: int) -> "Ensemble[Any]":
+        """One of its fields: the same networks, seen in one output."""
+        model: Any = Output(self.model, which)
+        return Ensemble(model, points=self.points, n=self.n, key=self.key, site=model.field_site, dtype=self.dtype)
 
     def pilot(self, share: float) -> tuple[Matrix, str, Source | None]:
         """Of networks beyond the ensemble, which are independent of it."""
@@ -255,6 +270,18 @@ def side_key(key: jax.Array, k: int) -> jax.Array:
     Array(False, dtype=bool)
     """
     return _folded(key, jnp.array([2**32 - 1, k], dtype=jnp.uint32))
+
+
+def sites_of(ensemble: "Ensemble[Any]", networks: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of all sites of networks by their number, one row a network."""
+    index = np.asarray(networks, dtype=np.uint64)
+    words = np.stack([index >> np.uint64(32), index & np.uint64(2**32 - 1)], axis=-1).astype(np.uint32)
+
+    def one(words: jax.Array) -> dict[str, jax.Array]:
+        return _sites(ensemble.model, _folded(ensemble.key, words), jnp.asarray(ensemble.points))
+
+    with _plain_threefry(), _precision(ensemble.dtype):
+        return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(one))(words).items()}
 
 
 def _folded(key: jax.Array, words: jax.Array) -> jax.Array:
@@ -333,6 +360,22 @@ def check_key(key: Any) -> None:
         kind, shape = repr(key), ()
     if shape != (2,) or "threefry" not in kind:
         raise ValueError(f"expected one key of the threefry2x32 generator, got {kind}; try key=jax.random.key(0)")
+
+
+def _check_takes_points(model: Callable[..., Any]) -> None:
+    """Refuse a function that wants more than the points: with a key it is one for `m.FromKey`."""
+    try:
+        asked = signature(model)
+    except (TypeError, ValueError):  # built-in functions say nothing
+        return
+    try:
+        asked.bind(None)
+    except TypeError as error:
+        what = getattr(model, "__name__", type(model).__name__)
+        raise ValueError(
+            f"expected a NumPyro model, a function of the points alone, got {what}{asked} ({error}); try "
+            f"m.FromKey({what}) where it is draw(key, points), one network a key"
+        ) from None
 
 
 def _row(field: jax.Array) -> jax.Array:

@@ -92,8 +92,8 @@ def in_modes(
             "expected networks or exact correlators to look at in modes, got correlators with errors and no networks; "
             "try inf.fit(ensemble, ...)"
         )
-    moments = {r: unique(attach(data.tensor(r, "moment"), modes)) for r in (2, 4, 6) if r in data.moments}
-    cumulants = {r: connected_from_moments(moments, len(modes), r, even=True) for r in moments}
+    moments = {r: unique(attach(data.tensor(r, "moment"), modes)) for r in sorted(data.moments)}
+    cumulants = {r: connected_from_moments(moments, len(modes), r, even=data.even) for r in moments}
     points: Any = np.arange(float(len(modes)))[:, None]
     about = {**data.about, "modes": len(modes)}
     return Correlators(points, moments, cumulants, maker=data.maker, even=data.even, about=about), None

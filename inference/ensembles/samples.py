@@ -33,8 +33,9 @@ class Samples(Source):
     """Outputs phi(x) of n networks at M points, from memory or a file; what `Ensemble` is for a recipe.
 
     Args:
-        array: (network, point): anything NumPy reads as an array, an xarray.DataArray with these dims, or the path of
-            a .npy, .npz, .nc (NetCDF 4) or .zarr file. float32 and float64 stay as they are, integers become float64.
+        array: (network, point): anything NumPy reads as an array, a tensor of PyTorch on any device, an
+            xarray.DataArray with these dims, or the path of a .npy, .npz, .nc (NetCDF 4) or .zarr file. float32 and
+            float64 stay as they are, integers become float64.
         points: input points (point, axis), the path of a .npy, .npz, .csv or .txt file with them, or None where the
             file of the array holds them as `points`.
         dims: the order of the two axes, where they are swapped or as long as each other.

@@ -109,6 +109,11 @@ class Source(ABC):
         """What their order says of their independence."""
         return Dependence(self.n)
 
+    @property
+    def remedy(self) -> str:
+        """What to try where a field is not finite."""
+        return "a smaller scale or removing that network"
+
     def in_places(self) -> "Source":
         """The same networks as one field at the places (x, output), for all that knows one number at a point."""
         if self.outputs == 1:

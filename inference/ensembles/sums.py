@@ -197,7 +197,7 @@ def _passes(
     bar = tqdm(total=stop - first, desc=what, unit="net", unit_scale=True, delay=2.0, disable=not progress, leave=False)
     with bar:
         for start, count, fields, weights in _chunks(source, first, stop, chunk):
-            _check_finite(fields, start)
+            _check_finite(fields, start, source.remedy)
             with settled():
                 made = compiled(*jax.device_put((fields, weights), shard), *arguments)
             if waiting is not None:  # only now: its sums were taken while these networks were drawn
@@ -250,10 +250,10 @@ def _chunks(source: Source, first: int, stop: int, chunk: int) -> Iterator[tuple
         start += count
 
 
-def _check_finite(fields: np.ndarray, first: int) -> None:
+def _check_finite(fields: np.ndarray, first: int, remedy: str) -> None:
     if not np.isfinite(fields).all():
         network, point = np.argwhere(~np.isfinite(fields.reshape(-1, fields.shape[-1])))[0]
         raise ValueError(
             f"expected finite fields, got {fields.reshape(-1, fields.shape[-1])[network, point]} in network "
-            f"{first + network} at point {point}; try a smaller scale or removing that network"
+            f"{first + network} at point {point}; try {remedy}"
         )

@@ -29,6 +29,7 @@ from ..ensembles.sums import error_rows, group_length
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, gravest, judge_values, watched
 from .from_moments import Equations
 from .leverage import Fitted, left_out, matters
+from .parity import ODD_FALSE_ALARM
 from .schwinger_dyson import RESOLUTION_LIMIT
 from .terms import Terms
 
@@ -39,7 +40,6 @@ _CHUNK = 2**24  # floats read at a time
 _WATCHED_SQUARES = 4  # terms whose gradient squared is looked at network by network: each costs a pass over the slots
 _CHEAP = 1024  # products a network for odd averages at most, or a twentieth of those of the equations
 _COPIES = 8  # of the matrix of the equations
-ODD_FALSE_ALARM = 1e-6
 
 
 class Observed(NamedTuple):
@@ -86,7 +86,7 @@ def direct_equations(
         )
     expect_memory(_COPIES * 8.0 * terms.size**2, f"equations of {terms.size} terms", "a smaller action or reach")
     seen = observe(source, terms, progress=progress)
-    if seen.odd_p < ODD_FALSE_ALARM:
+    if terms.even and seen.odd_p < ODD_FALSE_ALARM:
         raise ValueError(
             f"expected odd averages compatible with zero for an action with even terms only, got {seen.odd}, p = "
             f"{seen.odd_p:.1g} among all <phi> and <phi phi phi>; try {ODD_ADVICE}"
@@ -100,7 +100,7 @@ def direct_equations(
         )
     n = source.dependence.effective
     pilot = np.linalg.solve(seen.matrix + pilot_precision / n, seen.vector + pilot_precision @ pilot_centre / n)
-    gauss, q = np.zeros(terms.size), terms.quadratic
+    gauss, q = np.zeros(terms.size), terms.gaussian
     gauss[:q] = np.linalg.solve(seen.matrix[:q, :q], seen.vector[:q])
     if source.dependence.block > 1:
         noise, scores, dof, tail = _block_scatter(source, terms, pilot, gauss, progress)
@@ -223,8 +223,10 @@ def _moments(
 ) -> Any:
     """What `observe` sums over the networks of a block; the Gram matrix site by site, or of whole terms."""
     local = terms.local_gradients(fields)
+    if not terms.even:  # a linear term has a slope where the field is zero, and so on the padding
+        local = local * alive
     if root is not None or shared:
-        white = _at_sites(local, terms) if root is None else terms.gradients(fields) @ root
+        white = _at_sites(local, terms) if root is None else (terms.gradients(fields) * alive[:, None, None]) @ root
         flat = jnp.swapaxes(white, 0, 1).reshape(terms.size, -1)
         gram = flat @ flat.T
     else:

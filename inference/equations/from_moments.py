@@ -86,7 +86,7 @@ def equations(
     """A, b from the even moments of the data, B from every network of its source, or else from its covariance.
 
     Args:
-        data: Correlators with moments 2, 4 and 6.
+        data: Correlators with moments 2, 4 and 6, of all orders up to six for an action with odd terms.
         terms: those of a quartic action.
         pilot_precision: prior precision that keeps the pilot of B finite where A is not resolved.
         pilot_centre: prior mean.
@@ -128,7 +128,7 @@ def equations(
         dof = source.n - 1.0
     elif data.rows.get("moment"):
         check_scrambles(data, wide.size, "the covariance of a fit")
-        rows = [data.rows["moment"][r] / np.prod(wide.scale[data.tuples(r)], axis=1) for r in (2, 4, 6)]
+        rows = [data.rows["moment"][r] / np.prod(wide.scale[data.tuples(r)], axis=1) for r in wide.orders]
         rows = np.concatenate(rows, axis=1)
         psi = rows @ psi_map(wide, wide_pilot).T
         bare = rows @ psi_map(wide, np.zeros(wide.size)).T
@@ -154,8 +154,8 @@ def _floored(noise: Matrix) -> Matrix:
 
 
 def _gaussian(terms: Terms, matrix: Matrix, vector: Vector) -> Vector:
-    """The best Gaussian action: only the quadratic terms."""
-    q = terms.quadratic
+    """The best Gaussian action: only quadratic and linear terms."""
+    q = terms.gaussian
     return np.concatenate([np.linalg.solve(matrix[:q, :q], vector[:q]), np.zeros(len(vector) - q)])
 
 
@@ -175,9 +175,9 @@ def scatter(
     mean sum w psi/sum w, times the effective number (sum w)^2/sum w^2 of networks.
     """
     arrays, rest = _apart(terms)
-    keep, q, tail = watched(source), terms.quadratic, None
-    # The terms of fewest points first: a power of one field has the heaviest tail.
-    quads, rows = terms.tables[1]
+    keep, q, tail = watched(source), terms.places[-1].start, None
+    # The terms of highest degree, of fewest points first: a power of one field has the heaviest tail.
+    quads, rows = terms.tables[-1]
     spread = np.array([len(np.unique(quads[row != 0])) for row in rows])
     looked = tuple((q + np.argsort(spread, kind="stable")[:WATCHED]).tolist()) if keep else ()
     given = (_ScatterSums(rest, looked), theta, rungs, fit, arrays)
@@ -275,8 +275,8 @@ class _BlockSums:
         return weights @ terms.residuals(fields, theta), weights @ terms.scores(fields, rungs)
 
 
-def gains(eq: Equations, full: Equations | None, quadratic: int) -> Gains:
-    """How much the quartic terms improve the Hyvarinen score over the best Gaussian, with standard errors.
+def gains(eq: Equations, full: Equations | None, gaussian: int) -> Gains:
+    """How much the terms behind the Gaussian ones improve the Hyvarinen score over the best Gaussian, and the errors.
 
     J_Gauss - J_action = 1/2 b.A^-1 b - 1/2 b_2.A_22^-1 b_2 on the same moments, minus the optimism of fitting the extra
     terms, tr(A^-1 B)/2n. The errors are those of the mean difference of the networks' own scores.
@@ -285,7 +285,7 @@ def gains(eq: Equations, full: Equations | None, quadratic: int) -> Gains:
     def one(e: Equations) -> float:
         a, b = e.matrix, e.vector
         inner = np.zeros_like(a)
-        inner[:quadratic, :quadratic] = np.linalg.inv(a[:quadratic, :quadratic])
+        inner[:gaussian, :gaussian] = np.linalg.inv(a[:gaussian, :gaussian])
         extra = np.linalg.inv(a) - inner
         return 0.5 * float(b @ extra @ b) - 0.5 * float(np.sum(extra.T * e.noise)) / e.networks
 

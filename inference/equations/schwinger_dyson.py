@@ -56,7 +56,7 @@ def fit_polynomial(data: Correlators, degree: int = 6, *, metric: Matrix | None 
 
 
 def moment_equations(terms: Terms, moments: ByOrder) -> tuple[Matrix, Vector]:
-    """A, (term, term), and b, (term,), from scaled moments of even orders up to 2 degree - 2, (component,) each."""
+    """A, (term, term), and b, (term,), from scaled moments of the `orders` of the terms, (component,) each."""
     matrix, vector = np.zeros((terms.size, terms.size)), np.zeros(terms.size)
     moments, tables = {0: np.ones(1), **moments}, tuple(zip(terms.tables, terms.places, strict=True))
     for (left, rows), here in tables:
@@ -88,18 +88,20 @@ def resolved(matrix: Matrix, vector: Vector) -> Vector:
 
 
 def psi_map(terms: Terms, theta: Vector) -> csr_matrix:
-    """psi(theta) as a linear map on the scaled moments of order 2, 4, .. (constants dropped), (term, moment)."""
-    orders = range(2, 2 * terms.degree - 1, 2)
+    """psi(theta) as a linear map on the scaled moments of the terms' orders (constants dropped), (term, moment)."""
+    orders = terms.orders
     edges = np.cumsum([0, *(tuple_count(len(terms.scale), r) for r in orders)])
     first, out = dict(zip(orders, edges, strict=False)), []
     tables = tuple(zip(terms.tables, terms.places, strict=True))
     for (left, rows), _ in tables:
         k, to, values = [], [], []
         for (right, columns), there in tables:
-            start, weight = first[left.shape[1] + right.shape[1] - 2], theta[there] @ columns
+            order, weight = left.shape[1] + right.shape[1] - 2, theta[there] @ columns
+            if order == 0:  # of two linear terms
+                continue
             for where, factor in _across(left, right, terms.metric):
                 k.append(np.repeat(np.arange(len(left)), len(right)))
-                to.append(start + where.ravel())
+                to.append(first[order] + where.ravel())
                 values.append((factor * weight).ravel())
         for where, factor in _pairs(left, terms.metric) if left.shape[1] > 2 else ():
             k.append(np.arange(len(left)))
@@ -116,17 +118,23 @@ def scaled_moments(terms: Terms, data: Correlators) -> dict[int, Vector]:
     Raises:
         ValueError: a moment that is refused or missing.
     """
-    orders = tuple(range(2, 2 * terms.degree - 1, 2))
+    orders, kind = terms.orders, "even" if terms.even else "all"
     for order in orders:
+        if order % 2 and order not in data.moments and order not in data.refused and data.even:
+            raise ValueError(
+                f"expected odd moments for an action with linear and cubic terms, got those of even orders of a field "
+                f"with phi -> -phi, {sorted(data.moments)}; try the even action alone, or inf.measure(ensemble, "
+                "even=False), whose odd moments are compatible with zero"
+            )
         if order in data.refused and order not in data.moments:
             raise ValueError(
-                f"expected moments of even orders up to {orders[-1]} for an action of degree {terms.degree}, got order "
-                f"{order} refused: {data.refused[order]}"
+                f"expected moments of {kind} orders up to {orders[-1]} for an action of degree {terms.degree}, got "
+                f"order {order} refused: {data.refused[order]}"
             )
         if order not in data.moments:
             raise ValueError(
-                f"expected moments of even orders up to {orders[-1]} for an action of degree {terms.degree}, got none "
-                f"of order {order}; try m.exact(network, points, orders={orders}), or a lower degree"
+                f"expected moments of {kind} orders up to {orders[-1]} for an action of degree {terms.degree}, got "
+                f"none of order {order}; try m.exact(network, points, orders={orders}), or a lower degree"
             )
     return {order: data.moment(order) / np.prod(terms.scale[data.tuples(order)], axis=1) for order in orders}
 

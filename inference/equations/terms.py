@@ -63,7 +63,7 @@ class Terms(eqx.Module):
     """Terms of an action in scaled fields; fields are given physical, (network, point).
 
     Attributes:
-        parts: the scaled terms as monomials, quadratic ones first, then degree 4, then 6.
+        parts: the scaled terms as monomials, quadratic ones first, then degree 1, 3, 4, 6, those that there are.
         scale: standard deviations of the field, (point,).
         factors: physical coupling = scaled coupling / factor, (term,).
         metric: W_ab/(scale_a scale_b), (point, point).
@@ -92,6 +92,21 @@ class Terms(eqx.Module):
     def quadratic(self) -> int:
         """Number of quadratic terms."""
         return self.parts[0].count
+
+    @property
+    def gaussian(self) -> int:
+        """Number of terms of a Gaussian action, which come first: quadratic ones and, where there are some, linear."""
+        return sum(part.count for part in self.parts if part.degree <= 2)
+
+    @property
+    def even(self) -> bool:
+        """Whether every term has an even number of fields."""
+        return all(part.degree % 2 == 0 for part in self.parts)
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Orders of the moments in the equations of these terms."""
+        return tuple(range(2, 2 * self.degree - 1, 2) if self.even else range(1, 2 * self.degree - 1))
 
     @property
     def shared(self) -> bool:
@@ -297,10 +312,10 @@ def _slopes(parts: tuple[Monomials, ...], points: int) -> tuple[np.ndarray, Prod
 def _curvatures(parts: tuple[Monomials, ...], metric: Matrix) -> Products:
     """lap_W T = 2 contraction(T, W), term by term."""
     degree, start, points = max(part.degree for part in parts), _starts(parts), len(metric)
-    bare = [contraction(part, metric) for part in parts]
-    key = np.concatenate([one.term + first for one, first in zip(bare, start)])
-    tuples = np.concatenate([_padded(one.tuples, degree - 2, points) for one in bare])
-    products, row, entry, count = _collect(key, tuples, np.concatenate([2.0 * one.coefficient for one in bare]))
+    bare = [(contraction(part, metric), first) for part, first in zip(parts, start) if part.degree > 1]
+    key = np.concatenate([one.term + first for one, first in bare])
+    tuples = np.concatenate([_padded(one.tuples, degree - 2, points) for one, _ in bare])
+    products, row, entry, count = _collect(key, tuples, np.concatenate([2.0 * one.coefficient for one, _ in bare]))
     index = np.zeros((start[-1], entry.shape[1]), dtype=np.int32)
     coefficient = np.zeros((start[-1], entry.shape[1]))
     owners = np.unique(key)

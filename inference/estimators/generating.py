@@ -23,6 +23,7 @@ import numpyro
 from jaxtyping import Float
 
 from ...models.analytic.convergence import check_sources, finite_source
+from ...models.arrays import in_places
 from ...models.networks.independent import Independent
 from ...models.networks.network import Network
 from ...models.networks.readouts import AbstractReadout
@@ -36,6 +37,7 @@ from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, sums
 from .duality import allowed_spaces
 from .khat import FLAG_KHAT, REFUSE_KHAT, pareto_khat
+from .measure import places_of
 from .tails import FLAG_ERROR, REFUSE_ERROR
 
 __all__ = ["Generating", "generating"]
@@ -46,7 +48,7 @@ _LEAST = 1000  # of networks or neurons
 _DRAWS = 131_072  # looked at for their tail
 _LARGEST = 350.0  # of an exponent: its square is then still a floating-point number
 
-Sources = Float[np.ndarray, "source point"]
+Sources = Float[np.ndarray, "source *place"]
 PerSource = Float[np.ndarray, " source"]
 
 
@@ -55,7 +57,7 @@ class Generating:
     """W[J] = log <exp(J.phi)> at several sources, with errors.
 
     Attributes:
-        sources: J, (source, point).
+        sources: J, (source, point); of several fields (source, point, output).
         value: W[J], (source,).
         rows: (row, source); the covariance of the values is rows^T rows, since all sources share the draws.
         bias: the leading small-sample bias of `value`, -Var/2 of the mean's relative error (times N in neuron space).
@@ -87,7 +89,7 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
 
     Args:
         source: an `Ensemble`, or in field space `Samples` too.
-        sources: J, (source, point).
+        sources: J, (source, point); of several fields (source, point, output).
         space: "field"; "readout" integrates the readout of whole networks, whatever its law, and leaves the hidden
             layer's fluctuations, and those of a shared scale or length; "neuron" needs source.n draws of one neuron
             only, and independent neurons.
@@ -108,7 +110,9 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         >>> bool(abs(result.value[0] - 0.0635) < 5 * result.error[0])
         True
     """
-    j = check_sources(sources, len(source.points))
+    places = places_of(source)
+    j = check_sources(in_places(sources, source.points, source.outputs), len(places.points))
+    source = places
     if space not in SPACES:
         raise ValueError(f"expected space among {list(SPACES)}, got {space!r}; try {nearest(space, list(SPACES))!r}")
     if (draws := check_worth(source).effective) < _LEAST:

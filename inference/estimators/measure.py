@@ -25,7 +25,7 @@ from ...models.runtime import settled
 from ...models.types import ByOrder, Points, Vector
 from ..engines.executors import Executor
 from ..engines.memory import expect_memory
-from ..ensembles.chains import ODD_ADVICE, check_worth
+from ..ensembles.chains import check_worth
 from ..ensembles.moments import MAX_COMPONENTS, averages, far_centre, group_sums, moved
 from ..ensembles.source import Source
 from ..ensembles.sums import group_length
@@ -34,14 +34,13 @@ from ..shards.parts import Parts
 from .duality import cheapest_space, measure_hidden, measure_neurons
 from .tails import effective_networks, judge_tail, tail_draws
 
-__all__ = ["MIN_NETWORKS", "Plan", "about_source", "check_even", "check_source", "finished", "measure", "places_of"]
+__all__ = ["MIN_NETWORKS", "Plan", "about_source", "check_source", "finished", "measure", "places_of"]
 
 ORDERS = (1, 2, 3, 4, 6)
 MIN_NETWORKS = {1: 2, 2: 10, 3: 100, 4: 100, 5: 1000, 6: 1000}
 MOST_COMPONENTS = 50_000  # of an order asked for by name: 400 MB of rows behind its covariance
 SPACES = ("field", "readout", "neuron")
 SAMPLINGS: dict[str, Sampling] = {"random": "random", "sobol": Sobol()}
-ODD_FALSE_ALARM = 1e-6
 _LEAST_PART = 10  # networks
 _COPIES = 4  # of the sums of groups: rows of moments and of connected functions, and one while they are made
 
@@ -252,8 +251,11 @@ def check_source(source: Any) -> None:
     if isinstance(source, Source):
         return
     what, advice = repr(source)[:80], "inf.Ensemble(model, points=points, n=100_000, key=jax.random.key(0))"
-    if isinstance(source, np.ndarray | jax.Array | list):
-        what, advice = f"an array of shape {np.shape(source)}", "inf.Samples(array, points), an array (network, point)"
+    if isinstance(source, np.ndarray | jax.Array | list) or isinstance(getattr(source, "shape", None), tuple):
+        what, advice = (
+            f"an array of shape {tuple(np.shape(source))}",
+            "inf.Samples(array, points), an array (network, point)",
+        )
     elif isinstance(source, Correlators):
         what, advice = "Correlators, which are measured already", "inf.fit(correlators, ...), or their ensemble"
     raise ValueError(f"expected an inf.Ensemble or inf.Samples, got {what}; try {advice}")
@@ -274,31 +276,6 @@ def _sampling(sampling: str | Sobol | None, space: str, free: bool) -> Sampling:
             f"with space={space!r}; try space='neuron', or leaving it out"
         )
     return sampling if isinstance(sampling, Sobol) else SAMPLINGS[sampling]
-
-
-def check_even(data: Correlators) -> float:
-    """p-value of phi -> -phi from orders 1 and 3 together; a fit with even terms only is refused below 1e-6.
-
-    Raises:
-        ValueError: the symmetry is broken; the message names the odd correlator.
-    """
-    odd = [r for r in (1, 3) if r in data.moments and r in data.rows.get("moment", {})]
-    if not odd:
-        return 1.0
-    chi2 = data.chi2(*odd, kind="moment")
-    z = {r: data.moment(r) / np.maximum(data.error(r, "moment"), 1e-300) for r in odd}
-    if np.isnan(chi2.p):  # few networks make the errors; z of a law symmetric about zero keeps its tail even then
-        worst, count = max(np.max(np.abs(v)) for v in z.values()), sum(map(len, z.values()))
-        chi2 = chi2._replace(p=min(1.0, 2.0 * count * float(np.exp(-0.5 * worst**2))))
-    if chi2.p < ODD_FALSE_ALARM:
-        order = max(odd, key=lambda r: np.max(np.abs(z[r])))
-        worst = int(np.argmax(np.abs(z[order])))
-        label = ",".join(place_label(a, data.outputs) for a in data.tuples(order)[worst].tolist())
-        raise ValueError(
-            f"expected odd correlators compatible with zero for an action with even terms only, got <phi({label})> of "
-            f"order {order} at {z[order][worst]:+.1f} sd ({chi2}); try {ODD_ADVICE}"
-        )
-    return chi2.p
 
 
 def _choose(source: Source, orders: tuple[int, ...] | None, even: bool) -> tuple[tuple[int, ...], dict[int, str]]:

@@ -203,6 +203,8 @@ def _can_reject(terms: Terms, theta: Vector) -> bool:
     """Whether the free theory exists and each form of the interaction is nowhere negative."""
     if not np.linalg.eigvalsh(_free_precision(terms, theta))[0] > 0:
         return False
+    if not terms.even:  # a cubic form is negative somewhere
+        return False
     forms = {r: form for r, form in forms_of(terms, theta).items() if r > 2}
     size = max(float(np.abs(c).max()) for c, _ in forms.values())
     lowest = [minimum_on_sphere(c, len(terms.scale), tuples=t, order=r)[0] for r, (c, t) in forms.items()]

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...models.actions.base import AbstractAction
 from ...models.actions.ladder import action_words
+from ...models.actions.odd import Odd
 from ...models.actions.rungs import FullQuartic
 from ...models.correlators import Correlators, check_scrambles
 from ...models.refusals import checked_weights
@@ -28,10 +29,11 @@ from ..ensembles.source import Source
 from ..equations.from_fields import Observed, direct_equations
 from ..equations.from_moments import Equations, Gains, equations, gains
 from ..equations.metric import Metrics, check_gram, choose_metrics
+from ..equations.parity import check_even
 from ..equations.schwinger_dyson import moment_equations, scaled_moments
 from ..equations.terms import Terms, terms_of
 from ..estimators.as_if import with_scatter
-from ..estimators.measure import MIN_NETWORKS, about_source, check_even, check_source, measure, places_of
+from ..estimators.measure import MIN_NETWORKS, about_source, check_source, measure, places_of
 from ..estimators.tails import Tail, gravest, judge_tail
 from ..pooling.pool import restored
 from ..priors.unit import Prior, default_prior, relaxed
@@ -120,12 +122,12 @@ class Problem:
     @property
     def gains(self) -> Gains | None:
         """How much the interaction improves the score over the best Gaussian, and the share of the full quartic's."""
-        return gains(self.equations, self.full and self.full.equations, self.quadratic)
+        return gains(self.equations, self.full and self.full.equations, self.terms.gaussian)
 
     @property
     def odd_p(self) -> float | None:
         """P-value of vanishing odd averages, where they are known."""
-        if self.data is None or not any(order in self.data.moments for order in (1, 3)):
+        if not self.action.even or self.data is None or not any(order in self.data.moments for order in (1, 3)):
             return None
         return check_even(self.data)
 
@@ -152,8 +154,8 @@ class FromFields(Problem):
     observed: Observed = field()
 
     @property
-    def odd_p(self) -> float:
-        return self.observed.odd_p
+    def odd_p(self) -> float | None:
+        return self.observed.odd_p if self.action.even else None
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -242,16 +244,19 @@ def prepare(
     for matrix in (found.metric, found.two_point):
         check_gram(matrix)
     terms_of(action, found.metric, w)  # what does not fit the points is refused before any long pass
-    measured = rest if isinstance(rest, Correlators) else measure(rest, progress=progress)
+    kept = None if action.even else False  # whether odd moments are left out: by the data's own law, or not at all
+    measured = rest if isinstance(rest, Correlators) else measure(rest, even=kept, progress=progress)
     # Before any sampling: what the finished fit says of its G2 and G4c needs their joint covariance.
     check_scrambles(measured, sum(len(v) for r, v in measured.cumulants.items() if r in (2, 4)), "a fit and its eps4")
-    check_even(measured)
+    if action.even:
+        check_even(measured)
     two_point = found.two_point if found.exact else measured.tensor(2, "moment")
     scale = _units(two_point, found.given)
     terms = terms_of(action, found.metric, w, scale=scale)
     prior = default_prior(terms, scale=prior_scale, two_point=two_point / np.outer(terms.scale, terms.scale))
     same = terms.quadratic == comb(len(points) + 1, 2)  # else the best Gaussian is not that of the full quartic action
-    wide = terms_of(FullQuartic(), found.metric, w, scale=scale) if len(points) <= _FULL_POINTS and same else None
+    richest = FullQuartic() if action.even else Odd(FullQuartic())
+    wide = terms_of(richest, found.metric, w, scale=scale) if len(points) <= _FULL_POINTS and same else None
     eq, whole = equations(
         measured,
         terms,
@@ -323,7 +328,8 @@ def _from_fields(rest: Any, found: Metrics, scale: float, common: dict[str, Any]
             f"{action.degree}, got: {judged.why}"
         )
     orders = tuple(r for r in (1, 2, 3, 4) if comb(len(points) + r - 1, r) <= MAX_COMPONENTS)
-    data = measure(source, orders=orders, progress=progress) if 2 in orders else None
+    kept = None if action.even else False
+    data = measure(source, orders=orders, even=kept, progress=progress) if 2 in orders else None
     # What is known of the model, or of a lattice, already averaged over sites, is better than what was measured.
     two_point = found.two_point if found.exact or lattice or data is None else data.tensor(2, "moment")
     terms = terms_of(action, metric, w, scale=_units(two_point, found.given))

@@ -208,7 +208,7 @@ def design(
     if isinstance(n, bool) or not 1.0 <= float(n) < np.inf:
         raise ValueError(f"expected a number of networks n >= 1, got {n!r}; try n=1e5")
     w = _positive(np.ones(count) if weights is None else weights, count, "quadrature weights")
-    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes:
+    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes or not action.even:
         raise ValueError(
             f"expected a quartic action of the field at the points, got {action!r}; try m.Bilocal(), "
             "or for an action of modes the kernel np.eye(count) of their amplitudes"

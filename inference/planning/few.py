@@ -198,7 +198,7 @@ def check_few(action: AbstractAction, points: int, n: int) -> None:
     Raises:
         ValueError: no quartic action of the field at the points, or more couplings than n/100 (two at least).
     """
-    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes:
+    if not isinstance(action, AbstractAction) or action.degree != 4 or action.of_modes or not action.even:
         raise ValueError(f"expected a quartic action of the field at the points, got {action!r}; try m.Constant()")
     most = max(2, n // 100)
     if action.size(points) > most:

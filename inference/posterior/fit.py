@@ -15,7 +15,8 @@ that as many networks would give.
     log_prior, log_likelihood   of the draws, for power scaling (`az.psense_summary`); the likelihood of estimating
                             equations is one density and leaves no network out: only that of method "gold" is per
                             network, for `an.loo`, and is power-scaled by `an.prior_sensitivity`
-    predictions             G2 and G4 of the draws at tree level, and G4_loop with one loop more: no noise
+    predictions             G2 and G4 of the draws at tree level, and G4_loop with one loop more: no noise; of an action
+                            with odd terms G1 and G3 too, about the mean of the data
     posterior_predictive, prior_predictive   G2 and G4 as measured again, with the joint noise of the data. A coupling
                             has seen the components that fix it: their p-values crowd at 1/2
     observed_data           G2 and the connected G4, or T, the means of the terms of a fit to fields without them
@@ -50,7 +51,7 @@ from ..methods.problem import Problem, prepare
 from ..priors.density import Setting
 from ..priors.prior import AbstractPrior
 from .labels import draws_group, label_point, label_tree
-from .predict import predict, replicated
+from .predict import predict, predict_about_mean, replicated
 from .sampler import AbstractSampler
 from .words import Method, Sampler, kept_words, method_of, prior_of, sampler_of
 
@@ -214,6 +215,9 @@ def _predictions(problem: Problem, posterior: Mapping[str, np.ndarray]) -> dict[
     count = len(problem.points)
     if problem.action.degree > 4 or count > _PREDICT_POINTS or problem.data is None or 4 not in problem.data.cumulants:
         return {}
+    if not problem.action.even:
+        odd = {1, 3} <= problem.data.moments.keys()
+        return predict_about_mean(problem.data, posterior, problem.action, problem.weights) if odd else {}
     names = problem.action.quadratic_blocks(count)
     q = np.concatenate([posterior[name] for name in names], axis=-1) @ dense(problem.action.quadratic(count), count)
     fixed = problem.action.fixed(count)

@@ -32,7 +32,9 @@ _TABLE_TERMS = 1500  # beyond it tables (term, term) are left out: a file of gig
 
 _DIMS = {
     "lam": ["i", "x", "y"],
+    "G1": ["x"],
     "G2": ["pair"],
+    "G3": ["triple"],
     "G4": ["quad"],
     "G4_loop": ["quad"],
     "G6": ["sextuple"],
@@ -117,9 +119,12 @@ def _observed(
     found, errors = xr.Dataset(), dict[str, Any]()
     if data is not None:
         values = {"G2": data.moment(2)} | ({"G4": data.connected(4)} if 4 in data.cumulants else {})
-        found = group(values, draws=False)
         errors |= {"G2_error": ("pair", data.error(2, "moment"))}
         errors |= {"G4_error": ("quad", data.error(4))} if "G4" in values else {}
+        if not problem.action.even and {1, 3} <= data.cumulants.keys():
+            values |= {"G1": data.moment(1), "G3": data.connected(3)}
+            errors |= {"G1_error": ("x", data.error(1, "moment")), "G3_error": ("triple", data.error(3))}
+        found = group(values, draws=False)
     if seen is not None:
         means = {"T": ("term", seen.terms)}
         errors |= {"T_error": ("term", seen.errors)} | (means if compared else {})
@@ -192,6 +197,8 @@ def _coords(problem: Problem) -> tuple[dict[str, Any], dict[str, list[str]]]:
     if (problem.data is not None and 4 in problem.data.cumulants) or "quad" in {dim for dim, _ in couplings.values()}:
         quads = sorted_tuples(count, 4)
         coords |= {"quad": _names(quads), **{f"x{k + 1}": ("quad", quads[:, k]) for k in range(4)}}
+    if not problem.action.even:
+        coords["triple"] = _names(sorted_tuples(count, 3))
     for name, (dim, labels) in couplings.items():
         if dim not in coords and dim != "constant":
             coords[dim] = _names(labels)
@@ -247,12 +254,14 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
     for name, number in zip(("gain", "gain_full", "share"), known.values(), strict=False):
         if number is not None:
             attrs[name], attrs[f"{name}_error"] = number
-    if (full := problem.full) is not None:
+    if (full := problem.full) is not None and not problem.action.even:
+        values["full_vector"] = ("full", full.equations.vector)  # of the odd terms too
+    if full is not None:
         up = embed(problem.terms, full.terms)
-        pairs, theta = full.terms.quadratic, up.T @ score.estimate
+        quartic, theta = full.terms.places[-1], up.T @ score.estimate
         values["score_estimate"] = ("term", score.estimate)
-        values["force"] = ("quad", (full.equations.matrix @ theta)[pairs:])
-        values["laplacian"] = ("quad", full.equations.vector[pairs:])
+        values["force"] = ("quad", (full.equations.matrix @ theta)[quartic])
+        values["laplacian"] = ("quad", full.equations.vector[quartic])
         values["full_matrix"] = (("full", "full_too"), full.equations.matrix)
         values["full_noise"] = (("full", "full_too"), full.equations.noise)
         values["full_embed"] = (("term", "full"), up)

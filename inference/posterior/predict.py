@@ -16,11 +16,20 @@ import numpy as np
 from ...models.actions.base import AbstractAction
 from ...models.combinatorics import connected_from_moments, sorted_tuples
 from ...models.correlators import Correlators
+from ...models.diagrams.asymmetric import about_mean
 from ...models.diagrams.from_couplings import four_point, predicted, vertex
 from ...models.types import Matrix, Points, Vector
 from ..fields.nuts import sample_action
 
-__all__ = ["Predictions", "predict", "predict_diagrams", "predict_fields", "quartic_coefficients", "replicated"]
+__all__ = [
+    "Predictions",
+    "predict",
+    "predict_about_mean",
+    "predict_diagrams",
+    "predict_fields",
+    "quartic_coefficients",
+    "replicated",
+]
 
 _DRAWS = 200  # draws a chain kept for predictions: their spread needs no more
 
@@ -49,8 +58,7 @@ def predict(
         G4 (tree), G4_loop (tree plus one loop) on (chain, draw, quad) and G2 on (chain, draw, pair).
     """
     points = len(two_point)
-    step = max(1, posterior["q"].shape[1] // _DRAWS)
-    kept = {name: value[:, ::step] for name, value in posterior.items()}
+    kept = _thinned(posterior)
     quartic = quartic_coefficients(kept, action, points, weights)
     tree, loop = four_point(quartic, two_point)
     pairs = sorted_tuples(points, 2)
@@ -62,6 +70,29 @@ def predict(
     return {"G4": tree, "G4_loop": tree + loop, "G2": np.linalg.inv(inverse)[(..., *pairs.T)]}
 
 
+def predict_about_mean(
+    data: Correlators, posterior: Mapping[str, np.ndarray], action: AbstractAction, weights: Vector
+) -> dict[str, np.ndarray]:
+    """The same for an action with linear and cubic terms, about the mean of the data and on their connected lines.
+
+    Returns:
+        G1, the full G2 = <phi phi>, connected G3, G4 (tree) and G4_loop, (chain, draw, component).
+    """
+    points = len(data.points)
+    mean = data.moment(1)
+    forms = action.coefficients(_thinned(posterior), points, weights)
+    found = about_mean(forms, mean, data.tensor(2, "moment") - np.outer(mean, mean))
+    a, b = sorted_tuples(points, 2).T
+    second = found.two_point + found.mean[..., a] * found.mean[..., b]
+    return {"G1": found.mean, "G2": second, "G3": found.three, "G4": found.four, "G4_loop": found.four_loop}
+
+
+def _thinned(posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The draws that predictions are made for."""
+    step = max(1, posterior["q"].shape[1] // _DRAWS)
+    return {name: value[:, ::step] for name, value in posterior.items()}
+
+
 def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: jax.Array) -> dict[str, np.ndarray]:
     """What another measurement like `data` would find: the correlators of every draw, each with the noise of one.
 
@@ -69,7 +100,7 @@ def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: ja
     correlators have no noise.
 
     Args:
-        expected: from `predict`: G2 and G4, (chain, draw, component); what is not measured is left out.
+        expected: from `predict`: G2 and G4, or G1 to G4, (chain, draw, component); what is not measured is left out.
         data: the correlators of the fit.
         key: `jax.random.key(seed)`.
 
@@ -81,7 +112,8 @@ def replicated(expected: Mapping[str, np.ndarray], data: Correlators, *, key: ja
         >>> data.error(2, "moment").round(3).tolist(), bool(abs(made["G2"].std() - 0.1) < 0.01)
         ([0.1], True)
     """
-    measured = {"G2": data.rows.get("moment", {}).get(2), "G4": data.rows.get("connected", {}).get(4)}
+    kinds = {"G1": "moment", "G2": "moment", "G3": "connected", "G4": "connected"}
+    measured = {name: data.rows.get(kind, {}).get(int(name[1])) for name, kind in kinds.items()}
     rows = {name: found for name, found in measured.items() if name in expected and found is not None}
     exact = {name: expected[name] for name in measured if name in expected}
     if not rows:

@@ -8,6 +8,7 @@ a sum over complete contractions (Wick's theorem), the Fisher information of one
 linear maps, and the two-point function stays near K whatever the couplings. On a lattice, whose fields average over V
 like sites, it is worth one site: s is multiplied by sqrt(V). Sextic terms likewise, with F6. In terms of
 the plain monomials, phi^4 = :phi^4: + 6 K :phi^2: + .., so quartic couplings shift the quadratic ones, sextic both.
+Odd terms likewise, phi^3 = :phi^3: + 3 K phi: they have no correlation with even ones.
 
 One network of a strongly non-Gaussian field can tell far less than a Gaussian one: in a double well of S = -12 phi^2 +
 phi^4 by 1e-5 along one direction, and there F would be worth 1e5 networks. So no direction is worth more than ten
@@ -85,20 +86,18 @@ def default_prior(
     if not 0.0 < scale < np.inf:
         raise ValueError(f"expected a positive prior scale, got {scale}; try 1.0, worth one network")
     parts, k = terms.parts, terms.metric if two_point is None else two_point
-    pairs, quads = parts[0], parts[1]
+    pairs = parts[0]
     cover = _Covariance(k, homogeneous)
     second = cover(pairs, pairs)
-    centre, shift = _centre(pairs, second, terms.fixed, cover), _expressed(contraction(quads, k), pairs, second, cover)
-    fourth = cover(quads, quads)
-    factor4 = scale * _inverse_root(fourth)
-    if len(parts) == 3:  # raw quartic couplings stand in for what the sextic ones contract to
-        sixth = parts[2]
-        down = _expressed(contraction(sixth, k), quads, fourth, cover)
-        factor6 = scale * _inverse_root(cover(sixth, sixth))
-        corner = np.zeros((sixth.count, quads.count))
-        factor4 = np.block([[factor4, -down @ factor6], [corner, factor6]])
+    odd, even = ([part for part in parts[1:] if part.degree % 2 == parity] for parity in (1, 0))
+    factor, down = _tower(even, cover, scale)
+    shift = _expressed(contraction(even[0], k), pairs, second, cover)
+    if down is not None:
         shift = np.concatenate([shift, 0.5 * shift @ down], axis=1)
-    return Prior(centre, shift, scale * _inverse_root(second), factor4)
+    if odd:
+        factor = np.asarray(linalg.block_diag(_tower(odd, cover, scale)[0], factor))
+        shift = np.concatenate([np.zeros((len(shift), len(factor) - shift.shape[1])), shift], axis=1)
+    return Prior(_centre(pairs, second, terms.fixed, cover), shift, scale * _inverse_root(second), factor)
 
 
 def relaxed(prior: Prior, matrix: Matrix, noise: Matrix, *, scale: float = 1.0) -> Prior:
@@ -154,6 +153,22 @@ def wick_covariance(tuples: np.ndarray, k: Matrix, others: np.ndarray | None = N
             term *= k[tuples[:, i][:, None], right[:, j][None, :]]
         total += term
     return total
+
+
+def _tower(parts: list[Monomials], cover: "_Covariance", scale: float) -> tuple[Matrix, Matrix | None]:
+    """L of the raw couplings of one degree, or of two, n and n + 2, and then what the upper contract to in the lower.
+
+    Raw couplings of degree n stand in for the contraction: those of n + 2 shift them.
+    """
+    first = parts[0]
+    own = cover(first, first)
+    factor = scale * _inverse_root(own)
+    if len(parts) == 1:
+        return factor, None
+    second = parts[1]
+    down = _expressed(contraction(second, cover.two_point), first, own, cover)
+    upper = scale * _inverse_root(cover(second, second))
+    return np.block([[factor, -down @ upper], [np.zeros((second.count, first.count)), upper]]), down
 
 
 class _Covariance:

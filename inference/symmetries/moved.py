@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
+from numpyro.primitives import Messenger
 
 from ...models.networks.model import AbstractModel, as_model
 from ...models.types import Inputs, Points
@@ -41,12 +42,13 @@ class Moved(AbstractModel):
 
     def __call__(self, points: Inputs) -> Any:
         x = jnp.array(self.points)
-        with handlers.trace() as trace:
+        keys = _Keys()
+        with keys, handlers.trace() as trace:
             self.model(x)
         drawn = {n: s["value"] for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
 
         def field(at: jax.Array) -> jax.Array:
-            with handlers.block(), handlers.trace() as again, handlers.substitute(data=drawn):
+            with handlers.block(), keys.again(), handlers.trace() as again, handlers.substitute(data=drawn):
                 self.model(at)
             return _rows(again[self.of]["value"])
 
@@ -60,6 +62,29 @@ class Moved(AbstractModel):
     @property
     def outputs(self) -> int:
         return as_model(self.model).outputs
+
+    def beside(self, points: Inputs) -> int:
+        return as_model(self.model).beside(jnp.array(self.points))
+
+
+class _Keys(Messenger):
+    """The keys that a program asks for (`numpyro.prng_key`), to be given to it again where it is run again."""
+
+    def __init__(self, given: list[Any] | None = None) -> None:
+        super().__init__()
+        self.given: list[Any] = list(given or ())
+        self._left = iter(self.given)
+
+    def again(self) -> "_Keys":
+        return _Keys(self.given)
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "prng_key":
+            msg["value"] = next(self._left, None)
+
+    def postprocess_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "prng_key":
+            self.given.append(msg["value"])
 
 
 def at_moved_points(source: Source, moves: Moves) -> Source:

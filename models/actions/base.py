@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
+import numpy as np
+from jaxtyping import Float
 
-from ..combinatorics import sorted_tuples
+from ..combinatorics import sorted_tuples, tuple_count
 from ..types import Matrix, Tuples, Vector
 from .monomials import Monomials, dense, each
 
@@ -38,7 +40,7 @@ class Symbol(NamedTuple):
 
 
 class AbstractAction(eqx.Module):
-    r"""A family of actions with phi -> -phi, linear in its couplings.
+    r"""A family of actions, linear in its couplings; with phi -> -phi, unless it says otherwise.
 
     Attributes:
         name: in words that can stand in a sentence: "bilocal quartic action".
@@ -51,6 +53,8 @@ class AbstractAction(eqx.Module):
         of_modes: number of leading modes of K whose action it is; None where it is one of points.
         lattice: sites along each axis, where the points are the sites of a lattice in C order.
         homogeneous: whether all sites are alike, so that one field already averages over them.
+        even: whether every term has an even number of fields.
+        symmetric: whether no linear and cubic terms may be put beside its own (`Odd`).
 
     Raises:
         TypeError: when made, by the name of what an action of one's own has forgotten.
@@ -86,6 +90,8 @@ class AbstractAction(eqx.Module):
     of_modes: ClassVar[int | None] = None
     lattice: ClassVar[Steps | None] = None
     homogeneous: ClassVar[bool] = False
+    even: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = False
 
     @abstractmethod
     def blocks(self, points: int) -> dict[str, Tuples]:
@@ -93,7 +99,7 @@ class AbstractAction(eqx.Module):
 
     @abstractmethod
     def interaction(self, points: int, weights: Vector) -> tuple[Monomials, ...]:
-        """The terms T_k in the order of `blocks`: the quartic ones, then, where there are some, the sextic ones."""
+        """The terms T_k in the order of `blocks`, one entry a degree, ascending: 4, or 4 and 6, or 1, 3, 4, .."""
 
     def place(self, points: int) -> str:
         """Where its field lives: "at 3 points", "on a periodic 8 × 8 lattice"."""
@@ -128,8 +134,32 @@ class AbstractAction(eqx.Module):
         return found
 
     def monomials(self, points: int, weights: Vector) -> Matrix:
-        """(coupling, quad): coefficient of each sorted quartic monomial in T_k, quartic couplings only."""
-        return dense(self.interaction(points, weights)[0], points)
+        """(coupling, quad): coefficient of each sorted quartic monomial in T_k, couplings up to degree four only."""
+        parts = [part for part in self.interaction(points, weights) if part.degree <= 4]
+        quads = tuple_count(points, 4)
+        tables = [dense(part, points) if part.degree == 4 else np.zeros((part.count, quads)) for part in parts]
+        return np.concatenate(tables)
+
+    def coefficients(
+        self, couplings: Mapping[str, np.ndarray], points: int, weights: Vector
+    ) -> dict[int, Float[np.ndarray, "*many component"]]:
+        """Couplings by name, (..., coupling), as degree -> coefficients of its sorted monomials, (..., component).
+
+        Example:
+            >>> from nnft.models import Local
+            >>> found = Local().coefficients({"q": np.array([0.5]), "g": np.array([0.1])}, 1, np.ones(1))
+            >>> {degree: values.tolist() for degree, values in found.items()}
+            {2: [0.5], 4: [0.1]}
+        """
+        free = np.concatenate([np.asarray(couplings[name]) for name in self.quadratic_blocks(points)], axis=-1)
+        pairs = free @ dense(self.quadratic(points), points)
+        if (given := self.fixed(points)) is not None:
+            a, b = sorted_tuples(points, 2).T
+            pairs = pairs + np.where(a == b, 0.5, 1.0) * given[a, b]
+        theta = np.concatenate([np.asarray(couplings[name]) for name in self.blocks(points)], axis=-1)
+        parts = self.interaction(points, weights)
+        split = np.split(theta, np.cumsum([part.count for part in parts])[:-1], axis=-1)
+        return {2: pairs} | {part.degree: own @ dense(part, points) for own, part in zip(split, parts, strict=True)}
 
     def size(self, points: int) -> int:
         """Number of couplings of the interaction at M points."""

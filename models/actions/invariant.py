@@ -58,6 +58,7 @@ class Invariant(AbstractAction):
     outputs: int = eqx.field(static=True)
     bilocal: bool = eqx.field(static=True, default=False)
 
+    symmetric: ClassVar[bool] = True
     symbols: ClassVar[Mapping[str, Symbol]] = {name: Symbol(name) for name in ("q", "g", "u", "v", "h")}
     meaning = r"Dots are sums over the fields at a point; the labels of couplings are numbers of points."
 

@@ -9,6 +9,7 @@ from ..refusals import nearest
 from .base import AbstractAction
 from .invariant import Invariant
 from .lattice import LatticePhi4, TranslationInvariant
+from .odd import Odd
 from .rungs import (
     Bilocal,
     Constant,
@@ -31,6 +32,7 @@ ACTIONS: dict[str, type[AbstractAction]] = {
     "full_sextic": FullSextic,
     "modes": Modes,
     "invariant": Invariant,
+    "odd": Odd,
 }
 
 

@@ -51,6 +51,7 @@ class TranslationInvariant(AbstractAction):
         r"S = \sum_x [\,\sum_r q(r)\,\varphi_x\varphi_{x+r} + g\,\varphi_x^4 + "
         r"\sum_{r\ne 0} u(r)\,\varphi_x\varphi_{x+r}^3 + \sum_{r\ne 0} v(r)\,\varphi_x^2\varphi_{x+r}^2\,]"
     )
+    symmetric = True
     shape: tuple[int, ...] | None = eqx.field(default=None, static=True)
     reach: int | None = eqx.field(default=None, static=True)
     periodic: bool = eqx.field(default=True, static=True)
@@ -177,6 +178,7 @@ class LatticePhi4(AbstractAction):
     formula = r"S = \kappa\sum_{x,\mu}(\varphi_{x+\mu} - \varphi_x)^2 + m^2\sum_x\varphi_x^2 + \lambda\sum_x\varphi_x^4"
     belongs = _THIS_LATTICE
     homogeneous = True
+    symmetric = True
     shape: tuple[int, ...] = eqx.field(static=True)
     kappa: float | None = eqx.field(default=None, static=True)
 

@@ -207,6 +207,14 @@ class Modes(AbstractAction):
     def of_modes(self) -> int:
         return self.count
 
+    @property
+    def even(self) -> bool:
+        return self.action.even
+
+    @property
+    def symmetric(self) -> bool:
+        return True
+
 
 def _in_modes(tex: str) -> str:
     """A formula of the field as one of its modes."""

@@ -59,7 +59,7 @@ def exact(network: AbstractModel, points: Points, *, orders: tuple[int, ...] | N
     if unknown:
         raise ValueError(
             f"expected orders with an exact result, for {model.name} {list(known_orders(model)) or 'none'}, got "
-            f"{unknown[0]}; try measuring it: inf.measure(Ensemble(...))"
+            f"{unknown[0]}; try {model.elsewhere}"
         )
     places = len(x) * model.outputs
     sizes = {r: tuple_count(places, r) for r in asked}
@@ -135,7 +135,7 @@ def _foreign(network: object) -> str:
     unknown = next((kind.name for kind in model.as_sum.kinds if 2 not in kind.orders), None) if model.as_sum else None
     if unknown:
         return f"{unknown}, which knows no `moments`; try writing them, or measuring: inf.measure(inf.Ensemble(...))"
-    return f"{model.name} of type {type(network).__name__}; try measuring it: inf.measure(inf.Ensemble(...))"
+    return f"{model.name} of type {type(network).__name__}; try {model.elsewhere}"
 
 
 def _moments(cumulants: ByOrder, places: int) -> ByOrder:

@@ -2,26 +2,32 @@
 
     S = -log P = 1/2 phi g2 phi + (1/4!) g4 phi^4 + (1/6!) g6 phi^6 + const
 
-P is the Fourier transform of exp W[iJ], a field theory of J with propagator G2^-1, so every g_r is the sum of all
-connected diagrams with r legs whose n-valent vertices are +G_c^(n) and whose lines, inner and outer, are G2^-1, with
-the usual symmetry factors and the overall sign -(-1)^(inner lines). A vertex G_c^(n) counts N^(1-n/2). Hence
+of a field with phi -> -phi, and of any other in chi = phi - <phi>, with g1 chi, g3 chi^3/3! and g5 chi^5/5! too. P is
+the Fourier transform of exp W[iJ], a field theory of J with propagator G2^-1, so every g_r is the sum of all connected
+diagrams with r legs whose n-valent vertices are +G_c^(n) and whose lines, inner and outer, are G2^-1, with the usual
+symmetry factors and the overall sign -(-1)^(inner lines). A vertex G_c^(n) counts N^(1-n/2). Hence
 
     to 1/N:    g4 = -G4c,                                  g2 = G2^-1 + (1/2) G4c
     to 1/N^2:  g4 += (1/2) G6c - (3/2 + 2) G4c G4c,        g2 += 1/N^2 terms,       g6 = -G6c + 10 G4c G4c
 
 (a G2^-1 understood on every leg and line; 3/2 and 10 are weights times ways to attach the legs). These are all terms of
-these orders: g6 starts at 1/N^2, g8 at 1/N^3. Demirtas et al. arXiv:2307.03223, with the sign (-1)^r of the Edgeworth
-operator instead of the (-i)^r sometimes printed.
+these orders: g6 starts at 1/N^2, g8 at 1/N^3. With odd functions, of order N^(1-r/2) as well,
+
+    to 1/N:    g1 = (1/2) G3c,  g3 = -G3c,  g4 = -G4c + sum_3 G3c G3c,  g2 = G2^-1 + (1/2) G4c - (1/2 + 1/2) G3c G3c
+
+and to 1/N^2 every diagram of that size; g1 and g3 start at N^(-1/2), g5 at N^(-3/2). Demirtas et al. arXiv:2307.03223,
+with the sign (-1)^r of the Edgeworth operator instead of the (-i)^r sometimes printed.
 """
 
 from collections.abc import Mapping
+from math import factorial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ..actions.boundedness import minimum_on_sphere
-from ..arrays import attach, dense, unique
+from ..arrays import attach, dense, points_label, unique
 from ..combinatorics import multiplicities, sorted_tuples
 from ..correlators import Correlators, check_scrambles
 from ..types import Matrix, Vector
@@ -36,21 +42,28 @@ _ORDERS = {"leading": 1, "next": 2}  # powers of 1/N
 
 
 class EffectiveCouplings(NamedTuple):
-    """Couplings of S = 1/2 phi g2 phi + (1/4!) g4 phi^4 + (1/6!) g6 phi^6; tensors on sorted tuples (component,).
+    """Couplings of S = 1/2 chi g2 chi + (1/4!) g4 chi^4 + (1/6!) g6 chi^6; tensors on sorted tuples (component,).
+
+    chi = phi - mean, with g1 chi + (1/3!) g3 chi^3 + (1/5!) g5 chi^5 where phi -> -phi is no symmetry. Of several
+    fields tuples are of places (point, output), number point D + output.
 
     Attributes:
         order: "leading" (all terms to 1/N) or "next" (to 1/N^2).
         g2: G2^-1 plus its counterterms, (point, point).
         g4: components g4_abcd of the symmetric tensor on sorted quads.
         g6: the same on sorted 6-tuples, at its leading order 1/N^2; None at order "leading", where it is zero.
-        gamma4: the one-particle irreducible vertex, exactly -G4c amputated: not g4, from which it differs by loops.
-        gamma6: -G6c + 10 G4c G4c amputated, exact too (and so equal to g6 at its leading order); None without G6c.
+        gamma4: the one-particle irreducible vertex, exactly -G4c amputated (less exchanges of G3c): not g4, from which
+            it differs by loops.
+        gamma6: -G6c + 10 G4c G4c .. amputated, exact too (and so equal to g6 at its leading order); None without G6c.
         eps4: [(1/24) ||whitened G4c||^2]^(1/2), the distance to the Gaussian; noise subtracted where measured.
         rho: ||g4(next) - g4(leading)||/||g4(leading)|| in the whitened norm; None without G6c. The norm holds
             the noise of its components: of measured correlators it is too large by something like its error.
         minimum: smallest (1/4!) g4 phi^4 over phi G2^-1 phi = 1; negative: exp(-S) cut off at phi^4 has no integral.
         condition: of the Gram matrix in units of the standard deviations.
         rows: name -> (row, component), covariance = rows^T rows to first order, of the above; empty if exact.
+        g1, g3, g5: odd couplings, on points, triples, 5-tuples; None of an even field, g5 at order "leading" too.
+        mean: <phi>, about which S is expanded, (place,); zero of an even field.
+        outputs: number of fields D.
     """
 
     order: str
@@ -64,6 +77,26 @@ class EffectiveCouplings(NamedTuple):
     minimum: float
     condition: float
     rows: Mapping[str, np.ndarray]
+    g1: Vector | None = None
+    g3: Vector | None = None
+    g5: Vector | None = None
+    mean: Vector | None = None
+    outputs: int = 1
+
+    @property
+    def cubic(self) -> Vector | None:
+        """Coefficients of the sorted cubic monomials of chi, (triple,); None of an even field."""
+        return self._monomials(self.g3, 3)
+
+    @property
+    def quintic(self) -> Vector | None:
+        """Coefficients of the sorted monomials of degree five, (component,); None of an even field, or at "leading"."""
+        return self._monomials(self.g5, 5)
+
+    def _monomials(self, tensor: Vector | None, degree: int) -> Vector | None:
+        if tensor is None:
+            return None
+        return tensor * multiplicities(sorted_tuples(len(self.g2), degree)) / factorial(degree)
 
     @property
     def quadratic(self) -> Vector:
@@ -73,22 +106,24 @@ class EffectiveCouplings(NamedTuple):
     @property
     def quartic(self) -> Vector:
         """Coefficients of the sorted quartic monomials, (quad,), as `predicted` and the fits have them."""
-        return self.g4 * multiplicities(sorted_tuples(len(self.g2), 4)) / 24.0
+        return self.g4 * multiplicities(sorted_tuples(len(self.g2), 4)) / factorial(4)
 
     @property
     def sextic(self) -> Vector | None:
         """Coefficients of the sorted sextic monomials, (component,); None at order "leading"."""
-        return None if self.g6 is None else self.g6 * multiplicities(sorted_tuples(len(self.g2), 6)) / 720.0
+        return self._monomials(self.g6, 6)
 
     def error(self, name: str) -> np.ndarray:
         """One standard error of "g2", "g4", "g6", "gamma4", "gamma6" or "rho"; zero if the correlators were exact."""
         value = np.asarray(getattr(self, name), dtype=float)
         return np.sqrt(np.sum(self.rows[name] ** 2, axis=0)) if name in self.rows else np.zeros_like(value)
 
-    def action(self, fields: Float[np.ndarray, "*many point"]) -> Float[np.ndarray, "*many"]:
+    def action(self, fields: Float[np.ndarray, "*many place"]) -> Float[np.ndarray, "*many"]:
         """S at given fields, up to the constant."""
-        parts = [(self.quadratic, 2), (self.quartic, 4)] + ([] if self.sextic is None else [(self.sextic, 6)])
-        terms = [np.prod(fields[..., sorted_tuples(len(self.g2), r)], axis=-1) @ part for part, r in parts]
+        chi = fields if self.mean is None else fields - self.mean
+        forms = {1: self.g1, 2: self.quadratic, 3: self.cubic, 4: self.quartic, 5: self.quintic, 6: self.sextic}
+        known = {r: form for r, form in forms.items() if form is not None}
+        terms = [np.prod(chi[..., sorted_tuples(len(self.g2), r)], axis=-1) @ form for r, form in known.items()]
         return np.sum(terms, axis=0)
 
     def __str__(self) -> str:
@@ -102,7 +137,7 @@ class EffectiveCouplings(NamedTuple):
         bound = "it cannot be normalised" if self.minimum < 0.0 else "no direction found in which it cannot"
         return "\n".join(
             [
-                f"effective action at {len(self.g2)} points, all terms to {size}",
+                f"effective action at {points_label(len(self.g2) // self.outputs, self.outputs)}, all terms to {size}",
                 f"eps4 = {self.eps4:.3g}: distance to the Gaussian, limit {EPS4_LIMIT:g}: {far}",
                 f"rho = {rho}: next over leading order of g4, whitened norm, limit {RHO_LIMIT:g}: {good}",
                 f"minimum = {self.minimum:.3g}: quartic form over phi G2^-1 phi = 1, exp(-S) to phi^4: {bound}",
@@ -119,13 +154,14 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
     at relative order 1/N, with the opposite sign of the next order, because it has to stand in for g6.
 
     Args:
-        correlators: exact or measured, of a field with phi -> -phi: orders 2 and 4, and 6 for "next". Errors are
-            carried to first order, each component by itself (half a minute at six points and order "next").
+        correlators: exact or measured, of one field or several: orders 2 and 4, and 6 for "next"; where phi -> -phi is
+            no symmetry 1 and 3 too, and 5 for "next". Errors are carried to first order, each component by itself (half
+            a minute at six points and order "next").
         order: "leading" or "next".
 
     Raises:
-        ValueError: an order that is missing or refused, odd orders present, a Gram matrix too close to singular (its
-            condition number is given), more than ten points at order "next" or 31 at "leading".
+        ValueError: an order that is missing or refused, a Gram matrix too close to singular (its condition number is
+            given), more than ten places at order "next" or 31 at "leading".
 
     Example, one site of a cos-net with N = 100: the next order is 5 % of g4.
 
@@ -133,25 +169,36 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
         >>> couplings = effective_couplings(exact(Network(Cos(), width=100), np.zeros((1, 1))))
         >>> round(float(couplings.g4[0] / couplings.gamma4[0]), 4), round(couplings.rho, 4)
         (1.0525, 0.0525)
+
+        A readout with a mean: the cubic coupling about the mean is -G3c/G2^3 to leading order.
+        >>> from nnft.models import Multiplet, Normals, ReLU
+        >>> skewed = exact(Multiplet.of(ReLU(), 1000, Normals((0.3,))), np.ones((1, 1)))
+        >>> found = effective_couplings(skewed, order="leading")
+        >>> bool(np.isclose(found.g3[0], -skewed.connected(3)[0] / skewed.connected(2)[0] ** 3))
+        True
     """
     if order not in _ORDERS:
         raise ValueError(f"expected order 'leading' or 'next', got {order!r}; try order='next'")
-    if not correlators.even:
-        raise ValueError(
-            f"expected correlators of a field with phi -> -phi, got even=False with orders {correlators.orders}; "
-            "try making them with even=True where the odd orders are compatible with zero"
-        )
-    count = len(correlators.points)
+    count = correlators.places
     if count ** (6 if order == "next" else 4) > 1e6:
         legs, other = (6, "order='leading' or ") if order == "next" else (4, "")
         raise ValueError(f"expected at most 1e6 dense entries, got {count}^{legs}; try {other}fewer points")
-    if order == "next" and 6 not in correlators.cumulants and 6 not in correlators.refused:
+    low, high = ((2, 4), (2, 4, 6)) if correlators.even else ((1, 2, 3, 4), (1, 2, 3, 4, 5, 6))
+    known = correlators.cumulants.keys() | correlators.refused.keys()
+    if not correlators.even and not known.issuperset(high if order == "next" else low):
+        wanted = high if order == "next" else low
         raise ValueError(
-            f"expected the connected functions of orders 2, 4, 6 for order='next', got {correlators.orders}; "
-            "try making them with orders=(2, 4, 6), or order='leading'"
+            f"expected the connected functions of orders {', '.join(map(str, wanted))} of a field without phi -> -phi, "
+            f"got even=False with {correlators.orders}; try making them with even=True where the odd orders are "
+            f"compatible with zero{', or order=' + repr('leading') if order == 'next' else ''}"
         )
-    sixth = order == "next" or (6 in correlators.cumulants and count**6 <= 1e6)
-    given = {r: correlators.connected(r) for r in ((2, 4, 6) if sixth else (2, 4))}
+    if order == "next" and not known.issuperset(high):
+        raise ValueError(
+            f"expected the connected functions of orders {', '.join(map(str, high))} for order='next', got "
+            f"{correlators.orders}; try making them with orders={high}, or order='leading'"
+        )
+    sixth = order == "next" or (correlators.cumulants.keys() >= {*high} and count**6 <= 1e6)
+    given = {r: correlators.connected(r) for r in (high if sixth else low)}
     check_scrambles(correlators, len(given[4]), "eps4")
     condition = _condition(dense(given[2], count, 2))
     values = _rule(given, count, _ORDERS[order])
@@ -167,6 +214,11 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
         minimum=float(minimum_on_sphere(values["form"][None], count)[0]),
         condition=condition,
         rows=_rows(correlators, given, count, _ORDERS[order]),
+        g1=values.get("g1"),
+        g3=values.get("g3"),
+        g5=values.get("g5"),
+        mean=given.get(1, np.zeros(count)),
+        outputs=correlators.outputs,
     )
 
 
@@ -179,24 +231,27 @@ def _rule(given: Mapping[int, np.ndarray], points: int, power: int) -> dict[str,
     inverse = np.linalg.inv(root)
     vertices = {r: attach(dense(given[r], points, r), inverse) for r in given if r > 2}
 
-    def term(legs: int, k: int) -> Vector:
-        """The order N^-k of g_legs: minus the diagrams, each line -1."""
-        return -connected_sum(legs, 2 * k, vertices, line=-1.0)
+    def term(legs: int, excess: int) -> Vector:
+        """The order N^(-excess/2) of g_legs: minus the diagrams, each line -1."""
+        return -connected_sum(legs, excess, vertices, line=-1.0)
 
     def physical(values: Vector, legs: int) -> Vector:
         return unique(attach(dense(values, points, legs), inverse.T))
 
     weight = np.sqrt(multiplicities(sorted_tuples(points, 4)))
-    leading, quadratic = term(4, 1), unique(np.eye(points)) + term(2, 1)
+    leading, quadratic = term(4, 2), unique(np.eye(points)) + term(2, 2)
     quartic, out = leading, {"gamma4": physical(leading, 4)}
+    odd = {1: term(1, 1), 3: term(3, 1)} if 3 in given else {}
     if 6 in given:
-        step, sextic = term(4, 2), term(6, 2)
+        step, sextic = term(4, 4), term(6, 4)
         size = np.linalg.norm(weight * leading)
         out["rho"] = np.array([np.linalg.norm(weight * step) / size if size > 0.0 else 0.0])
         out["gamma6"] = physical(sextic, 6)
         if power == 2:
-            quadratic, quartic, out["g6"] = quadratic + term(2, 2), leading + step, out["gamma6"]
+            quadratic, quartic, out["g6"] = quadratic + term(2, 4), leading + step, out["gamma6"]
+            odd = {r: odd.get(r, 0.0) + term(r, 3) for r in (1, 3, 5)} if odd else {}
     form = quartic * weight**2 / 24.0
+    out |= {f"g{r}": physical(values, r) for r, values in odd.items()}
     return out | {"g2": physical(quadratic, 2), "g4": physical(quartic, 4), "form": form}
 
 

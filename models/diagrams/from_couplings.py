@@ -11,7 +11,7 @@ and is used as its truncation band. Tree level: 2307.03223 sec. 4; arXiv:2008.08
 four- and six-point functions, on full or on free lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import factorial
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..actions.rungs import Bilocal, identifiable
 from ..arrays import attach, dense, unique
 from ..combinatorics import moments_from_connected, multiplicities, rank, sorted_tuples
 from ..correlators import Correlators, check_points
+from ..refusals import is_whole
 from ..types import Matrix, Points, Vector
 from .graphs import connected_sum
 
@@ -81,8 +82,13 @@ def predicted(
     lam: np.ndarray | None = None,
     weights: Vector | None = None,
     sextic: Vector | None = None,
+    cubic: Vector | None = None,
+    linear: Vector | None = None,
+    quintic: Vector | None = None,
+    mean: Vector | None = None,
     two_point: Matrix | None = None,
     quadratic: Vector | None = None,
+    outputs: int = 1,
     orders: Sequence[int] = (2, 4, 6),
     order: str = "next",
 ) -> Correlators:
@@ -95,7 +101,11 @@ def predicted(
         G4c = -V + (1/2) sum_3 V G G V - (1/2) V6 G + ...             (every leg with its line)
         G6c = sum_10 V G V - V6 + one loop: V V V and V V6 + ...
 
-    A sextic vertex counts as two quartic ones, as in a width expansion (g ~ 1/N, s ~ 1/N^2).
+    A sextic vertex counts as two quartic ones, as in a width expansion (g ~ 1/N, s ~ 1/N^2). Odd terms
+    sum_k c_k chi_a chi_b chi_c and so on are those of chi = phi - mean, vertices of order N^(-1/2) and N^(-3/2):
+
+        G1  = mean + chi0 - (1/2) V3 G + ...   (chi0: where S is stationary; full lines: the mean is <phi> itself)
+        G3c = -V3 + one loop,    G4c = -V + sum_3 V3 G V3 + ...
 
     Args:
         points: the points the couplings belong to, (point, axis).
@@ -103,10 +113,15 @@ def predicted(
         lam: lambda_i(x,y) in any gauge, (i=4, point, point), with
         weights: quadrature weights of its double integral, (point,); default one each.
         sextic: coefficients s of the sorted sextic monomials, (component,); default none.
+        cubic: coefficients c of the sorted cubic monomials of phi - mean, (triple,); default none, phi -> -phi.
+        linear: of phi - mean, (place,); beside `quadratic` only, since full lines know the mean.
+        quintic: of the sorted monomials of degree five of phi - mean, (component,); default none.
+        mean: what the odd monomials count the field from, (place,); default zero.
         two_point: the full G2 on every line, (point, point): self-energies are in it and dropped. Either this or
         quadratic: coefficients q_ab of phi_a phi_b, a <= b, (pair,): lines are the free propagator, G^-1 = q + q^T,
             and self-energies are kept.
-        orders: which connected functions, among 2, 4, 6.
+        outputs: number D of fields; couplings are then those of the places (point, output), number point D + output.
+        orders: which connected functions, among 2, 4, 6, and 1, 3, 5 too where there are odd terms.
         order: "tree", or "next" for one loop more.
 
     Returns:
@@ -127,25 +142,42 @@ def predicted(
         ([0.988], [0.012])
     """
     x = check_points(points)
-    count = len(x)
+    if not is_whole(outputs, 1):
+        raise ValueError(f"expected outputs, the number of fields, to be at least 1, got {outputs!r}; try 2")
+    count = len(x) * outputs
     asked = tuple(sorted({int(r) for r in orders}))
+    odd = {1: linear, 3: cubic, 5: quintic, 0: mean}
+    even = all(part is None for part in odd.values())
     if order not in ("tree", "next"):
         raise ValueError(f"expected order 'tree' or 'next', got {order!r}; try order='next'")
-    if not asked or not set(asked) <= {2, 4, 6}:
-        raise ValueError(f"expected orders among 2, 4, 6, got {tuple(orders)}; try orders=(2, 4)")
+    if not asked or not set(asked) <= ({2, 4, 6} if even else {1, 2, 3, 4, 5, 6}):
+        known = "2, 4, 6" if even else "1, 2, .., 6"
+        raise ValueError(f"expected orders among {known}, got {tuple(orders)}; try orders=(2, 4)")
     if count ** max(asked) > 1e6:
         raise ValueError(f"expected at most 1e6 dense entries, got {count}^{max(asked)}; try orders=(2, 4)")
-    root = _root(_line(count, two_point, quadratic))
-    # Unit lines: every end of a vertex carries the root of a line, and so does every leg in the end.
-    vertices = {4: -attach(vertex(_quartic(count, quartic, lam, weights), count), root.T)}
-    if sextic is not None:
-        vertices[6] = -attach(vertex(sextic, count, order=6), root.T)
-    cumulants, band, ratio, flags = {}, {}, {}, {}
+    if linear is not None and quadratic is None:
+        raise ValueError("expected linear= beside quadratic=, got it beside two_point=; try mean=, the full <phi>")
     bare = quadratic is not None
-    for r in range(2, max(asked) + 1, 2):
-        tree = unique(np.eye(count)) if r == 2 else connected_sum(r, r - 2, vertices, self_energies=bare)
+    forms = {4: _quartic(count, quartic, lam, weights), 6: sextic, 3: cubic, 5: quintic}
+    tensors = {r: vertex(form, count, order=r) for r, form in forms.items() if form is not None}
+    start = np.zeros(count) if mean is None else np.asarray(mean, dtype=float)
+    if start.shape != (count,):
+        raise ValueError(
+            f"expected one mean for each of {count} places, got shape {start.shape}; try data.connected(1)"
+        )
+    line = _line(count, two_point, quadratic)
+    if linear is not None:
+        tensors, line, start = _at_rest(tensors, np.linalg.inv(line), np.asarray(linear, dtype=float), start)
+    root = _root(line)
+    # Unit lines: every end of a vertex carries the root of a line, and so does every leg in the end.
+    vertices = {r: -attach(tensor, root.T) for r, tensor in sorted(tensors.items())}
+    cumulants, band, ratio, flags = {}, {}, {}, {}
+    for r in range(2, max(asked) + 1, 2) if even else range(1, max(asked) + 1):
+        tree = {1: np.zeros(count), 2: unique(np.eye(count))}.get(r)
+        tree = connected_sum(r, r - 2, vertices, self_energies=bare) if tree is None else tree
         loop = connected_sum(r, r, vertices, self_energies=bare)
         cumulants[r] = unique(attach(dense(tree + loop if order == "next" else tree, count, r), root))
+        cumulants[r] = cumulants[r] + start if r == 1 else cumulants[r]
         band[r] = np.abs(unique(attach(dense(loop, count, r), root)))
         norms = [np.linalg.norm(np.sqrt(multiplicities(sorted_tuples(count, r))) * term) for term in (loop, tree)]
         ratio[r] = float(norms[0] / norms[1]) if norms[1] > 0.0 else 0.0
@@ -156,7 +188,7 @@ def predicted(
         moments={r: moments_from_connected(cumulants, count, r) for r in asked},
         cumulants={r: cumulants[r] for r in asked},
         maker="predicted",
-        even=True,
+        even=even,
         flags={r: why for r, why in flags.items() if r in asked},
         about={
             "order": order,
@@ -164,7 +196,45 @@ def predicted(
             "band": {r: band[r] for r in asked},
             "ratio": {r: ratio[r] for r in asked},
         },
+        outputs=outputs,
     )
+
+
+def _at_rest(
+    tensors: Mapping[int, np.ndarray], second: Matrix, first: Vector, start: Vector
+) -> tuple[dict[int, np.ndarray], Matrix, Vector]:
+    """The vertices, the line and the origin where S is stationary, by Newton's method from the origin given.
+
+    Raises:
+        ValueError: no such place near by.
+    """
+    given = {1: first, 2: second, **tensors}
+    chi = np.zeros(len(first))
+    for _ in range(50):
+        now = _moved(given, chi)
+        step = np.linalg.solve(now[2], now[1])
+        chi = chi - step
+        if np.max(np.abs(step)) < 1e-14 * max(1.0, np.max(np.abs(chi))):
+            now = _moved(given, chi)
+            if np.linalg.eigvalsh(now[2])[0] > 0.0:
+                return {r: part for r, part in now.items() if r > 2}, np.linalg.inv(now[2]), start + chi
+            break
+    raise ValueError(
+        f"expected an action that is stationary near its origin, got a linear part of size {np.max(np.abs(first)):.3g} "
+        "with no minimum there; try two_point= and mean= of the data"
+    )
+
+
+def _moved(tensors: Mapping[int, np.ndarray], chi: Vector) -> dict[int, np.ndarray]:
+    """Taylor coefficients V_r of S about chi: V_r + V_(r+1) chi + V_(r+2) chi chi/2 + ..."""
+    out: dict[int, np.ndarray] = {}
+    for degree, tensor in sorted(tensors.items()):
+        part = tensor
+        for taken in range(degree):
+            r = degree - taken
+            out[r] = out.get(r, 0.0) + part / factorial(taken)
+            part = part @ chi
+    return out
 
 
 def _quartic(points: int, quartic: np.ndarray | None, lam: np.ndarray | None, weights: Vector | None) -> np.ndarray:

@@ -64,8 +64,8 @@ def diagrams(legs: int, valences: tuple[int, ...], *, self_energies: bool = True
     Args:
         legs: number r of external legs.
         valences: of the vertices, in any order.
-        self_energies: False leaves out every diagram of which a part hangs on just two lines (legs count as lines):
-            for use with the full two-point function, which already holds them.
+        self_energies: False leaves out every diagram of which a part hangs on just one line or two (legs count as
+            lines): for use about the full mean and with the full two-point function, which already hold them.
 
     Raises:
         ValueError: no vertex (a bare line is the propagator itself).
@@ -121,7 +121,7 @@ def evaluate(diagram: Diagram, vertices: Mapping[int, np.ndarray]) -> Vector:
 
     Args:
         diagram: what to evaluate.
-        vertices: valence -> symmetric tensor (point,) * valence.
+        vertices: valence -> symmetric tensor (point,) * valence, or many of them, (..., point, .., point).
 
     Example:
         >>> tadpole, = diagrams(2, (4,))
@@ -136,13 +136,13 @@ def evaluate(diagram: Diagram, vertices: Mapping[int, np.ndarray]) -> Vector:
         line = next(names)
         indices[i].append(line)
         indices[j].append(line)
-    recipe = ",".join("".join(index) for index in indices) + "->" + "".join(outer)
+    recipe = ",".join("..." + "".join(index) for index in indices) + "->..." + "".join(outer)
     value = np.einsum(recipe, *[vertices[v] for v in diagram.valences], optimize="greedy")
-    points = len(vertices[diagram.valences[0]])
+    points = np.shape(vertices[diagram.valences[0]])[-1]
     tuples = sorted_tuples(points, len(first))
     # Axis k of the value sits at vertex first[k]; in another way to attach them that is leg order[k].
     orders = [np.argsort(ways, kind="stable") for ways in diagram.legs]
-    return float(diagram.weight) * np.sum([value[tuple(tuples[:, order].T)] for order in orders], axis=0)
+    return float(diagram.weight) * np.sum([value[(..., *tuples[:, order].T)] for order in orders], axis=0)
 
 
 def connected_sum(
@@ -162,11 +162,12 @@ def connected_sum(
         >>> [float(connected_sum(4, k, {4: np.full((1,) * 4, -24.0)}, self_energies=False)[0]) for k in (2, 4)]
         [-24.0, 864.0]
     """
-    points = len(next(iter(vertices.values())))
-    total = np.zeros(tuple_count(points, legs))
+    first = next(iter(vertices))
+    points = np.shape(vertices[first])[-1]
+    total = np.zeros((*np.shape(vertices[first])[:-first], tuple_count(points, legs)))
     for valences in vertex_sets(excess, tuple(vertices)):
         for diagram in diagrams(legs, valences, self_energies=self_energies):
-            total += line ** len(diagram.lines) * evaluate(diagram, vertices)
+            total = total + line ** len(diagram.lines) * evaluate(diagram, vertices)
     return total
 
 
@@ -196,7 +197,7 @@ def _tables(valences: tuple[int, ...], legs: int) -> Iterator[Table]:
 
 
 def _has_self_energy(table: Table, ends: list[int]) -> bool:
-    """Does a part of the diagram hang on exactly two lines? A leg is a line too: full lines end the diagram as well."""
+    """Does a part of the diagram hang on one line or two? A leg is a line too: full lines end the diagram as well."""
     vertices = range(len(table))
     parts = (part for size in range(1, len(table) + 1) for part in combinations(vertices, size))
-    return any(sum(ends[i] + sum(table[i][j] for j in vertices if j not in part) for i in part) == 2 for part in parts)
+    return any(sum(ends[i] + sum(table[i][j] for j in vertices if j not in part) for i in part) <= 2 for part in parts)

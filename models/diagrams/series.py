@@ -24,7 +24,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..analytic.convergence import check_sources
-from ..arrays import attach, unique
+from ..arrays import attach, in_places, unique
 from ..combinatorics import multiplicities, rank, sorted_tuples, tuple_count
 from ..correlators import Correlators
 from ..types import Matrix, Vector
@@ -35,7 +35,7 @@ _DIGITS = 1e12  # largest condition^(order/2) of the whitening: four digits are 
 _WIDE = 2.0  # width of the second half of the draws in `negative_share`
 _CHUNK = 1 << 22  # numbers in memory at a time
 
-Sources = Float[np.ndarray, "source point"]
+Sources = Float[np.ndarray, "source *place"]
 PerSource = Float[np.ndarray, " source"]
 Densities = Float[np.ndarray, " field"]
 Polynomial = dict[int, np.ndarray]  # degree -> coefficients of the monomials on sorted tuples
@@ -75,7 +75,7 @@ def cumulant_series(
 
     Args:
         correlators: any maker's.
-        sources: J, (source, point).
+        sources: J, (source, point), of several fields one for each of them, (source, point, output).
         orders: which r to add up; default all given, the odd ones only where the field is not even.
 
     Returns:
@@ -91,7 +91,7 @@ def cumulant_series(
         >>> cumulant_series(gaussian, np.array([[0.5]])).value.tolist()
         [0.5]
     """
-    j = check_sources(sources, len(correlators.points))
+    j = check_sources(in_places(sources, correlators.points, correlators.outputs), correlators.places)
     given = [r for r in correlators.orders if not (correlators.even and r % 2)]
     chosen = sorted(set(given if orders is None else orders))
     if not chosen:
@@ -111,7 +111,7 @@ def cumulant_series(
 
 @dataclass(frozen=True, eq=False)
 class Edgeworth:
-    """The density of a field at M points from its connected functions, to a consistent order in 1/N.
+    """The density of a field at M points, or of several, from its connected functions, to a consistent order in 1/N.
 
     Args:
         correlators: connected functions of orders 2 to `order`, the odd ones only where the field is not even; order 1
@@ -137,7 +137,7 @@ class Edgeworth:
     _series: Polynomial = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        data, count = self.correlators, len(self.correlators.points)
+        data, count = self.correlators, self.correlators.places
         if self.order not in (4, 6):
             raise ValueError(f"expected order 4 (1/N) or 6 (1/N^2), got {self.order!r}; try order=4")
         orders = [r for r in range(3, self.order + 1) if not (data.even and r % 2)]
@@ -156,12 +156,14 @@ class Edgeworth:
         for name, value in (("mean", mean), ("two_point", two_point), ("_factor", factor), ("_series", series)):
             object.__setattr__(self, name, value)
 
-    def ratio(self, fields: Float[np.ndarray, "field point"]) -> Densities:
+    def ratio(self, fields: Float[np.ndarray, "field *place"]) -> Densities:
         """P / N(m, G2) = sum_n c_n He_n(y) at the fields, (field,)."""
         return _evaluated(self._series, self._whiten(fields), special.eval_hermitenorm)
 
-    def density(self, fields: Float[np.ndarray, "field point"]) -> Densities:
+    def density(self, fields: Float[np.ndarray, "field *place"]) -> Densities:
         """P[phi] at the fields, (field,), per d^M phi; its integral is one, and it may be negative.
+
+        Fields are (field, point), of several outputs (field, point, output).
 
         Raises:
             ValueError: fields that do not fit the points.
@@ -212,12 +214,12 @@ class Edgeworth:
 
         It is <exp(J.phi)> of `density` exactly, and may be negative with it.
         """
-        j = check_sources(sources, len(self.mean))
+        j = check_sources(in_places(sources, self.correlators.points, self.correlators.outputs), len(self.mean))
         gaussian = np.exp(j @ self.mean + 0.5 * np.einsum("sa,ab,sb->s", j, self.two_point, j))
         return gaussian * _evaluated(self._series, j @ self._factor, lambda n, t: t**n)
 
     def _whiten(self, fields: np.ndarray) -> np.ndarray:
-        phi = np.asarray(fields, dtype=float)
+        phi = in_places(np.asarray(fields, dtype=float), self.correlators.points, self.correlators.outputs)
         if phi.ndim != 2 or phi.shape[1] != len(self.mean):
             raise ValueError(
                 f"expected fields of shape (field, point) = (.., {len(self.mean)}), got {phi.shape}; try phi[:, None]"

@@ -15,9 +15,10 @@ from numpyro import handlers
 
 from ..networks.independent import Cumulants
 from ..networks.model import AbstractModel, Program, as_model
+from ..refusals import is_whole
 from ..types import Inputs, Points
 
-__all__ = ["Placed", "at_places"]
+__all__ = ["Output", "Placed", "at_places"]
 
 
 class Placed(AbstractModel):
@@ -48,6 +49,9 @@ class Placed(AbstractModel):
             phi = jnp.stack([phi.real, phi.imag], axis=-1)
         return numpyro.deterministic(self.field_site, phi.ravel())
 
+    def beside(self, points: Inputs) -> int:
+        return as_model(self.model).beside(jnp.asarray(points)[:: self.fields, :-1])
+
     @property
     def name(self) -> str:
         return as_model(self.model).name
@@ -75,6 +79,53 @@ class Placed(AbstractModel):
         """What is known of the fields: nothing where they are not those at the site the model answers for."""
         own = as_model(self.model)
         return own if own.field_site == self.of and own.outputs == self.fields else Program(own)
+
+
+class Output(AbstractModel):
+    """One of several fields of a model, as a model of one field: of several times of training the field at one.
+
+    Attributes:
+        model: of several fields, at the site `phi`.
+        which: number of the field, from 0.
+
+    Raises:
+        ValueError: a field that the model does not have.
+
+    Example:
+        >>> import jax
+        >>> from nnft.models import Copies, Cos, Multiplet
+        >>> net = Output(Multiplet.of(Cos(), 10, Copies(2)), 1)
+        >>> numpyro.handlers.seed(net, jax.random.key(0))(np.zeros((3, 1))).shape
+        (3,)
+    """
+
+    model: Any
+    which: int = eqx.field(static=True)
+    field_site = "output"
+
+    def __check_init__(self) -> None:
+        known = as_model(self.model).outputs
+        if not is_whole(self.which, 0) or self.which >= known:
+            raise ValueError(f"expected the number of one of {known} outputs, got {self.which!r}; try {known - 1}")
+
+    def __call__(self, points: Inputs) -> Any:
+        own = as_model(self.model)
+        with handlers.trace() as trace:
+            own(points)
+        phi = jnp.asarray(trace[own.field_site]["value"])
+        return numpyro.deterministic(self.field_site, phi if own.outputs == 1 else phi[:, self.which])
+
+    @property
+    def name(self) -> str:
+        return f"output {self.which} of {as_model(self.model).name}"
+
+    @property
+    def even(self) -> bool:
+        return as_model(self.model).even
+
+    @property
+    def remedy(self) -> str:
+        return as_model(self.model).remedy
 
 
 def at_places(points: Points, outputs: int) -> Float[np.ndarray, "place coordinate"]:

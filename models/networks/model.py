@@ -8,9 +8,10 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from ..arrays import dense
 from ..neurons.base import brings, forget
 from ..refusals import NotKnown
-from ..types import Inputs, Points
+from ..types import Inputs, Matrix, Points
 from .independent import HIGHEST, Cumulants, Independent
 
 __all__ = ["AbstractModel", "Program", "as_model"]
@@ -47,10 +48,28 @@ class AbstractModel(eqx.Module):
     def __call__(self, points: Inputs) -> Any:
         """Draw one network and register its field, (point,) or (point, output), at the site `phi`."""
 
+    def check(self, points: Inputs, key: Any) -> None:
+        """Look at the program before an ensemble of it is drawn; raises ValueError where something is wrong."""
+        return
+
+    def beside(self, points: Inputs) -> int:
+        """Numbers that one network takes while it is drawn, where its sites do not show them; they size the blocks."""
+        return 0
+
     @property
     def name(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    @property
+    def elsewhere(self) -> str:
+        """What to try where it has no exact answer."""
+        return "measuring it: inf.measure(inf.Ensemble(...))"
+
+    @property
+    def remedy(self) -> str:
+        """What to try where its field is not finite."""
+        return "a smaller scale or removing that network"
 
     field_site: ClassVar[str] = "phi"
     """The site of the field that its answers are about."""
@@ -87,6 +106,10 @@ class AbstractModel(eqx.Module):
                 f"try writing {self.name}.cumulants, or measuring it: inf.measure(inf.Ensemble(...))"
             )
         return self.as_sum.cumulants(points, top)
+
+    def kernel(self, points: Points) -> Matrix:
+        """The two-point function, (point, point): exact, or in the limit of infinite width where that is known."""
+        return dense(self.cumulants(points, 2).values[2], len(points) * self.outputs, 2)
 
     def site_moments(self, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
         """Exact <phi(x)^2r> at each single point, 2r = 2, 4, .., order, (order/2, point); None where not known."""

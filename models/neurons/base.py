@@ -10,7 +10,7 @@ The readout weight, its scale and the output bias belong to the network (`networ
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,6 +28,7 @@ __all__ = [
     "AbstractAffine",
     "AbstractNeuron",
     "Drawn",
+    "Response",
     "as_neuron",
     "brings",
     "forget",
@@ -57,6 +58,17 @@ def forget(cls: type, home: type, *program: str) -> None:
         for word, answer in vars(home).items():
             if not word.startswith("_") and word not in vars(cls):
                 setattr(cls, word, answer)
+
+
+class Response(NamedTuple):
+    """How <s_a s_b> of pairs of points changes with what is drawn in: q_aa, q_ab, q_bb, q = x.y/d of the inputs.
+
+    slope: first derivatives, (pair, 3); curvature: second ones, (pair, 3, 3). On a pair of one point with itself the
+    three entries are one number, and only what they add up to counts.
+    """
+
+    slope: Float[np.ndarray, "pair 3"]
+    curvature: Float[np.ndarray, "pair 3 3"]
 
 
 class AbstractNeuron(eqx.Module):
@@ -141,6 +153,15 @@ class AbstractNeuron(eqx.Module):
     def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """<s(x) s(y)> in closed form between two sets of points, (here, there)."""
         raise self.unknown("kernel", "<s(x) s(y)> in closed form")
+
+    def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
+        """Derivatives of <s_a s_b> in q_aa, q_ab, q_bb, q = x.y/d: what a layer makes of an input that fluctuates."""
+        raise self.unknown("response", "derivatives of <s(x) s(y)> in the products of its inputs")
+
+    @property
+    def site_degree(self) -> float | None:
+        """K where s(x)^2 is |x|^2k/d^k times a law of its own at every point; None where there is no such k."""
+        return None
 
     def hidden(self, points: Points) -> Hidden:
         """The neuron at the points as a function of its hidden parameters: what W[J] and densities are made of."""

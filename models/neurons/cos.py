@@ -11,10 +11,10 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractNeuron, Drawn, scale, weighted
+from .base import EVERY_EVEN, AbstractNeuron, Drawn, Response, scale, weighted
 from .hidden import Hidden, Wave
 
-__all__ = ["Cos", "squares"]
+__all__ = ["Cos", "squares", "wave_response"]
 
 
 class Cos(AbstractNeuron):
@@ -57,7 +57,22 @@ class Cos(AbstractNeuron):
         """(1/2) exp(-sW^2 |x-y|^2/2d)."""
         return 0.5 * np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
 
+    def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
+        return wave_response(0.5, self.weight_scale, gram)
+
+    @property
+    def site_degree(self) -> float:
+        """No trace of |x| is left: the phase is uniform."""
+        return 0.0
+
 
 def squares(x: Here, y: There) -> Float[np.ndarray, "here there"]:
     """|x - y|^2 between two sets of points."""
     return np.sum((x[:, None] - y[None]) ** 2, axis=-1)
+
+
+def wave_response(size: float, weight_scale: float, gram: Float[np.ndarray, "pair 3"]) -> Response:
+    """Derivatives of size exp(-sW^2 (q_aa - 2 q_ab + q_bb)/2)."""
+    direction = weight_scale**2 * np.array([-0.5, 1.0, -0.5])
+    value = size * np.exp(gram @ direction)
+    return Response(value[:, None] * direction, value[:, None, None] * np.outer(direction, direction))

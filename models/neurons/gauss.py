@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn, scale
-from .cos import squares
+from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn, Response, scale
+from .cos import squares, wave_response
 from .hidden import Hidden
 
 __all__ = ["Gauss"]
@@ -67,6 +67,9 @@ class Gauss(AbstractAffine):
     def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """exp(-sW^2 |x-y|^2/2d)."""
         return np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
+
+    def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
+        return wave_response(1.0, self.weight_scale, gram)
 
     def core(self) -> AbstractNeuron:
         return Gauss(self.weight_scale, 0.0)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, scale
+from .base import EVERY_EVEN, AbstractAffine, Drawn, Response, scale
 from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
 from .hidden import Hidden, Homogeneous
 from .quadrature import RANK_CUTOFF, checked, principal_factor
@@ -60,6 +60,35 @@ class ReLU(AbstractAffine):
         across, size = self.covariance(x, y), np.sqrt(np.outer(self.variances(x), self.variances(y)))
         angle = np.arccos(np.clip(np.divide(across, size, out=np.ones_like(size), where=size > 0), -1.0, 1.0))
         return size * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
+
+    def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
+        """Of the arc-cosine kernel: slope (pi - t)/2pi in c_ab and sqrt(D)/4pi c_aa in c_aa, D = c_aa c_bb - c_ab^2.
+
+        Curvatures go like 1/sqrt(D): inf where the two points are mirror images.
+        """
+        a, ab, b = (self.bias_scale**2 + self.weight_scale**2 * gram).T
+        if np.any(a * b == 0.0):
+            raise ValueError(
+                "expected pre-activations of a ReLU layer that vary, got one that is always zero, where its kernel has "
+                "no derivative; try a bias_scale above 0, or leaving out the origin"
+            )
+        one = ab > (1.0 - 1e-12) * np.sqrt(a * b)  # a point with itself: <s^2> = c/2
+        root = np.sqrt(np.where(one, 1.0, np.maximum(a * b - ab**2, 1e-300)))
+        angle = np.arccos(np.clip(ab / np.sqrt(a * b), -1.0, 1.0))
+        slope = np.stack([root / (4.0 * a), (np.pi - angle) / 2.0, root / (4.0 * b)], axis=1) / np.pi
+        aa_aa, bb_bb = b / (8.0 * root * a) - root / (4.0 * a**2), a / (8.0 * root * b) - root / (4.0 * b**2)
+        aa_ab, ab_bb, ab_ab, aa_bb = -ab / (4.0 * a * root), -ab / (4.0 * b * root), 0.5 / root, 0.125 / root
+        rows = [[aa_aa, aa_ab, aa_bb], [aa_ab, ab_ab, ab_bb], [aa_bb, ab_bb, bb_bb]]
+        curvature = np.moveaxis(np.array(rows), -1, 0) / np.pi
+        slope[one], curvature[one] = [0.0, 0.5, 0.0], 0.0
+        mirrored = ab < -(1.0 - 1e-12) * np.sqrt(a * b)
+        slope[mirrored], curvature[mirrored] = 0.0, np.inf
+        return Response(self.weight_scale**2 * slope, self.weight_scale**4 * curvature)
+
+    @property
+    def site_degree(self) -> float | None:
+        """One without a bias: max(cz, 0) = c max(z, 0)."""
+        return 1.0 if self.bias_scale == 0.0 else None
 
 
 def relu_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray, float]:

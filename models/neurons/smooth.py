@@ -14,7 +14,7 @@ from scipy import special
 
 from ..runtime import settled
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, forget, scale
+from .base import EVERY_EVEN, AbstractAffine, Drawn, Response, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import checked_moments, gaussian_moments, lattice_nodes, line_of
 from .signs import sign_moments
@@ -22,6 +22,8 @@ from .signs import sign_moments
 __all__ = ["GELU", "AbstractSmooth", "Activation", "Erf", "SiLU", "Sin", "Softplus", "Tanh"]
 
 _ROUNDING = 4.0 * float(np.finfo(float).eps)  # of an average of exponentials, each at most one
+_FAR = 9.0  # standard deviations that averages of derivatives reach
+_PRICE = 1e-9  # change of averages of derivatives, between two rules, over the largest of them
 _LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `signs.py` take longer
 
 ODD_AND_BOUNDED: dict[str, Any] = {"height": 1.0, "mirrored": True}  # of an odd f with |f| <= 1 that varies over one
@@ -63,6 +65,27 @@ class AbstractSmooth(AbstractAffine):
 
     def hidden(self, points: Points) -> Hidden:
         return Hidden(self.name, self.columns(points), self.values, **self.limits())
+
+    def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
+        """By Price's theorem, d<f f>/dc_aa = <f'' f>/2 and d<f f>/dc_ab = <f' f'>, with the derivatives of f by JAX."""
+        c = self.bias_scale**2 + self.weight_scale**2 * gram
+        _check_derivatives(self, float(np.max(c, initial=0.0)))
+        averages, change = _price_averages(self.activation, c, 0.25), np.inf
+        for step in (0.125, 0.0625, 0.03125):
+            before, averages = averages, _price_averages(self.activation, c, step)
+            change = np.max(np.abs(averages - before), initial=0.0) / np.max(np.abs(averages), initial=1e-300)
+            if change <= _PRICE:
+                break
+        else:
+            raise ValueError(
+                f"expected derivatives of {self.name} whose averages converge to {_PRICE:g}, got a change of "
+                f"{change:.1g} at the finest rule; try a smaller weight_scale, or measuring the network"
+            )
+        f20, f11, f02, f40, f31, f22, f13, f04 = averages
+        slope = np.stack([0.5 * f20, f11, 0.5 * f02], axis=1)
+        rows = [[0.25 * f40, 0.5 * f31, 0.25 * f22], [0.5 * f31, f22, 0.5 * f13], [0.25 * f22, 0.5 * f13, 0.25 * f04]]
+        curvature = np.moveaxis(np.array(rows), -1, 0)
+        return Response(self.weight_scale**2 * slope, self.weight_scale**4 * curvature)
 
     @property
     def site_orders(self) -> range:
@@ -276,3 +299,56 @@ class Activation(AbstractSmooth):
                 "m.AbstractNeuron"
             )
         return super().moments(points, tuples)
+
+
+def _derivatives(activation: Callable[[jax.Array], jax.Array], z: np.ndarray) -> list[np.ndarray]:
+    """F and its first four derivatives at z, elementwise, in double precision."""
+
+    def slope(f: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+        return lambda y: jax.jvp(f, (y,), (jnp.ones_like(y),))[1]
+
+    f = [activation]
+    for _ in range(4):
+        f.append(slope(f[-1]))
+    size = 1 << max(10, (z.size - 1).bit_length())  # few sizes: each is compiled once
+    with settled():
+        found = jax.jit(lambda y: [g(y) for g in f])(np.pad(z.ravel(), (0, size - z.size)))
+    return [np.asarray(g)[: z.size].reshape(z.shape) for g in found]
+
+
+def _price_averages(
+    activation: Callable[[jax.Array], jax.Array], covariance: Float[np.ndarray, "pair 3"], step: float
+) -> Float[np.ndarray, "8 pair"]:
+    """<f^(i)(z_a) f^(j)(z_b)>, ij = 20, 11, 02, 40, 31, 22, 13, 04, z ~ N(0, (c_aa, c_ab, c_bb)), by a lattice rule."""
+    axis = step * (np.arange(-np.ceil(_FAR / step), np.ceil(_FAR / step)) + 0.5)
+    xi = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    weight = np.exp(-0.5 * np.sum(xi**2, axis=1))
+    xi, weight = xi[weight > np.exp(-0.5 * _FAR**2)], weight[weight > np.exp(-0.5 * _FAR**2)]
+    weight = weight / weight.sum()
+    out = np.empty((8, len(covariance)))
+    rows = max(1, (1 << 21) // len(xi))
+    for k in range(0, len(covariance), rows):
+        some = covariance[k : k + rows]
+        spectrum, axes = np.linalg.eigh(some[:, [[0, 1], [1, 2]]])
+        z = np.einsum("pij,nj->ipn", axes * np.sqrt(np.maximum(spectrum, 0.0))[:, None, :], xi)
+        f = _derivatives(activation, z)
+        pairs = ((2, 0), (1, 1), (0, 2), (4, 0), (3, 1), (2, 2), (1, 3), (0, 4))
+        out[:, k : k + rows] = [(f[i][0] * f[j][1]) @ weight for i, j in pairs]
+    return out
+
+
+def _check_derivatives(neuron: AbstractSmooth, variance: float) -> None:
+    """Refuse an f whose derivatives are not all there, as at a kink: Stein's <f^(k)> = <He_k(u) f>/c^(k/2) fails."""
+    u, c = np.linspace(-_FAR, _FAR, 2001), max(variance, 1e-2)
+    weight = np.exp(-0.5 * u**2) / np.sum(np.exp(-0.5 * u**2))
+    f = _derivatives(neuron.activation, np.sqrt(c) * (u + 0.7))  # off centre, where parity hides nothing
+    hermite = {2: u**2 - 1.0, 3: u**3 - 3.0 * u, 4: u**4 - 6.0 * u**2 + 3.0}
+    for k, he in hermite.items():
+        found, expected = f[k] @ weight, (he * f[0]) @ weight / c ** (k / 2)
+        scale = np.abs(f[k]) @ weight + np.abs(he * f[0]) @ weight / c ** (k / 2)
+        if not abs(found - expected) <= 1e-6 * scale:
+            raise ValueError(
+                f"expected an activation with four derivatives, got {neuron.name}, whose derivative {k} averages to "
+                f"{found:.6g} where {expected:.6g} belongs to a smooth one; try one without kinks, m.ReLU, or "
+                "measuring the network"
+            )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..deep.network import Deep
 from ..networks.network import Network
 from ..networks.readouts import Readout
 from ..networks.scalar import ScalarMode
@@ -77,15 +78,17 @@ class Theory:
     def network(
         self,
         *,
+        depth: int = 1,
         width: int | None = None,
         readout: Readout = "gaussian",
         output_scale: float = 1.0,
         output_bias: float = 0.0,
         scales: Mapping[str, float] | None = None,
-    ) -> Network:
+    ) -> Network | Deep:
         """The network, with anything changed that is named.
 
         Args:
+            depth: number of hidden layers of the neuron, `width` in each.
             width: number of neurons N; None is the default of the theory.
             readout: law of the readout weights, as in `Network`.
             output_scale: sigma.
@@ -109,7 +112,10 @@ class Theory:
         if "mass" in given and "cutoff" not in given:  # the default cutoff is in units of the mass
             del chosen["cutoff"]
         neuron = type(self.neuron)(**chosen)
-        return Network(neuron, self.width if width is None else width, readout, output_scale, output_bias)
+        count = self.width if width is None else width
+        if depth > 1:
+            return Deep.of(neuron, depth, count, readout=readout, output_scale=output_scale, output_bias=output_bias)
+        return Network(neuron, count, readout, output_scale, output_bias)
 
 
 def theory_named(name: str) -> Theory:

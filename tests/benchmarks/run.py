@@ -26,6 +26,7 @@ HOMES = {
     "exact": "exact",
     "lattice": "lattice",
     "box": "box",
+    "training": "training",
 }
 
 

@@ -44,15 +44,18 @@ def test_the_session_runs_and_prints_what_is_shown(tmp_path, monkeypatch):
 
 
 def test_the_further_lines_run_and_their_exact_numbers_are_those_shown():
-    _, known, fields = blocks("python")
+    _, known, fields, depth, training, *_ = blocks("python")
     small = known.replace("(theory, key=key)", "(theory, inf.Reweighted(n=16384), widths=(4, 8, 16), key=key)")
     assert small != known
-    names = {"np": np, "jax": jax, "m": models, "inf": inference, "key": jax.random.key(0)}
-    for block in (small, fields.replace("n=20_000", "n=4000")):
+    names = {"np": np, "jax": jax, "m": models, "inf": inference, "an": analysis, "key": jax.random.key(0)}
+    fewer = training.replace("n=100_000", "n=4000").replace("(0.0, 0.5, 2.0)", "(0.0, 2.0)")
+    for block in (small, fields.replace("n=20_000", "n=4000"), depth, fewer):
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(block, "README.md", "exec"), names)
     for exact in (names["truth"].moment(2), names["truth"].gap):
         assert f"{exact:.12f}" in known
+    mean = models.limit(names["trained"], np.array([[-0.2]])).mean[-1, 0]
+    assert f"# {mean:.6f} at infinite width" in training
     needed = inference.networks_to_see(names["net"], names["x0"], inference.Orthogonal(2))
     assert f"# {needed:.0f} for" in fields
 

@@ -8,7 +8,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("models", "inference", "analysis")  # from the ground up: each may import itself and what stands before it
 WINGS = {  # of each room in the same order, above the files that lie in the room itself
-    "models": ("neurons", "networks", "multiplets", "analytic", "actions", "diagrams", "quantum", "theories", "boxes"),
+    "models": (
+        "neurons",
+        "networks",
+        "multiplets",
+        "deep",
+        "foreign",
+        "training",
+        "analytic",
+        "actions",
+        "diagrams",
+        "quantum",
+        "theories",
+        "boxes",
+    ),
     "inference": (
         "engines",
         "arrays",

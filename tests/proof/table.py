@@ -227,6 +227,22 @@ def _box(e: Entry) -> Row:
     return "(exact) within errors", told(e["numbers"]), "another theory each"
 
 
+def _training(e: Entry) -> Row:
+    if "drift" in e:
+        told = ", ".join(f"{name} {change:+.4f} ± {sd:.4f}" for name, (change, sd) in e["drift"].items())
+        return (
+            f"v[0,1] drifts by {e['known_v']:+.4f} between t = {e['times'][0]:g} and {e['times'][1]:g}, four errors; "
+            f"{e['networks']:,} networks",
+            told,
+            "no drift: refused",
+        )
+    return (
+        f"v and the average in {_band(e['goal'])}; {e['replicates']} × {e['networks']:,} networks",
+        f"v ({e['truth_v']:+.4f}) {e['v']:.3f}, average {e['average']:.3f}, {e['lowest']:.3f} to {e['highest']:.3f}",
+        f"errors too small by √2: {e['with_errors_too_small_by_sqrt2']:.3f}",
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "box": _box,
     "68% intervals": _intervals,
@@ -247,6 +263,8 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "sbc": _calibration,
     "sobol intervals": _sobol,
     "symmetry": _symmetry,
+    "couplings of erf networks": _training,
+    "drift": _training,
 }
 
 

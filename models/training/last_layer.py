@@ -1,0 +1,144 @@
+"""Learning by the readout alone, the hidden layers as they were drawn: linear, so in closed form at every width.
+
+With S the empirical kernel, S(x, y) = sum_i J_i(x) J_i(y), J_i = d phi/d u_i over the readout weights, and r the
+residuals y - phi_0(X),
+
+    gradient flow on (1/2) |phi(X) - y|^2    phi_t(x) = phi_0(x) + S_xX S_XX^-1 (1 - e^(-S_XX t)) r ,
+    Bayes, noise s^2 on the targets          phi(x) = phi_0(x) + S_xX (S_XX + s^2)^-1 (r - e),  e ~ N(0, s^2) ,
+
+the second, for a Gaussian readout, a draw from the posterior given the hidden layers (Matheron's rule), each of which
+weighs as much as its evidence N(y; 0, S_XX + s^2). In the limit N = infinity S is the kernel K, all weights are equal,
+and both are Gaussian processes (`limits.py`).
+"""
+
+from math import inf, isfinite
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+from ..types import Inputs
+from .lesson import Field, Lesson
+from .way import AbstractWay
+
+__all__ = ["Bayes", "LastLayer"]
+
+_FLAT = 1e-6  # eigenvalues of S_XX below this share of the largest move in no time that is asked for
+
+
+class LastLayer(AbstractWay):
+    """Gradient flow of the readout for times t, all of them from the same start.
+
+    Attributes:
+        times: when the field is looked at, ascending, in units of the inverse of S; inf is the end of training.
+        sites: the parameters that move, which the field must be linear in.
+
+    Raises:
+        ValueError: no times, or negative ones.
+
+    Example:
+        >>> LastLayer((0.0, 2.0)).outputs
+        2
+    """
+
+    times: tuple[float, ...] = eqx.field(
+        static=True, converter=lambda given: tuple(map(float, given)) if isinstance(given, tuple | list) else given
+    )
+    sites: tuple[str, ...] = eqx.field(static=True, default=("readout",))
+
+    def __check_init__(self) -> None:
+        known = isinstance(self.times, tuple) and self.times and all(t >= 0.0 for t in self.times)
+        if not known or list(self.times) != sorted(set(self.times)):
+            raise ValueError(
+                f"expected times >= 0 in ascending order, got {self.times!r}; try times=(0.0, 2.0), or (math.inf,) for "
+                "the end of training"
+            )
+
+    @property
+    def moments_of_training(self) -> tuple[float, ...]:
+        return self.times
+
+    def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
+        phi, j, residual = _linear(field, lesson, points, self.sites)
+        seen = j[len(phi) :]
+        level, axes = jnp.linalg.eigh(seen @ seen.T)
+        along = axes.T @ residual
+        across = (j[: len(phi)] @ seen.T) @ axes
+        return jnp.stack([phi + across @ (progress(level, t) * along) for t in self.times])
+
+    def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
+        level, axes = jnp.linalg.eigh(kernel)
+        return (axes * progress(level, time)) @ axes.T
+
+
+class Bayes(AbstractWay):
+    """The posterior of the readout given data with Gaussian noise, the hidden layers weighted by their evidence.
+
+    Attributes:
+        noise: variance s^2 of the noise on a target.
+
+    Raises:
+        ValueError: a noise that is not positive; at the draw, a readout that is not Gaussian.
+
+    Example:
+        >>> Bayes(noise=0.1).outputs
+        1
+    """
+
+    noise: float = eqx.field(static=True, default=0.1)
+
+    def __check_init__(self) -> None:
+        if not (isinstance(self.noise, float | int) and isfinite(self.noise) and self.noise > 0.0):
+            raise ValueError(
+                f"expected noise, the variance of a target, above 0, got {self.noise!r}; try noise=0.01, or "
+                "m.LastLayer((math.inf,)) for targets without noise"
+            )
+
+    @property
+    def moments_of_training(self) -> tuple[float, ...]:
+        return (inf,)
+
+    @property
+    def variance(self) -> float:
+        return self.noise
+
+    def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
+        phi, j, residual = _linear(field, lesson, points, ("readout",))
+        seen = j[len(phi) :]
+        own = seen @ seen.T + self.noise * jnp.eye(len(seen))
+        numpyro.factor("evidence", dist.MultivariateNormal(covariance_matrix=own).log_prob(lesson.targets))
+        error = self.noise**0.5 * jax.random.normal(key, residual.shape, residual.dtype)
+        return (phi + (j[: len(phi)] @ seen.T) @ jnp.linalg.solve(own, residual - error))[None]
+
+    def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
+        return jnp.linalg.inv(kernel + self.noise * jnp.eye(len(kernel)))
+
+
+def progress(level: Float[Array, " sample"], time: float) -> Float[Array, " sample"]:
+    """(1 - e^(-s t))/s at the eigenvalues s of S_XX; at t = inf 1/s, and zero where s is round-off: nothing moves."""
+    floor = _FLAT * jnp.max(level)
+    size = jnp.maximum(level, floor)
+    if time == inf:
+        return jnp.where(level > floor, 1.0 / size, 0.0)
+    return jnp.where(level > floor, -jnp.expm1(-size * time) / size, time)
+
+
+def _linear(
+    field: Field, lesson: Lesson, points: Inputs, sites: tuple[str, ...]
+) -> tuple[Float[Array, " point"], Float[Array, "both parameter"], Float[Array, " sample"]]:
+    """phi_0 at the points, J at points and inputs, and the residuals."""
+    if missing := [name for name in sites if name not in field.start]:
+        raise ValueError(
+            f"expected a program with parameters {sites}, got {sorted(field.start)}; try sites=, or naming the readout "
+            f"{missing[0]!r}"
+        )
+    both = jnp.concatenate([jnp.asarray(points), lesson.inputs])
+    rest = {name: u for name, u in field.start.items() if name not in sites}
+    moving = {name: field.start[name] for name in sites}
+    phi = field.at(field.start, both)
+    slopes = jax.jacrev(lambda u: field.at({**rest, **u}, both))(moving)
+    j = jnp.concatenate([slopes[name].reshape(len(both), -1) for name in sites], axis=1)
+    return phi[: len(points)], j, lesson.targets - phi[len(points) :]
