@@ -100,3 +100,5 @@ from .symmetries.inputs import Reflection as Reflection
 from .symmetries.inputs import Rotations as Rotations
 from .symmetries.inputs import Translations as Translations
 from .symmetries.power import networks_to_see as networks_to_see
+from .symmetries.whole import SameField as SameField
+from .symmetries.whole import same_field as same_field
