@@ -23,7 +23,7 @@ import numpy as np
 from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import tuple_count
 from ...models.distance import Chi2
-from ...models.networks.model import as_model
+from ...models.networks.model import AbstractModel, as_model
 from ...models.runtime import settled
 from ..ensembles.chains import check_worth
 from ..ensembles.source import Source
@@ -50,7 +50,7 @@ class Broken(NamedTuple):
     chi2: T^2 with its degrees of freedom, p and why; size: length of the forbidden part of <phi..phi>, in units of
     rms^r, with its standard error; needed: networks at which it would be rejected at a level of .001 with a power of
     .9, inf where nothing is seen; exact: the size of the law itself where it is known (of one element of a continuous
-    group of inputs), else None.
+    group of inputs), else None; reason: why the law has the symmetry, by its priors, in words, else empty.
     """
 
     order: int
@@ -59,6 +59,7 @@ class Broken(NamedTuple):
     error: float
     needed: float
     exact: float | None
+    reason: str = ""
 
     @property
     def p(self) -> float:
@@ -68,12 +69,14 @@ class Broken(NamedTuple):
     @property
     def proved(self) -> bool | None:
         """Whether the law of the networks has the symmetry at this order; None where that is not known."""
-        return None if self.exact is None else self.exact < _PROVED
+        if self.exact is None:
+            return True if self.reason else None
+        return self.exact < _PROVED
 
     @property
     def contradiction(self) -> bool:
-        """Whether the data reject what is proved: an error of the program, or one network in a million."""
-        return self.proved is True and self.p < _CONTRADICTION
+        """Whether the data, or exact correlators, deny what is proved: an error, or one chance in a million."""
+        return (self.proved is True and self.p < _CONTRADICTION) or (bool(self.reason) and self.proved is False)
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ class SymmetryTest:
                 continue
             one = self.orders[order]
             needed = "none seen" if np.isinf(one.needed) else f"{one.needed:,.0f} networks see it"
-            proved = {None: "", True: "; exact in the law", False: f"; {one.exact or 0.0:.3g} in the law"}[one.proved]
-            lines.append(f"  order {order}  {one.chi2}; size {one.size:.3g} +- {one.error:.1g}, {needed}{proved}")
+            why = f": {one.reason}" if one.reason else ""
+            size = "" if one.exact is None else f"; {one.exact:.3g} in the law"
+            law = {None: "", True: f"; exact in the law{why}", False: size}[one.proved]
+            lines.append(f"  order {order}  {one.chi2}; size {one.size:.3g} +- {one.error:.1g}, {needed}{law}")
         return "\n".join(lines)
 
 
@@ -197,9 +202,10 @@ def symmetry(
         size, error = _length(mean, rows)
         seen_by = max(chi2.value - chi2.dof, 0.0) / networks  # non-centrality a network
         law = _exact(source, group, order)
-        hopeless = seen_by == 0.0 or chi2.p > _SUSPECT or (law is not None and law < _PROVED)
+        reason = _reason(source, group)
+        hopeless = seen_by == 0.0 or chi2.p > _SUSPECT or bool(reason) or (law is not None and law < _PROVED)
         needed = float("inf") if hopeless else noncentrality(max(1, int(chi2.dof))) / seen_by
-        found[order] = Broken(order, chi2, size / rms**order, error / rms**order, needed, law)
+        found[order] = Broken(order, chi2, size / rms**order, error / rms**order, needed, law, reason)
     return SymmetryTest(group.name, networks, found, refused)
 
 
@@ -228,12 +234,24 @@ def _length(mean: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
     return size, float(spread / (2.0 * max(size, noise**0.25))) if noise else 0.0
 
 
-def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
-    """The size of the breaking in the law itself, where its correlators are known."""
+def _known(source: Source) -> AbstractModel | None:
+    """The model whose own field the networks are, without weights."""
     program = source.program
     if program is None or program.weighted or program.site != as_model(program.model).field_site:
         return None
-    model = as_model(program.model)
+    return as_model(program.model)
+
+
+def _reason(source: Source, group: AbstractSymmetry) -> str:
+    model = _known(source)
+    return "" if model is None else group.reason(model)
+
+
+def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
+    """The size of the breaking in the law itself, where its correlators are known."""
+    model = _known(source)
+    if model is None:
+        return None
     two = exact_if_known(model, source.points, (2,))
     if two is None or (order % 2 == 0 and order not in model.orders):
         return None

@@ -14,6 +14,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from ...models.networks.model import AbstractModel
 from ...models.refusals import is_whole
 from ...models.types import Points
 
@@ -75,6 +76,10 @@ class AbstractSymmetry(eqx.Module):
         """The same without derivatives of the fields: for arrays, and for exact correlators."""
         return self.moves(points, outputs)
 
+    def reason(self, model: AbstractModel) -> str:
+        """Why the law of a program has it, in words, by what its priors are; empty where that is not known."""
+        return ""
+
 
 def on_outputs(matrix: Float[np.ndarray, "output output"], points: Points, outputs: int) -> Map:
     """The same matrix on the outputs at every point.
@@ -103,6 +108,9 @@ class Sign(AbstractSymmetry):
     def moves(self, points: Points, outputs: int) -> Moves:
         return Moves(elements=(on_outputs(-np.eye(outputs), points, outputs),), own_inverse=True)
 
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("sign", "")
+
 
 @final
 class Exchange(AbstractSymmetry):
@@ -128,6 +136,9 @@ class Exchange(AbstractSymmetry):
         orders = [[1, 0, *range(2, outputs)], [*range(1, outputs), 0]][: 1 if outputs == 2 else 2]
         elements = tuple(on_outputs(unit[order], points, outputs) for order in orders)
         return Moves(elements=elements, own_inverse=outputs == 2)
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("exchange", "")
 
 
 @final
@@ -166,6 +177,9 @@ class Orthogonal(AbstractSymmetry):
         reflections = () if self.special else (on_outputs(mirror, points, outputs),)
         return Moves(elements=reflections, generators=tuple(rotations))
 
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("orthogonal", "")
+
 
 @final
 class Phase(AbstractSymmetry):
@@ -191,6 +205,9 @@ class Phase(AbstractSymmetry):
         unit = np.eye(outputs // 2)
         charges = [np.diag(row) for row in unit] if self.each else [unit]
         return Moves(generators=tuple(on_outputs(np.kron(charge, turn), points, outputs) for charge in charges))
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("phases" if self.each else "phase", "")
 
 
 @final
@@ -230,6 +247,9 @@ class Unitary(AbstractSymmetry):
         if not self.special:
             algebra.append(1j * np.eye(n))
         return Moves(generators=tuple(on_outputs(_as_real(a), points, outputs) for a in algebra))
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("unitary", "")
 
 
 def _as_real(matrix: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from ...models.networks.model import AbstractModel
 from ...models.types import Points
 from .groups import AbstractSymmetry, Moves
 
@@ -66,6 +67,9 @@ class Translations(AbstractSymmetry):
         shift = _SHIFT * _extent(points) * np.ones(points.shape[1])
         return Translations(tuple(shift.tolist()), self.period).moves(points, outputs)
 
+    def reason(self, model: AbstractModel) -> str:
+        return "" if self.period else model.reasons.get("translations", "")
+
 
 @final
 class Rotations(AbstractSymmetry):
@@ -107,6 +111,9 @@ class Rotations(AbstractSymmetry):
             turn[[i, i, j, j], [i, j, i, j]] = np.cos(_ANGLE), -np.sin(_ANGLE), np.sin(_ANGLE), np.cos(_ANGLE)
             moved.append(points - about + about @ turn.T)
         return _moves(points, outputs, tuple(moved), ())
+
+    def reason(self, model: AbstractModel) -> str:
+        return _about_a_point(model, any(self.centre or ()))
 
     def _centred(self, points: Points) -> Points:
         d = points.shape[1]
@@ -156,6 +163,9 @@ class Reflection(AbstractSymmetry):
         moved[:, axes] = 2.0 * self.about - moved[:, axes]
         return _moves(points, outputs, (moved,), (), own_inverse=True)
 
+    def reason(self, model: AbstractModel) -> str:
+        return _about_a_point(model, self.about != 0.0)
+
 
 @final
 class Permutation(AbstractSymmetry):
@@ -191,6 +201,12 @@ class Permutation(AbstractSymmetry):
         undone = len(self.orders) == 1 and all(first[first[a]] == a for a in first)
         moved = tuple(points[list(order)] for order in self.orders)
         return _moves(points, outputs, moved, (), own_inverse=undone)
+
+
+def _about_a_point(model: AbstractModel, elsewhere: bool) -> str:
+    """Why rotations and reflections are symmetries: about another point than the origin translations too."""
+    words = [model.reasons.get(key, "") for key in ("rotations", "translations")[: 2 if elsewhere else 1]]
+    return "; ".join(words) if all(words) else ""
 
 
 def _moves(

@@ -7,6 +7,7 @@ neurons. A complex field is two real ones, its real and its imaginary part, besi
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import combinations_with_replacement
 from math import prod
 from typing import TYPE_CHECKING, Any, final
@@ -36,6 +37,10 @@ __all__ = [
 
 _ODD = (1, 3, 5)  # orders whose moments say whether w and -w are equally likely
 _NOTHING = 1e-12
+_ISOTROPIC = dict.fromkeys(
+    ("exchange", "orthogonal", "phase", "phases", "unitary"), "the readout vector of every neuron is isotropic"
+)
+_ALIKE = {"exchange": "the readout weights of every neuron are exchangeable"}
 
 
 class AbstractWeights(eqx.Module):
@@ -75,6 +80,11 @@ class AbstractWeights(eqx.Module):
         odd = (c for r in _ODD for c in combinations_with_replacement(range(self.outputs), r))
         return all(abs(self.moment(c)) < _NOTHING for c in odd)
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why its law has a symmetry: "exchange", "orthogonal", "phase" (one for all), "phases", "unitary"."""
+        return {}
+
 
 @final
 class Copies(AbstractWeights):
@@ -105,6 +115,10 @@ class Copies(AbstractWeights):
 
     def moment(self, outputs: tuple[int, ...]) -> float:
         return prod(readout_law(self.readout).moment(k) for k in _counts(outputs, self.outputs) if k)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ISOTROPIC if readout_law(self.readout).isotropic else _ALIKE
 
 
 @final
@@ -138,6 +152,10 @@ class Spherical(AbstractWeights):
         square = d * self.deviation**2
         gaussian = prod(_gaussian(k) for k in _counts(outputs, d))
         return gaussian * square**half / prod(d + 2 * k for k in range(half))
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ISOTROPIC
 
 
 @final
@@ -192,6 +210,12 @@ class Normals(AbstractWeights):
         each = zip(self.mean, self.deviations, _counts(outputs, self.outputs), strict=True)
         return prod(sum(_choose(k, j) * m ** (k - j) * s**j * _gaussian(j) for j in range(k + 1)) for m, s, k in each)
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        if len({*self.mean}) > 1 or len({*self.deviations}) > 1:
+            return {}
+        return _ALIKE if any(self.mean) else _ISOTROPIC
+
 
 @final
 class Tied(AbstractWeights):
@@ -216,6 +240,10 @@ class Tied(AbstractWeights):
     def moment(self, outputs: tuple[int, ...]) -> float:
         _counts(outputs, self.outputs)
         return readout_law(self.readout).moment(len(outputs))
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ALIKE
 
 
 @final
@@ -290,6 +318,10 @@ class Phases(AbstractWeights):
         counts = _counts(outputs, self.outputs)
         pairs = zip(counts[::2], counts[1::2], strict=True)
         return prod(_gaussian(a) * _gaussian(b) / special.factorial2(a + b, exact=True) for a, b in pairs)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return dict.fromkeys(("phase", "phases"), "the readout of every neuron has a uniform phase for each field")
 
 
 def circular(fields: int) -> Normals:

@@ -14,7 +14,7 @@ from scipy import special
 
 from ..runtime import settled
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, Response, forget, scale
+from .base import EVERY_EVEN, ROTATED, AbstractAffine, Drawn, Response, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import checked_moments, gaussian_moments, lattice_nodes, line_of
 from .signs import sign_moments
@@ -29,6 +29,9 @@ _LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `
 ODD_AND_BOUNDED: dict[str, Any] = {"height": 1.0, "mirrored": True}  # of an odd f with |f| <= 1 that varies over one
 
 
+_ODD = ROTATED | {"sign": "the activation is odd, z and -z are equally likely, whatever the readout"}
+
+
 class AbstractSmooth(AbstractAffine):
     """s(x) = f(z) of a smooth f; a class writes `activation`, f for JAX, and `values`, the same f for NumPy.
 
@@ -36,6 +39,7 @@ class AbstractSmooth(AbstractAffine):
     """
 
     even: ClassVar[bool] = False
+    reasons = ROTATED
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -101,6 +105,7 @@ class Erf(AbstractSmooth):
 
     words = "erf"
     even = True  # f is odd, the law of z is not changed by z -> -z
+    reasons = _ODD
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -132,6 +137,7 @@ class Tanh(AbstractSmooth):
 
     words = "tanh"
     even = True  # f is odd, the law of z is not changed by z -> -z
+    reasons = _ODD
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -153,6 +159,7 @@ class Sin(AbstractSmooth):
     """A plane wave of Gaussian momentum and phase, s(x) = sin(W0.x + b0); its averages are closed at every order."""
 
     even = True
+    reasons = _ODD
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 

@@ -104,7 +104,57 @@ def test_a_symmetry_is_proved_and_held(model, group, orders):
         assert table[order].p > 1e-5
         assert table[order].proved
         assert not table[order].contradiction
-    assert "exact in the law" in str(table)
+    assert f"exact in the law: {group.reason(model)}" in str(table)
+
+
+WHY = {
+    "Z2 with a mean, cos": (of(m.Normals((0.5,))), inf.Sign(), "phase of every neuron is uniform"),
+    "Z2 with a mean, erf": (m.Multiplet.of(m.Erf(), 3, m.Normals((0.5,))), inf.Sign(), "activation is odd"),
+    "Z2 with a mean, ReLU": (m.Multiplet.of(m.ReLU(), 3, m.Normals((0.5,))), inf.Sign(), ""),
+    "Z2, ReLU": (m.Network(m.ReLU(), 3), inf.Sign(), "W and -W are equally likely"),
+    "translations, cos": (m.Network(m.Cos(), 3), inf.Translations(), "phase of every neuron is uniform"),
+    "translations, cos and erf": (m.Network((m.Cos(), m.Erf()), 4), inf.Translations(), ""),
+    "circle, cos": (m.Network(m.Cos(), 3), inf.Translations((1.0,), period=(2.0,)), ""),
+    "reflection, erf": (m.Network(m.Erf(), 3), inf.Reflection(), "input weights are isotropic"),
+    "reflection elsewhere, erf": (m.Network(m.Erf(), 3), inf.Reflection(about=0.5), ""),
+    "reflection elsewhere, cos": (m.Network(m.Cos(), 3), inf.Reflection(about=0.5), "isotropic; the phase"),
+    "O(2)": (of(m.Copies(2)), inf.Orthogonal(2), "readout vector of every neuron is isotropic"),
+    "O(2), uniform": (of(m.Copies(2, "uniform")), inf.Orthogonal(2), ""),
+    "O(2), a mean": (of(m.Normals((0.5, 0.0))), inf.Orthogonal(2), ""),
+    "S_2, uniform": (of(m.Copies(2, "uniform")), inf.Exchange(2), "exchangeable"),
+    "S_2, equal means": (of(m.Normals((0.5, 0.5))), inf.Exchange(2), "exchangeable"),
+    "SU(2), sphere": (of(m.complex_sphere(2)), inf.Unitary(2), "isotropic"),
+    "SU(2), phases": (of(m.Phases(2)), inf.Unitary(2), ""),
+    "U(1)^2, phases": (of(m.Phases(2)), inf.Phase(each=True), "uniform phase for each field"),
+}
+
+
+@pytest.mark.parametrize(("model", "group", "words"), WHY.values(), ids=WHY)
+def test_the_priors_say_why_and_exact_correlators_agree(model, group, words):
+    from nnft.inference.symmetries.power import exact_parts
+
+    reason = group.reason(model)
+    assert words in reason
+    assert bool(words) == bool(reason)
+    for order in (1, 2, 3, 4):
+        try:
+            parts, moments, _ = exact_parts(model, X[1:3] if model.outputs == 1 else ONE, group, order)
+        except ValueError:  # it acts trivially
+            continue
+        if reason:
+            np.testing.assert_allclose(parts.of(moments[order]), 0.0, atol=1e-10)
+
+
+def test_a_reason_that_is_wrong_is_an_error():
+    class Wrong(m.Multiplet):
+        @property
+        def reasons(self):
+            return {"orthogonal": "somebody says so"}
+
+    broken = inf.symmetry(ensemble(Wrong.of(m.Cos(), 3, m.Normals((0.5, 0.0)))), inf.Orthogonal(2), orders=(2,))[2]
+    assert broken.contradiction
+    true = inf.symmetry(ensemble(of(m.Normals((0.5, 0.0)))), inf.Orthogonal(2), orders=(2,))[2]
+    assert (true.contradiction, true.reason) == (False, "")
 
 
 BROKEN = {
