@@ -13,6 +13,7 @@ from typing import final
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from ...models.networks.model import AbstractModel
 from ...models.refusals import is_whole
@@ -75,6 +76,13 @@ class AbstractSymmetry(eqx.Module):
     def finite(self, points: Points, outputs: int) -> Moves:
         """The same without derivatives of the fields: for arrays, and for exact correlators."""
         return self.moves(points, outputs)
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        """The map of one element that is uniform over the group (Haar)."""
+        raise ValueError(
+            f"expected a compact group whose elements are drawn at random, got {self.name}; try inf.Orthogonal, "
+            "inf.Phase, inf.Unitary or inf.Rotations"
+        )
 
     def reason(self, model: AbstractModel) -> str:
         """Why the law of a program has it, in words, by what its priors are; empty where that is not known."""
@@ -180,6 +188,11 @@ class Orthogonal(AbstractSymmetry):
     def reason(self, model: AbstractModel) -> str:
         return model.reasons.get("orthogonal", "")
 
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _fits(self.name, self.fields, outputs)
+        law = stats.special_ortho_group if self.special else stats.ortho_group
+        return Moves(elements=(on_outputs(law.rvs(outputs, random_state=rng), points, outputs),))
+
 
 @final
 class Phase(AbstractSymmetry):
@@ -208,6 +221,11 @@ class Phase(AbstractSymmetry):
 
     def reason(self, model: AbstractModel) -> str:
         return model.reasons.get("phases" if self.each else "phase", "")
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _pairs(self.name, outputs)
+        angle = rng.uniform(0.0, 2.0 * np.pi, outputs // 2 if self.each else 1) * np.ones(outputs // 2)
+        return Moves(elements=(on_outputs(_as_real(np.diag(np.exp(1j * angle))), points, outputs),))
 
 
 @final
@@ -250,6 +268,13 @@ class Unitary(AbstractSymmetry):
 
     def reason(self, model: AbstractModel) -> str:
         return model.reasons.get("unitary", "")
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _fits(self.name, 2 * self.fields, outputs)
+        turn = stats.unitary_group.rvs(self.fields, random_state=rng)
+        if self.special:
+            turn = turn / np.linalg.det(turn) ** (1.0 / self.fields)
+        return Moves(elements=(on_outputs(_as_real(turn), points, outputs),))
 
 
 def _as_real(matrix: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, final
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from ...models.networks.model import AbstractModel
 from ...models.types import Points
@@ -114,6 +115,12 @@ class Rotations(AbstractSymmetry):
 
     def reason(self, model: AbstractModel) -> str:
         return _about_a_point(model, any(self.centre or ()))
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        about, d = self._centred(points), points.shape[1]
+        law = stats.ortho_group if self.reflections else stats.special_ortho_group
+        turn = np.reshape(law.rvs(d, random_state=rng), (d, d))
+        return _moves(points, outputs, (points - about + about @ turn.T,), ())
 
     def _centred(self, points: Points) -> Points:
         d = points.shape[1]

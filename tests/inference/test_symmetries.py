@@ -186,6 +186,46 @@ def test_independent_phases_are_a_phase_for_each_field():
     assert found[4].p < 1e-6
 
 
+def test_generators_of_su2_one_by_one():
+    """The relative phase holds where phases are independent, the two that mix the fields break, and so do all."""
+    ens = ensemble(of(m.Phases(2)))
+    each = [inf.symmetry(ens, inf.Generator(inf.Unitary(2), k), orders=(4,))[4].p for k in range(3)]
+    assert max(each[:2]) < 1e-6
+    assert each[2] > 1e-5
+    sphere = ensemble(of(m.complex_sphere(2)))
+    assert min(inf.symmetry(sphere, inf.Generator(inf.Unitary(2), k), orders=(2,))[2].p for k in range(3)) > 1e-5
+
+
+ELEMENTS = {
+    "O(3)": (inf.Orthogonal(3), ONE, 3),
+    "SO(2)": (inf.Orthogonal(2, special=True), ONE, 2),
+    "U(1)": (inf.Phase(), ONE, 4),
+    "U(1)^2": (inf.Phase(each=True), ONE, 4),
+    "SU(2)": (inf.Unitary(2), ONE, 4),
+    "U(3)": (inf.Unitary(3, special=False), ONE, 6),
+}
+
+
+@pytest.mark.parametrize(("group", "points", "outputs"), ELEMENTS.values(), ids=ELEMENTS)
+def test_an_element_at_random_asks_no_more_than_the_group(group, points, outputs):
+    from nnft.inference.symmetries.invariants import forbidden
+
+    one = inf.Element(group, seed=3).moves(points, outputs)
+    turn = one.elements[0]
+    np.testing.assert_allclose(turn @ turn.T, np.eye(outputs), atol=1e-12)
+    for order in (1, 2):
+        all_of_it, part = (forbidden(x, outputs, order).basis for x in (group.moves(points, outputs), one))
+        np.testing.assert_allclose(all_of_it @ (all_of_it.T @ part), part, atol=1e-9)
+
+
+def test_elements_that_are_not_drawn_are_refused():
+    assert len(inf.Element(inf.Rotations()).moves(X[:, [0, 0]] + 1.0, 1).further) == 4
+    with pytest.raises(ValueError, match="compact group"):
+        inf.Element(inf.Translations()).moves(X, 1)
+    with pytest.raises(ValueError, match=r"one of 1 generators of O\(2\)"):
+        inf.Generator(inf.Orthogonal(2), 1).moves(ONE, 2)
+
+
 def test_a_heavy_tail_is_judged_by_its_leading_directions():
     """Gauss: translation invariant at order 2 at every width, at order 4 at none."""
     ens = ensemble(m.Network(m.Gauss(1.0, 0.3), 3), np.array([[-0.3], [0.3]]))
