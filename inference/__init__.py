@@ -87,6 +87,8 @@ from .spectra.lagged import time_correlators as time_correlators
 from .symmetries.breaking import Broken as Broken
 from .symmetries.breaking import SymmetryTest as SymmetryTest
 from .symmetries.breaking import symmetry as symmetry
+from .symmetries.elements import Element as Element
+from .symmetries.elements import Generator as Generator
 from .symmetries.groups import AbstractSymmetry as AbstractSymmetry
 from .symmetries.groups import Exchange as Exchange
 from .symmetries.groups import Moves as Moves
@@ -100,3 +102,5 @@ from .symmetries.inputs import Reflection as Reflection
 from .symmetries.inputs import Rotations as Rotations
 from .symmetries.inputs import Translations as Translations
 from .symmetries.power import networks_to_see as networks_to_see
+from .symmetries.whole import SameField as SameField
+from .symmetries.whole import same_field as same_field

@@ -44,6 +44,9 @@ class Symmetries:
             for order in sorted({*test.orders, *test.refused}):
                 lines.append(_line(name, order, test))
         lines += [f"{name:<30}{'-':>5}  {why}" for name, why in self.refused.items()]
+        for name, test in self.tests.items():
+            reasons = dict.fromkeys(one.reason for one in test.orders.values() if one.reason)
+            lines += [f"The law has {name}: {reason}." for reason in reasons]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -123,7 +126,7 @@ def _why(name: str, one: Broken) -> str:
     if one.contradiction:
         return f"The law of the networks has the symmetry, and the networks do not: {size}. This is an error."
     if one.proved:
-        return f"The exact correlators prove it; {size}."
+        return f"{f'The law has it: {one.reason}' if one.reason else 'The exact correlators prove it'}; {size}."
     if one.proved is False:
         return f"The law of the networks breaks it by {one.exact:.3g}; {size}."
     return f"No exact result is known; {size}."

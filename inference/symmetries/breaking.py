@@ -5,10 +5,11 @@ and of their images: the same network on both sides. Its mean is zero where the 
 
     T^2 = n ybar . S^-1 ybar
 
-has an F law on the rank's degrees of freedom where groups of networks contribute evenly, else the law of its own signs
-(`flips.py`). How far the symmetry is broken is the length of ybar, in units of the
-root mean square of the field to the power r; n ybar . S^-1 ybar grows with the networks, which says how many more it
-takes.
+has an F law on the rank's degrees of freedom where groups of networks contribute evenly; else it is taken of leading
+directions, or has the law of its own signs (`flips.py`). Averages whose tail the networks have not met are refused
+(`estimators/tails.py`): no sample shows what it has not seen. How far the symmetry is broken is the length of ybar, in
+units of the root mean square of the field to the power r; n ybar . S^-1 ybar grows with the networks, which says how
+many more it takes.
 """
 
 from collections.abc import Mapping
@@ -22,17 +23,17 @@ import numpy as np
 from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import tuple_count
 from ...models.distance import Chi2
-from ...models.networks.model import as_model
+from ...models.networks.model import AbstractModel, as_model
 from ...models.runtime import settled
 from ..ensembles.chains import check_worth
 from ..ensembles.source import Source
 from ..ensembles.sums import error_rows, group_length, sums
 from ..estimators.measure import check_source
-from ..estimators.tails import effective_networks
+from ..estimators.tails import effective_networks, judge_tail, tail_draws
 from .flips import vanishes
 from .groups import AbstractSymmetry
 from .invariants import MOST_PRODUCTS, forbidden
-from .moved import at_moved_points
+from .moved import at_further_points, at_moved_points
 from .power import exact_parts, noncentrality, trivial
 
 __all__ = ["Broken", "SymmetryTest", "symmetry"]
@@ -49,7 +50,7 @@ class Broken(NamedTuple):
     chi2: T^2 with its degrees of freedom, p and why; size: length of the forbidden part of <phi..phi>, in units of
     rms^r, with its standard error; needed: networks at which it would be rejected at a level of .001 with a power of
     .9, inf where nothing is seen; exact: the size of the law itself where it is known (of one element of a continuous
-    group of inputs), else None.
+    group of inputs), else None; reason: why the law has the symmetry, by its priors, in words, else empty.
     """
 
     order: int
@@ -58,6 +59,7 @@ class Broken(NamedTuple):
     error: float
     needed: float
     exact: float | None
+    reason: str = ""
 
     @property
     def p(self) -> float:
@@ -67,12 +69,14 @@ class Broken(NamedTuple):
     @property
     def proved(self) -> bool | None:
         """Whether the law of the networks has the symmetry at this order; None where that is not known."""
-        return None if self.exact is None else self.exact < _PROVED
+        if self.exact is None:
+            return True if self.reason else None
+        return self.exact < _PROVED
 
     @property
     def contradiction(self) -> bool:
-        """Whether the data reject what is proved: an error of the program, or one network in a million."""
-        return self.proved is True and self.p < _CONTRADICTION
+        """Whether the data, or exact correlators, deny what is proved: an error, or one chance in a million."""
+        return (self.proved is True and self.p < _CONTRADICTION) or (bool(self.reason) and self.proved is False)
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,10 @@ class SymmetryTest:
                 continue
             one = self.orders[order]
             needed = "none seen" if np.isinf(one.needed) else f"{one.needed:,.0f} networks see it"
-            proved = {None: "", True: "; exact in the law", False: f"; {one.exact or 0.0:.3g} in the law"}[one.proved]
-            lines.append(f"  order {order}  {one.chi2}; size {one.size:.3g} +- {one.error:.1g}, {needed}{proved}")
+            why = f": {one.reason}" if one.reason else ""
+            size = "" if one.exact is None else f"; {one.exact:.3g} in the law"
+            law = {None: "", True: f"; exact in the law{why}", False: size}[one.proved]
+            lines.append(f"  order {order}  {one.chi2}; size {one.size:.3g} +- {one.error:.1g}, {needed}{law}")
         return "\n".join(lines)
 
 
@@ -137,8 +143,8 @@ def symmetry(
 
     Raises:
         ValueError: a group that does not fit the outputs or the points, or takes points of an array elsewhere; an order
-            asked for by name at which it acts trivially, or with too many directions for the networks, with the number
-            that would do.
+            asked for by name at which it acts trivially, with too many directions for the networks, with the number
+            that would do, or with tails that they have not met.
 
     Example, two outputs of one hidden layer, and the same with a mean in the first readout:
         >>> from nnft import inference as inf
@@ -160,7 +166,8 @@ def symmetry(
     networks = min(check_worth(source).effective, effective_networks(source))
     program = source.program
     moves = (group.finite if program is None else group.moves)(source.points, source.outputs)
-    seen = at_moved_points(source, moves)
+    seen, judged = at_moved_points(source, moves), at_further_points(source, moves)
+    draws = None if moves.own_inverse else tail_draws(judged)
     parts, refused = {}, {}
     for order in orders or (1, 2, 3, 4):
         if (why := _too_many(source.places, order)) is None:
@@ -173,6 +180,8 @@ def symmetry(
                     f"expected at least {least:,} networks for {rank} directions of order {order}, "
                     f"{NETWORKS_PER_DIRECTION} each, got {networks:,.0f}; try {least:,}, fewer points or a lower order"
                 )
+            elif not moves.own_inverse and (tail := judge_tail(judged, order, draws=draws)).verdict == "refused":
+                why = f"expected an average of {order} fields whose tail these networks have met, got: {tail.why}"
             else:
                 parts[order] = part
         if why is not None:
@@ -189,13 +198,14 @@ def symmetry(
     for order, total in totals.items():
         rows, mean = error_rows(seen, sizes, total), total.sum(axis=0) / sizes.sum()
         natural, memory = rms**order * float(np.sqrt(sizes.sum())), seen.dependence.inflation(group_length(seen))
-        chi2 = vanishes(total, natural=natural, inflation=memory)
+        chi2 = vanishes(total, natural=natural, inflation=memory, even=moves.own_inverse)
         size, error = _length(mean, rows)
         seen_by = max(chi2.value - chi2.dof, 0.0) / networks  # non-centrality a network
         law = _exact(source, group, order)
-        hopeless = seen_by == 0.0 or chi2.p > _SUSPECT or (law is not None and law < _PROVED)
+        reason = _reason(source, group)
+        hopeless = seen_by == 0.0 or chi2.p > _SUSPECT or bool(reason) or (law is not None and law < _PROVED)
         needed = float("inf") if hopeless else noncentrality(max(1, int(chi2.dof))) / seen_by
-        found[order] = Broken(order, chi2, size / rms**order, error / rms**order, needed, law)
+        found[order] = Broken(order, chi2, size / rms**order, error / rms**order, needed, law, reason)
     return SymmetryTest(group.name, networks, found, refused)
 
 
@@ -224,12 +234,24 @@ def _length(mean: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
     return size, float(spread / (2.0 * max(size, noise**0.25))) if noise else 0.0
 
 
-def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
-    """The size of the breaking in the law itself, where its correlators are known."""
+def _known(source: Source) -> AbstractModel | None:
+    """The model whose own field the networks are, without weights."""
     program = source.program
     if program is None or program.weighted or program.site != as_model(program.model).field_site:
         return None
-    model = as_model(program.model)
+    return as_model(program.model)
+
+
+def _reason(source: Source, group: AbstractSymmetry) -> str:
+    model = _known(source)
+    return "" if model is None else group.reason(model)
+
+
+def _exact(source: Source, group: AbstractSymmetry, order: int) -> float | None:
+    """The size of the breaking in the law itself, where its correlators are known."""
+    model = _known(source)
+    if model is None:
+        return None
     two = exact_if_known(model, source.points, (2,))
     if two is None or (order % 2 == 0 and order not in model.orders):
         return None

@@ -13,7 +13,9 @@ from typing import final
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
+from ...models.networks.model import AbstractModel
 from ...models.refusals import is_whole
 from ...models.types import Points
 
@@ -31,6 +33,8 @@ class Moves:
         generators: maps X, (place, all): phi_a -> phi_a + t sum_b X_ab phi_b at small t.
         further: points beside the given ones at which the fields are wanted too, (point, axis).
         along: directions, (point, axis) each, along which the fields are differentiated at the given points.
+        own_inverse: whether there is one element, which undoes itself: then a network and its image have one law the
+            other way round too, and differences are as likely negative as positive, whatever their tails.
 
     `all` counts the places of the given points, then those of the further points, then the derivatives, direction by
     direction.
@@ -40,6 +44,7 @@ class Moves:
     generators: tuple[Map, ...] = ()
     further: Float[np.ndarray, "further axis"] = field(default_factory=lambda: np.zeros((0, 1)))
     along: tuple[Points, ...] = ()
+    own_inverse: bool = False
 
     @property
     def beyond(self) -> bool:
@@ -72,6 +77,17 @@ class AbstractSymmetry(eqx.Module):
         """The same without derivatives of the fields: for arrays, and for exact correlators."""
         return self.moves(points, outputs)
 
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        """The map of one element that is uniform over the group (Haar)."""
+        raise ValueError(
+            f"expected a compact group whose elements are drawn at random, got {self.name}; try inf.Orthogonal, "
+            "inf.Phase, inf.Unitary or inf.Rotations"
+        )
+
+    def reason(self, model: AbstractModel) -> str:
+        """Why the law of a program has it, in words, by what its priors are; empty where that is not known."""
+        return ""
+
 
 def on_outputs(matrix: Float[np.ndarray, "output output"], points: Points, outputs: int) -> Map:
     """The same matrix on the outputs at every point.
@@ -98,7 +114,10 @@ class Sign(AbstractSymmetry):
         return "Z2"
 
     def moves(self, points: Points, outputs: int) -> Moves:
-        return Moves(elements=(on_outputs(-np.eye(outputs), points, outputs),))
+        return Moves(elements=(on_outputs(-np.eye(outputs), points, outputs),), own_inverse=True)
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("sign", "")
 
 
 @final
@@ -123,7 +142,11 @@ class Exchange(AbstractSymmetry):
         _fits(self.name, self.fields, outputs)
         unit = np.eye(outputs)
         orders = [[1, 0, *range(2, outputs)], [*range(1, outputs), 0]][: 1 if outputs == 2 else 2]
-        return Moves(elements=tuple(on_outputs(unit[order], points, outputs) for order in orders))
+        elements = tuple(on_outputs(unit[order], points, outputs) for order in orders)
+        return Moves(elements=elements, own_inverse=outputs == 2)
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("exchange", "")
 
 
 @final
@@ -162,6 +185,14 @@ class Orthogonal(AbstractSymmetry):
         reflections = () if self.special else (on_outputs(mirror, points, outputs),)
         return Moves(elements=reflections, generators=tuple(rotations))
 
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("orthogonal", "")
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _fits(self.name, self.fields, outputs)
+        law = stats.special_ortho_group if self.special else stats.ortho_group
+        return Moves(elements=(on_outputs(law.rvs(outputs, random_state=rng), points, outputs),))
+
 
 @final
 class Phase(AbstractSymmetry):
@@ -187,6 +218,14 @@ class Phase(AbstractSymmetry):
         unit = np.eye(outputs // 2)
         charges = [np.diag(row) for row in unit] if self.each else [unit]
         return Moves(generators=tuple(on_outputs(np.kron(charge, turn), points, outputs) for charge in charges))
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("phases" if self.each else "phase", "")
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _pairs(self.name, outputs)
+        angle = rng.uniform(0.0, 2.0 * np.pi, outputs // 2 if self.each else 1) * np.ones(outputs // 2)
+        return Moves(elements=(on_outputs(_as_real(np.diag(np.exp(1j * angle))), points, outputs),))
 
 
 @final
@@ -226,6 +265,16 @@ class Unitary(AbstractSymmetry):
         if not self.special:
             algebra.append(1j * np.eye(n))
         return Moves(generators=tuple(on_outputs(_as_real(a), points, outputs) for a in algebra))
+
+    def reason(self, model: AbstractModel) -> str:
+        return model.reasons.get("unitary", "")
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        _fits(self.name, 2 * self.fields, outputs)
+        turn = stats.unitary_group.rvs(self.fields, random_state=rng)
+        if self.special:
+            turn = turn / np.linalg.det(turn) ** (1.0 / self.fields)
+        return Moves(elements=(on_outputs(_as_real(turn), points, outputs),))
 
 
 def _as_real(matrix: np.ndarray) -> np.ndarray:

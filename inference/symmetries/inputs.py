@@ -11,7 +11,9 @@ from typing import Any, final
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
+from ...models.networks.model import AbstractModel
 from ...models.types import Points
 from .groups import AbstractSymmetry, Moves
 
@@ -66,6 +68,9 @@ class Translations(AbstractSymmetry):
         shift = _SHIFT * _extent(points) * np.ones(points.shape[1])
         return Translations(tuple(shift.tolist()), self.period).moves(points, outputs)
 
+    def reason(self, model: AbstractModel) -> str:
+        return "" if self.period else model.reasons.get("translations", "")
+
 
 @final
 class Rotations(AbstractSymmetry):
@@ -107,6 +112,15 @@ class Rotations(AbstractSymmetry):
             turn[[i, i, j, j], [i, j, i, j]] = np.cos(_ANGLE), -np.sin(_ANGLE), np.sin(_ANGLE), np.cos(_ANGLE)
             moved.append(points - about + about @ turn.T)
         return _moves(points, outputs, tuple(moved), ())
+
+    def reason(self, model: AbstractModel) -> str:
+        return _about_a_point(model, any(self.centre or ()))
+
+    def at_random(self, rng: np.random.Generator, points: Points, outputs: int) -> Moves:
+        about, d = self._centred(points), points.shape[1]
+        law = stats.ortho_group if self.reflections else stats.special_ortho_group
+        turn = np.reshape(law.rvs(d, random_state=rng), (d, d))
+        return _moves(points, outputs, (points - about + about @ turn.T,), ())
 
     def _centred(self, points: Points) -> Points:
         d = points.shape[1]
@@ -154,7 +168,10 @@ class Reflection(AbstractSymmetry):
         axes = slice(None) if self.axis is None else [self.axis]
         moved = points.copy()
         moved[:, axes] = 2.0 * self.about - moved[:, axes]
-        return _moves(points, outputs, (moved,), ())
+        return _moves(points, outputs, (moved,), (), own_inverse=True)
+
+    def reason(self, model: AbstractModel) -> str:
+        return _about_a_point(model, self.about != 0.0)
 
 
 @final
@@ -187,7 +204,16 @@ class Permutation(AbstractSymmetry):
     def moves(self, points: Points, outputs: int) -> Moves:
         if any(len(order) != len(points) for order in self.orders):
             raise ValueError(f"expected permutations of {len(points)} points, got {self.orders}; try all their numbers")
-        return _moves(points, outputs, tuple(points[list(order)] for order in self.orders), ())
+        first = self.orders[0]
+        undone = len(self.orders) == 1 and all(first[first[a]] == a for a in first)
+        moved = tuple(points[list(order)] for order in self.orders)
+        return _moves(points, outputs, moved, (), own_inverse=undone)
+
+
+def _about_a_point(model: AbstractModel, elsewhere: bool) -> str:
+    """Why rotations and reflections are symmetries: about another point than the origin translations too."""
+    words = [model.reasons.get(key, "") for key in ("rotations", "translations")[: 2 if elsewhere else 1]]
+    return "; ".join(words) if all(words) else ""
 
 
 def _moves(
@@ -196,6 +222,8 @@ def _moves(
     moved: tuple[Points, ...],
     along: tuple[Points, ...],
     period: tuple[float, ...] | None = None,
+    *,
+    own_inverse: bool = False,
 ) -> Moves:
     """Maps of fields to those at moved points and to derivatives, with the points that are not yet among the others."""
     if period is not None:
@@ -218,6 +246,7 @@ def _moves(
         generators=tuple(np.kron(one, unit) for one in generators),
         further=np.array(known[count:]).reshape(-1, points.shape[1]),
         along=along,
+        own_inverse=own_inverse,
     )
 
 

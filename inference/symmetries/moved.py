@@ -20,7 +20,7 @@ from ..ensembles.ensemble import Ensemble
 from ..ensembles.source import Source
 from .groups import Moves
 
-__all__ = ["at_moved_points"]
+__all__ = ["at_further_points", "at_moved_points"]
 
 _SITE = "moved field"
 
@@ -110,6 +110,22 @@ def at_moved_points(source: Source, moves: Moves) -> Source:
         n=program.n,
         key=program.key,
         site=_SITE,
+        dtype=program.dtype,
+        complex_parts=program.complex_parts,
+    )
+
+
+def at_further_points(source: Source, moves: Moves) -> Source:
+    """The networks of a program at the given points and the further ones, as its own model draws them."""
+    program = source.program
+    if program is None or not len(moves.further):
+        return source
+    return Ensemble(
+        program.model,
+        points=np.concatenate([source.points, moves.further]),
+        n=program.n,
+        key=program.key,
+        site=program.site,
         dtype=program.dtype,
         complex_parts=program.complex_parts,
     )

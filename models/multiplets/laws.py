@@ -7,6 +7,7 @@ neurons. A complex field is two real ones, its real and its imaginary part, besi
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import combinations_with_replacement
 from math import prod
 from typing import TYPE_CHECKING, Any, final
@@ -27,15 +28,20 @@ __all__ = [
     "Copies",
     "Leaving",
     "Normals",
-    "Phases",
     "Spherical",
     "Tied",
-    "circular",
-    "complex_sphere",
+    "check_outputs",
+    "counts",
+    "drawn_vector",
+    "gaussian_moment",
 ]
 
 _ODD = (1, 3, 5)  # orders whose moments say whether w and -w are equally likely
 _NOTHING = 1e-12
+_ISOTROPIC = dict.fromkeys(
+    ("exchange", "orthogonal", "phase", "phases", "unitary"), "the readout vector of every neuron is isotropic"
+)
+_ALIKE = {"exchange": "the readout weights of every neuron are exchangeable"}
 
 
 class AbstractWeights(eqx.Module):
@@ -51,7 +57,7 @@ class AbstractWeights(eqx.Module):
         ...         weight = numpyro.sample("readout", dist.Normal(0, 2**0.5))
         ...         return weight[..., None] * jnp.stack([first, 1 - first], -1)
         ...     def moment(self, outputs):
-        ...         return 0.5 * 2.0 ** (len(outputs) / 2) * _gaussian(len(outputs)) * (len({*outputs}) == 1)
+        ...         return 0.5 * 2.0 ** (len(outputs) / 2) * gaussian_moment(len(outputs)) * (len({*outputs}) == 1)
         >>> OneOfTwo().moment((0, 0)), OneOfTwo().moment((0, 0, 1, 1)), OneOfTwo().even
         (1.0, 0.0, True)
     """
@@ -86,6 +92,11 @@ class AbstractWeights(eqx.Module):
         odd = (c for r in _ODD for c in combinations_with_replacement(range(self.outputs), r))
         return all(abs(self.moment(c)) < _NOTHING for c in odd)
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why its law has a symmetry: "exchange", "orthogonal", "phase" (one for all), "phases", "unitary"."""
+        return {}
+
 
 @final
 class Copies(AbstractWeights):
@@ -107,18 +118,22 @@ class Copies(AbstractWeights):
     readout: Readout = eqx.field(static=True, default="gaussian")
 
     def __check_init__(self) -> None:
-        _check_outputs(self.outputs)
+        check_outputs(self.outputs)
         readout_law(self.readout).check()
 
     def draw(self) -> Float[Array, "*plate output"]:
         law: Any = readout_law(self.readout).draw()
-        return _vector(law.expand([self.outputs]).to_event(1))
+        return drawn_vector(law.expand([self.outputs]).to_event(1))
 
     def moment(self, outputs: tuple[int, ...]) -> float:
-        return prod(readout_law(self.readout).moment(k) for k in _counts(outputs, self.outputs) if k)
+        return prod(readout_law(self.readout).moment(k) for k in counts(outputs, self.outputs) if k)
 
     def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
         return np.sum(np.asarray(readout_law(self.readout).log_mean(np.abs(amplitude))), axis=-1)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ISOTROPIC if readout_law(self.readout).isotropic else _ALIKE
 
 
 @final
@@ -139,18 +154,18 @@ class Spherical(AbstractWeights):
     deviation: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
-        _check_outputs(self.outputs)
+        check_outputs(self.outputs)
         _check_numbers("deviation", (self.deviation,), positive=True)
 
     def draw(self) -> Float[Array, "*plate output"]:
-        normal = _vector(dist.Normal(0.0, 1.0).expand([self.outputs]).to_event(1))
+        normal = drawn_vector(dist.Normal(0.0, 1.0).expand([self.outputs]).to_event(1))
         radius = self.deviation * self.outputs**0.5
         return radius * normal / jnp.linalg.norm(normal, axis=-1, keepdims=True)
 
     def moment(self, outputs: tuple[int, ...]) -> float:
         half, d = len(outputs) // 2, self.outputs
         square = d * self.deviation**2
-        gaussian = prod(_gaussian(k) for k in _counts(outputs, d))
+        gaussian = prod(gaussian_moment(k) for k in counts(outputs, d))
         return gaussian * square**half / prod(d + 2 * k for k in range(half))
 
     def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
@@ -160,6 +175,10 @@ class Spherical(AbstractWeights):
         z = np.maximum(size, 1e-3)
         bessel = np.log(special.ive(order, z)) + z + special.gammaln(order + 1.0) - order * np.log(0.5 * z)
         return np.where(size < 1e-3, size**2 / (2 * d) - size**4 / (4 * d**2 * (d + 2)), bessel)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ISOTROPIC
 
 
 @final
@@ -189,7 +208,7 @@ class Normals(AbstractWeights):
     )
 
     def __check_init__(self) -> None:
-        _check_outputs(len(self.mean))
+        check_outputs(len(self.mean))
         _check_numbers("mean", self.mean, positive=False)
         _check_numbers("deviation", self.deviation, positive=True)
         if self.deviation and len(self.deviation) != len(self.mean):
@@ -208,14 +227,22 @@ class Normals(AbstractWeights):
         return self.deviation or (1.0,) * len(self.mean)
 
     def draw(self) -> Float[Array, "*plate output"]:
-        return _vector(dist.Normal(jnp.array(self.mean), jnp.array(self.deviations)).to_event(1))
+        return drawn_vector(dist.Normal(jnp.array(self.mean), jnp.array(self.deviations)).to_event(1))
 
     def moment(self, outputs: tuple[int, ...]) -> float:
-        each = zip(self.mean, self.deviations, _counts(outputs, self.outputs), strict=True)
-        return prod(sum(_choose(k, j) * m ** (k - j) * s**j * _gaussian(j) for j in range(k + 1)) for m, s, k in each)
+        each = zip(self.mean, self.deviations, counts(outputs, self.outputs), strict=True)
+        return prod(
+            sum(_choose(k, j) * m ** (k - j) * s**j * gaussian_moment(j) for j in range(k + 1)) for m, s, k in each
+        )
 
     def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
         return amplitude @ np.array(self.mean) + 0.5 * amplitude**2 @ np.array(self.deviations) ** 2
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        if len({*self.mean}) > 1 or len({*self.deviations}) > 1:
+            return {}
+        return _ALIKE if any(self.mean) else _ISOTROPIC
 
 
 @final
@@ -231,7 +258,7 @@ class Tied(AbstractWeights):
     readout: Readout = eqx.field(static=True, default="gaussian")
 
     def __check_init__(self) -> None:
-        _check_outputs(self.outputs)
+        check_outputs(self.outputs)
         readout_law(self.readout).check()
 
     def draw(self) -> Float[Array, "*plate output"]:
@@ -239,11 +266,15 @@ class Tied(AbstractWeights):
         return weight[..., None] * jnp.ones(self.outputs)
 
     def moment(self, outputs: tuple[int, ...]) -> float:
-        _counts(outputs, self.outputs)
+        counts(outputs, self.outputs)
         return readout_law(self.readout).moment(len(outputs))
 
     def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
         return np.asarray(readout_law(self.readout).log_mean(np.abs(np.sum(amplitude, axis=-1))))
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        return _ALIKE
 
 
 @final
@@ -268,7 +299,7 @@ class Leaving(AbstractWeights):
     fed: tuple[int, ...] = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        _check_outputs(self.outputs)
+        check_outputs(self.outputs)
         fed = list(self.fed)
         if len(fed) != self.weights.outputs or len({*fed}) < len(fed) or not {*fed} <= {*range(self.outputs)}:
             raise ValueError(
@@ -281,7 +312,7 @@ class Leaving(AbstractWeights):
         return jnp.zeros((*fed.shape[:-1], self.outputs)).at[..., jnp.array(self.fed)].set(fed)
 
     def moment(self, outputs: tuple[int, ...]) -> float:
-        _counts(outputs, self.outputs)
+        counts(outputs, self.outputs)
         if not {*outputs} <= {*self.fed}:
             return 0.0
         return self.weights.moment(tuple(self.fed.index(i) for i in outputs))
@@ -290,70 +321,12 @@ class Leaving(AbstractWeights):
         return self.weights.log_mean(amplitude[..., list(self.fed)])
 
 
-@final
-class Phases(AbstractWeights):
-    """Complex weights w = exp(i c) of an independent uniform phase for each field: U(1) for each, and not SU(D).
-
-    Attributes:
-        fields: number of complex fields; as outputs they are twice as many, real and imaginary part in turn.
-
-    Example, E (Re w)^2 = 1/2, E (Re w)^4 = 3/8:
-        >>> Phases(1).moment((0, 0)), Phases(1).moment((0, 0, 0, 0)), Phases(2).moment((0, 0, 2, 2))
-        (0.5, 0.375, 0.25)
-    """
-
-    fields: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        _check_outputs(self.fields)
-
-    @property
-    def outputs(self) -> int:
-        return 2 * self.fields
-
-    def draw(self) -> Float[Array, "*plate output"]:
-        phase = _vector(dist.Uniform(-jnp.pi, jnp.pi).expand([self.fields]).to_event(1))
-        both = jnp.stack([jnp.cos(phase), jnp.sin(phase)], axis=-1)
-        return both.reshape(*phase.shape[:-1], self.outputs)
-
-    def moment(self, outputs: tuple[int, ...]) -> float:
-        """(a-1)!! (b-1)!!/(a+b)!! for each field, a factors cos c and b factors sin c."""
-        counts = _counts(outputs, self.outputs)
-        pairs = zip(counts[::2], counts[1::2], strict=True)
-        return prod(_gaussian(a) * _gaussian(b) / special.factorial2(a + b, exact=True) for a, b in pairs)
-
-    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
-        size = np.hypot(amplitude[..., ::2], amplitude[..., 1::2])
-        return np.sum(np.log(special.i0e(size)) + size, axis=-1)
-
-
-def circular(fields: int) -> Normals:
-    """Complex Gaussian weights, E|w|^2 = 1, independent for each complex field: U(D) at every width.
-
-    Example:
-        >>> round(circular(1).moment((0, 0)) + circular(1).moment((1, 1)), 12)
-        1.0
-    """
-    _check_outputs(fields)
-    return Normals(mean=(0.0,) * 2 * fields, deviation=(0.5**0.5,) * 2 * fields)
-
-
-def complex_sphere(fields: int) -> Spherical:
-    """A complex vector uniform on the sphere |w|^2 = D: SU(D) at every width, and not Gaussian.
-
-    Example:
-        >>> round(sum(complex_sphere(2).moment((i, i)) for i in range(4)), 12)
-        2.0
-    """
-    _check_outputs(fields)
-    return Spherical(2 * fields, 0.5**0.5)
-
-
-def _vector(law: Any) -> Array:
+def drawn_vector(law: Any) -> Array:
+    """A readout vector of every neuron of the plate, at the site `readout`."""
     return jnp.asarray(numpyro.sample("readout", law))
 
 
-def _gaussian(order: int) -> float:
+def gaussian_moment(order: int) -> float:
     """E z^order of a standard normal."""
     return 0.0 if order % 2 else float(special.factorial2(max(order - 1, 0), exact=True))
 
@@ -362,14 +335,15 @@ def _choose(n: int, k: int) -> int:
     return int(special.comb(n, k, exact=True))
 
 
-def _counts(outputs: tuple[int, ...], most: int) -> list[int]:
+def counts(outputs: tuple[int, ...], most: int) -> list[int]:
     """How often each output occurs."""
     if any(not 0 <= i < most for i in outputs):
         raise ValueError(f"expected outputs among 0..{most - 1}, got {outputs}; count from 0")
     return [outputs.count(i) for i in range(most)]
 
 
-def _check_outputs(outputs: Any) -> None:
+def check_outputs(outputs: Any) -> None:
+    """Refuse a number of fields that is none."""
     if not is_whole(outputs, 1):
         raise ValueError(f"expected at least one field, a whole number, got {outputs!r}; try 2")
 

@@ -10,6 +10,7 @@ G4c_ijkl = (1/N) sum_3 d_ij d_kl [<ssss> - K_12 K_34] of independent Gaussian re
 the points; of two networks that share a fraction f of their neurons there are three (arXiv:2307.03223, sec. 2).
 """
 
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from jaxtyping import Array, Float
 from ..combinatorics import connected_from_moments, sorted_tuples
 from ..networks.accuracy import cumulant_errors
 from ..networks.independent import HIGHEST, Cumulants
-from ..networks.model import AbstractModel
+from ..networks.model import AbstractModel, shared_reasons
 from ..networks.readouts import Readout
 from ..neurons.base import AbstractNeuron, as_neuron
 from ..recursion import even_cumulants
@@ -72,6 +73,12 @@ class Neurons(eqx.Module):
     def even(self) -> bool:
         """Whether w s and -w s are equally likely."""
         return self.weights.even or self.kind.even
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Of the law of its weights on fields, of its neurons on inputs, and of either on the sign."""
+        sign = {"sign": "the readout vectors w and -w are equally likely"} if self.weights.even else {}
+        return sign | {**self.weights.reasons, **self.kind.reasons}
 
     def draw(self, points: Inputs) -> Float[Array, "point output"]:
         """sum_n w_ni s_n(x) over its neurons."""
@@ -232,6 +239,11 @@ class Multiplet(AbstractModel):
     def even(self) -> bool:
         """Whether phi -> -phi is a symmetry: of every group either the weights or the activations are."""
         return all(group.even for group in self.groups)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Those that all its groups have; an output bias is Gaussian, one law for all fields."""
+        return shared_reasons(group.reasons for group in self.groups)
 
     @property
     def orders(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A program that draws a field, and answers for what is known of the field without a draw."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from ..refusals import NotKnown
 from ..types import Inputs, Matrix, Points
 from .independent import HIGHEST, Cumulants, Independent
 
-__all__ = ["AbstractModel", "Program", "as_model", "check_takes_points"]
+__all__ = ["AbstractModel", "Program", "as_model", "check_takes_points", "shared_reasons"]
 
 
 class AbstractModel(eqx.Module):
@@ -132,6 +132,22 @@ class AbstractModel(eqx.Module):
     def even(self) -> bool:
         """Whether phi -> -phi is known to be a symmetry, as it is where even orders are all there is."""
         return self.as_sum is not None or bool(self.orders)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why its law has a symmetry, in words, as its priors say: of the "sign", of "translations", ..."""
+        return {}
+
+
+def shared_reasons(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The reasons that all parts of a program have, each part's words once.
+
+    >>> shared_reasons([{"sign": "odd"}, {"sign": "uniform phase", "rotations": "isotropic"}])
+    {'sign': 'odd; uniform phase'}
+    """
+    every = list(parts)
+    common = [key for key in every[0] if all(key in part for part in every)]
+    return {key: "; ".join(dict.fromkeys(part[key] for part in every)) for key in common}
 
 
 class Program(AbstractModel):

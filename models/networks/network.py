@@ -8,7 +8,7 @@ shares, and may share a random scale or length, which correlates them (`latents.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import equinox as eqx
@@ -23,7 +23,7 @@ from ..refusals import check_deviation, is_traced, number
 from ..types import Inputs
 from .independent import Independent
 from .latents import AbstractScale, LogNormalLength
-from .model import AbstractModel
+from .model import AbstractModel, shared_reasons
 from .readouts import AbstractReadout, Readout, readout_law
 
 __all__ = ["Network", "Neuron"]
@@ -147,6 +147,13 @@ class Network(AbstractModel):
     @property
     def name(self) -> str:
         return " and ".join(kind.name for kind in self.kinds)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Those that all its neurons have; the sign by the readout, whose law is symmetric, where they have none."""
+        return {"sign": "the readout weights W and -W are equally likely"} | shared_reasons(
+            k.reasons for k in self.kinds
+        )
 
     @property
     def as_sum(self) -> Independent:

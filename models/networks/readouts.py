@@ -15,7 +15,7 @@ and of any other law they are quadratures over its `log_mean` and `characteristi
 from abc import abstractmethod
 from collections.abc import Callable
 from math import factorial, inf
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import equinox as eqx
 import numpy as np
@@ -76,6 +76,9 @@ class AbstractReadout(eqx.Module):
         >>> Three().moment(4)
         1.5
     """
+
+    isotropic: ClassVar[bool] = False
+    """Whether several independent weights are a vector that any rotation leaves alone: Gaussian ones."""
 
     @abstractmethod
     def draw(self) -> dist.Distribution:
@@ -163,6 +166,8 @@ def _over_phase(mean: Callable[[np.ndarray], np.ndarray], amplitude: np.ndarray)
 @final
 class GaussianReadout(AbstractReadout):
     """W ~ N(0, 1): given the hidden layer the field is Gaussian."""
+
+    isotropic = True
 
     def draw(self) -> dist.Distribution:
         return dist.Normal(0.0, 1.0)

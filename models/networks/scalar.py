@@ -25,6 +25,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..neurons.base import EVERY_EVEN, AbstractNeuron, Drawn
+from ..neurons.cos import UNIFORM_PHASE
 from ..refusals import nearest
 from ..types import Inputs, Points, Tuples, Vector
 from .momenta import (
@@ -75,6 +76,7 @@ class ScalarMode(AbstractNeuron):
 
     # Static: the normalisation and the table of momenta are computed from numbers, when the model is traced.
     words = "scalar"
+    reasons = UNIFORM_PHASE
     even = True  # c -> c + pi
     mass: float = eqx.field(static=True)
     cutoff: float = eqx.field(static=True)

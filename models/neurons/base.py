@@ -9,7 +9,7 @@ The readout weight, its scale and the output bias belong to the network (`networ
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -28,6 +28,7 @@ __all__ = [
     "AbstractAffine",
     "AbstractNeuron",
     "Drawn",
+    "ROTATED",
     "Response",
     "as_neuron",
     "brings",
@@ -58,6 +59,9 @@ def forget(cls: type, home: type, *program: str) -> None:
         for word, answer in vars(home).items():
             if not word.startswith("_") and word not in vars(cls):
                 setattr(cls, word, answer)
+
+
+ROTATED = {"rotations": "the input weights are isotropic"}
 
 
 class Response(NamedTuple):
@@ -95,6 +99,8 @@ class AbstractNeuron(eqx.Module):
     """What networks of it are called on a page, "cosine"; empty where the code of the model says it best."""
     even: ClassVar[bool] = False
     """Whether s and -s are equally likely, so that averages of odd products vanish, as with a uniform phase."""
+    reasons: ClassVar[Mapping[str, str]] = {}
+    """Why its law has a symmetry, in words: the "sign" of s, "translations" and "rotations" of its inputs."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)

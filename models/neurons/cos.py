@@ -11,10 +11,16 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractNeuron, Drawn, Response, scale, weighted
+from .base import EVERY_EVEN, ROTATED, AbstractNeuron, Drawn, Response, scale, weighted
 from .hidden import Hidden, Wave
 
-__all__ = ["Cos", "squares", "wave_response"]
+__all__ = ["UNIFORM_PHASE", "Cos", "squares", "wave_response"]
+
+
+UNIFORM_PHASE = {
+    "sign": "the phase of every neuron is uniform, c -> c + pi, whatever the readout",
+    "translations": "the phase of every neuron is uniform, c -> c + w.a",
+}
 
 
 class Cos(AbstractNeuron):
@@ -25,6 +31,7 @@ class Cos(AbstractNeuron):
 
     words = "cosine"
     even = True  # c -> c + pi
+    reasons = ROTATED | UNIFORM_PHASE
     weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, AbstractNeuron, Drawn, Response, scale
+from .base import EVERY_EVEN, ROTATED, AbstractAffine, AbstractNeuron, Drawn, Response, scale
 from .cos import squares, wave_response
 from .hidden import Hidden
 
@@ -21,6 +21,7 @@ class Gauss(AbstractAffine):
     """
 
     words = "Gauss"
+    reasons = ROTATED
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy import special
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
-from .base import EVERY_EVEN, AbstractAffine, Drawn, Response, scale
+from .base import EVERY_EVEN, ROTATED, AbstractAffine, Drawn, Response, scale
 from .cones import SMALL_PRODUCT, integrate_monomials, list_monomials, multiply_forms, tile
 from .hidden import Hidden, Homogeneous
 from .quadrature import RANK_CUTOFF, checked, principal_factor
@@ -30,6 +30,7 @@ class ReLU(AbstractAffine):
     """Rectified neuron, s(x) = max(W0.x + b0, 0); the published choice has no bias."""
 
     words = "ReLU"
+    reasons = ROTATED
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(0.0)
 

@@ -171,8 +171,16 @@ def test_the_moments_of_a_law_are_those_of_its_draws(law):
 
 
 def test_a_neuron_that_cannot_is_refused_by_name():
-    net = m.Multiplet.of(m.Softplus(), 5, m.Normals((0.5, 0.0)))
-    with pytest.raises(ValueError, match=r"brings `odd_moments`.* got Softplus"):
+    class Switch(m.AbstractNeuron):
+        def __call__(self, points):
+            on = numpyro.sample("on", numpyro.distributions.Bernoulli(0.5))
+            return on[..., None] * np.ones(len(points))
+
+        def moments(self, points, tuples):
+            return np.full(len(tuples), 0.5), 0.0
+
+    net = m.Multiplet.of(Switch(), 5, m.Normals((0.5, 0.0)))
+    with pytest.raises(ValueError, match=r"brings `odd_moments`.* got Switch"):
         m.exact(net, X[:1])
     assert m.exact(m.Multiplet.of(m.Softplus(), 5, m.Copies(2)), X[:1]).orders == (2, 4, 6)  # not asked for odd ones
 
@@ -219,3 +227,33 @@ def test_labels_say_point_and_output():
     assert "0:0,1:1" not in str(of(m.Copies(2))[1])
     assert "at 4 points in d = 1 of 2 outputs" in str(of(m.Copies(2))[1])
     assert "i1" not in m.exact(m.Network(m.Cos(), 5), X).to_dataset().coords
+
+
+# --- odd functions of any smooth activation ---------------------------------------------------------------------------
+
+
+def test_a_rectifier_of_ones_own_has_the_closed_odd_functions():
+    """By the rule for even orders at one point more, to the accuracy it states; sqrt(N) G3c by hand at x = 1."""
+    points = np.array([[-0.6], [0.3], [1.0]])
+
+    def odd(neuron):
+        return m.exact(m.Multiplet.of(neuron, 1, m.Normals((0.3,))), points, orders=(1, 3))
+
+    closed, ours = odd(m.ReLU(1.0, 0.5)), odd(m.Activation(jax.nn.relu, 1.0, 0.5))
+    for order in (1, 3):
+        np.testing.assert_allclose(ours.connected(order), closed.connected(order), atol=1e-6)
+    assert ours.connected(3)[-1] == pytest.approx(0.7649958280, abs=1e-7)
+    assert ours.connected(3)[5] != pytest.approx(odd(m.Softplus(1.0, 0.5)).connected(3)[5], rel=0.1)  # planted: another
+
+
+@pytest.mark.parametrize("neuron", [m.GELU(1.0, 0.5), m.SiLU(1.0, 0.5), m.Softplus(1.0, 0.5)])
+def test_odd_functions_agree_with_networks(neuron):
+    from nnft import inference as inf
+    from tests.statistics import agree
+
+    points = np.array([[-0.6], [1.0]])
+    net = m.Multiplet.of(neuron, 3, m.Normals((0.5,)))
+    exact = m.exact(net, points, orders=(1, 2, 3))
+    data = inf.measure(inf.Ensemble(net, points=points, n=100_000, key=jax.random.key(0)), orders=(1, 2, 3))
+    for order in (1, 3):
+        agree(data.connected(order), exact.connected(order), data.error(order))
