@@ -29,7 +29,7 @@ class FitOptions:
     """Input points: -3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them; not of a lattice of your own."""
     action: Value = None
     """Bilocal (default), constant, local, translation_invariant, lattice_phi4, low_rank_bilocal, smooth_bilocal,
-    full_quartic, full_sextic or modes, in small letters."""
+    full_quartic, full_sextic, modes or odd (bilocal with linear and cubic terms), in small letters."""
     method: Value = None
     """Where the equations come from: score (default), pseudo, gold or tree."""
     sampler: Value = None

@@ -107,7 +107,7 @@ def in_places(values: np.ndarray, points: Points, outputs: int) -> np.ndarray:
     (5, 6)
     """
     given = np.asarray(values)
-    return given.reshape(len(given), -1) if outputs > 1 and given.shape[1:] == (len(points), outputs) else given
+    return given.reshape(len(given), -1) if given.shape[1:] == (len(points), outputs) else given
 
 
 def place_label(place: int, outputs: int) -> str:

@@ -220,7 +220,7 @@ def _below(p: float) -> str:
 def _mean_diagrams(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Tree and one-loop term of the posterior mean couplings, whitened components."""
     if not fit.action.even:  # cubic terms make diagrams of their own, which the fit has summed
-        predicted, kernel = fit.group("predictions"), fit.two_point
+        predicted, kernel = fit.group("predictions"), fit.connected_two_point
         tree, loop = (predicted[name].mean(("chain", "draw")).values for name in ("G4", "G4_loop"))
         return whitened(tree, kernel), whitened(loop - tree, kernel)
     names, weights = fit.interaction_names, fit.constants["weights"].values
@@ -235,7 +235,7 @@ def _kurtosis(fit: Reading) -> tuple[np.ndarray, np.ndarray]:
     observed = fit.group("observed_data")
     quads = np.stack([observed[f"x{k}"].values for k in (1, 2, 3, 4)], axis=1)
     same = np.all(quads == quads[:, :1], axis=1)
-    variance = fit.field_scale**2
+    variance = fit.field_scale**2 if fit.action.even else np.diag(fit.connected_two_point)
     return observed["G4"].values[same] / variance**2, fit.errors("G4")[same] / variance**2
 
 

@@ -90,6 +90,11 @@ def embedded(
     for name, action in ladder.items():
         if not isinstance(action, AbstractAction):
             raise ValueError(f"expected actions such as Bilocal(), got {action!r}; try models.Bilocal()")
+        if not action.even:
+            raise ValueError(
+                f"expected even actions, whose control are odd terms, got {name}: {action.name}; try inf.fit of each, "
+                "an.diagnose has the gain and the share of it"
+            )
         if action.fixed(points) is not None or action.of_modes:
             raise ValueError(
                 f"expected actions of the points with a free quadratic part, got {name}; try leaving it out"

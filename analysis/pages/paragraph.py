@@ -90,7 +90,8 @@ def measured(fit: Reading) -> str:
 
 def _method(fit: Reading) -> str:
     """From what, and how: the subject of the sentence."""
-    data = "From the fields themselves" if fit.from_fields else "From the moments of order two, four and six"
+    moments = "order two, four and six" if fit.action.even else "all orders up to six"
+    data = "From the fields themselves" if fit.from_fields else f"From the moments of {moments}"
     numbers = {
         name: count(float(value)) for name, value in fit.attrs.items() if isinstance(value, float | np.floating | int)
     }

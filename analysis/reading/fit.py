@@ -19,6 +19,7 @@ from ...inference.posterior.sampler import SamplerWords
 from ...inference.posterior.words import method_words, sampler_words
 from ...models.actions.base import AbstractAction, Symbol
 from ...models.actions.ladder import action_of
+from ...models.arrays import dense
 from ...models.types import Matrix, Vector
 from .couplings import HYPER, INTERVAL, Coupling
 
@@ -200,6 +201,15 @@ class Reading:
         sites = np.stack(np.unravel_index(np.arange(len(row)), box), axis=1)
         steps = (sites[None] - sites[:, None]) % np.array(box)
         return row[np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), box)]
+
+    @cached_property
+    def connected_two_point(self) -> Matrix:
+        """K, of a field with a mean (an action with odd terms) what was measured less the square of the mean."""
+        observed = self.group("observed_data") if "observed_data" in self.children else {}
+        if self.action.even or "G1" not in observed:
+            return self.two_point
+        mean = observed["G1"].values
+        return dense(observed["G2"].values, len(mean), 2) - np.outer(mean, mean)
 
     @cached_property
     def field_scale(self) -> Vector:

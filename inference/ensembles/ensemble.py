@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache, partial
-from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -29,7 +28,7 @@ from numpyro.primitives import Messenger
 from ...models.correlators import check_points
 from ...models.multiplets.placed import Output, Placed, at_places
 from ...models.networks.independent import Independent
-from ...models.networks.model import as_model
+from ...models.networks.model import as_model, check_takes_points
 from ...models.runtime import settled
 from ...models.theories.recipes import described
 from ...models.types import Matrix, Points
@@ -111,7 +110,7 @@ class Ensemble[Model: Callable[..., Any]](Source):
             raise ValueError(
                 f"expected a NumPyro model (a callable of the points), got {self.model!r}; try Network(...)"
             )
-        _check_takes_points(self.model)
+        check_takes_points(self.model)
         with _precision(self.dtype):
             sites = jax.eval_shape(lambda key: _sites(self.model, key, self.points), self.key)
         if self.site not in sites:
@@ -360,22 +359,6 @@ def check_key(key: Any) -> None:
         kind, shape = repr(key), ()
     if shape != (2,) or "threefry" not in kind:
         raise ValueError(f"expected one key of the threefry2x32 generator, got {kind}; try key=jax.random.key(0)")
-
-
-def _check_takes_points(model: Callable[..., Any]) -> None:
-    """Refuse a function that wants more than the points: with a key it is one for `m.FromKey`."""
-    try:
-        asked = signature(model)
-    except (TypeError, ValueError):  # built-in functions say nothing
-        return
-    try:
-        asked.bind(None)
-    except TypeError as error:
-        what = getattr(model, "__name__", type(model).__name__)
-        raise ValueError(
-            f"expected a NumPyro model, a function of the points alone, got {what}{asked} ({error}); try "
-            f"m.FromKey({what}) where it is draw(key, points), one network a key"
-        ) from None
 
 
 def _row(field: jax.Array) -> jax.Array:

@@ -92,8 +92,10 @@ def in_modes(
             "expected networks or exact correlators to look at in modes, got correlators with errors and no networks; "
             "try inf.fit(ensemble, ...)"
         )
-    moments = {r: unique(attach(data.tensor(r, "moment"), modes)) for r in sorted(data.moments)}
-    cumulants = {r: connected_from_moments(moments, len(modes), r, even=data.even) for r in moments}
+    moments = {r: unique(attach(data.tensor(r, "moment"), modes)) for r in sorted(data.moments) if r <= 6}
+    even = data.even or not any(r % 2 for r in moments)
+    known = [r for r in moments if all(s in moments for s in range(1, r + 1) if s % 2 == 0 or not even)]
+    cumulants = {r: connected_from_moments(moments, len(modes), r, even=even) for r in known}
     points: Any = np.arange(float(len(modes)))[:, None]
     about = {**data.about, "modes": len(modes)}
     return Correlators(points, moments, cumulants, maker=data.maker, even=data.even, about=about), None

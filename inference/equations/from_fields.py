@@ -31,7 +31,7 @@ from .from_moments import Equations
 from .leverage import Fitted, left_out, matters
 from .parity import ODD_FALSE_ALARM
 from .schwinger_dyson import RESOLUTION_LIMIT
-from .terms import Terms
+from .terms import Terms, far_off
 
 __all__ = ["Observed", "direct_equations", "observe"]
 
@@ -96,7 +96,7 @@ def direct_equations(
     if not condition < RESOLUTION_LIMIT:
         raise ValueError(
             f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
-            f"{condition:.2e}; try a smaller action or reach, fewer points or points further apart"
+            f"{condition:.2e}; try a smaller action or reach, fewer points or points further apart{far_off(terms)}"
         )
     n = source.dependence.effective
     pilot = np.linalg.solve(seen.matrix + pilot_precision / n, seen.vector + pilot_precision @ pilot_centre / n)

@@ -23,7 +23,7 @@ from ..ensembles.sums import error_rows, sums, total
 from ..estimators.tails import WATCHED, Tail, confirmed, gaussian_twin, judge_values, watched
 from .leverage import Fitted, left_out, matters
 from .schwinger_dyson import RESOLUTION_LIMIT, moment_equations, psi_map, scaled_moments
-from .terms import Terms, embed
+from .terms import Terms, embed, far_off
 
 __all__ = ["Equations", "Frozen", "Gains", "block_scatter", "equations", "gains", "scatter"]
 
@@ -108,6 +108,7 @@ def equations(
         raise ValueError(
             f"expected couplings the data can tell apart (condition of A below {RESOLUTION_LIMIT:.0e}), got "
             f"{condition:.2e}; try a smaller action (Local, Constant), fewer points or points further apart"
+            f"{far_off(terms)}"
         )
     n, dof = data.networks if networks is None else float(networks), np.inf
     informed = 1.0 if np.isinf(n) else n

@@ -122,9 +122,9 @@ def scaled_moments(terms: Terms, data: Correlators) -> dict[int, Vector]:
     for order in orders:
         if order % 2 and order not in data.moments and order not in data.refused and data.even:
             raise ValueError(
-                f"expected odd moments for an action with linear and cubic terms, got those of even orders of a field "
-                f"with phi -> -phi, {sorted(data.moments)}; try the even action alone, or inf.measure(ensemble, "
-                "even=False), whose odd moments are compatible with zero"
+                f"expected moments of all orders up to {orders[-1]} for an action with linear and cubic terms, got "
+                f"those of a field with phi -> -phi, without order {order}; try the even action alone, or "
+                "inf.measure(ensemble, even=False)"
             )
         if order in data.refused and order not in data.moments:
             raise ValueError(

@@ -20,7 +20,7 @@ from ...models.actions.monomials import Monomials, contraction
 from ...models.combinatorics import rank
 from ...models.types import Matrix, Tuples, Vector
 
-__all__ = ["Table", "Terms", "embed", "scaled_terms", "terms_of"]
+__all__ = ["Table", "Terms", "embed", "far_off", "scaled_terms", "terms_of"]
 
 _UNROLLED = 8  # entries of a row summed one by one; more would be a program of thousands of lines
 _TABLE = 50_000_000  # numbers of a matrix that replaces them
@@ -254,6 +254,11 @@ def scaled_terms(
         diagonal=bool(diagonal),
         unit=unit,
     )
+
+
+def far_off(terms: Terms) -> str:
+    """What else to try where couplings cannot be told apart: odd terms are, of a field far from zero, nearly even."""
+    return "" if terms.even else ", or the fields less a constant near their mean, about which S is then expanded"
 
 
 def embed(terms: Terms, wide: Terms) -> Matrix:

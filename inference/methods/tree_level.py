@@ -76,6 +76,11 @@ def tree_equations(problem: Problem) -> Tree:
             "expected a quartic action of few points for the tree-level inversion, got "
             f"{type(problem.action).__name__} at {len(problem.points)} points; try method='score'"
         )
+    if not problem.action.even:
+        raise ValueError(
+            f"expected an even action for the tree-level inversion of G4c, got the {problem.action.name}; try "
+            "method='score', or m.effective_couplings, which has g1 and g3"
+        )
     rows = data.rows.get("connected", {})
     if 4 not in rows or 2 not in rows:
         raise ValueError("expected G2 and G4c with their errors for tree level, got none; try inf.measure(ensemble)")

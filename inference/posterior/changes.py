@@ -76,8 +76,8 @@ class CouplingChange:
         if not kept:
             known = sorted({name.partition("[")[0] for name in self.names})
             raise ValueError(f"expected letters among {known}, got {list(letters)}; try {known[-1]!r}")
-        options = {"networks": float(self.networks), "dof": len(self.rows) - 1.0, "connected": True, "groups": True}
-        return distance(self.value[kept], self.rows[:, kept], **options)
+        pairs, dof = float(self.networks), len(self.rows) - 1.0
+        return distance(self.value[kept], self.rows[:, kept], networks=pairs, dof=dof, connected=True, groups=True)
 
     def to_dataset(self) -> xr.Dataset:
         """Labelled copy: first, second, difference and its errors on the dim `coupling`."""
@@ -138,9 +138,8 @@ def paired_couplings(
     for source in (first, second):
         check_source(source)
     check_pairs(first, second)
-    first, second = first.in_places(), second.in_places()
-    options: dict[str, Any] = {"metric": metric, "weights": weights, "progress": progress}
-    one, two = (prepare(source, action, **options) for source in (first, second))
+    both: tuple[Any, ...] = (first.in_places(), second.in_places())
+    one, two = (prepare(source, action, metric=metric, weights=weights, progress=progress) for source in both)
     (a, rows_a), (b, rows_b) = (coupling_rows(problem, progress=progress) for problem in (one, two))
     if rows_a.shape != rows_b.shape:
         raise ValueError(

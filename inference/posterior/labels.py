@@ -18,7 +18,7 @@ import xarray as xr
 from ...models.analytic.exact import exact_if_known
 from ...models.combinatorics import sorted_tuples
 from ...models.diagrams.from_couplings import non_gaussianity
-from ...models.types import Tuples
+from ...models.types import Matrix, Tuples
 from ..equations.from_moments import Equations
 from ..equations.lattices import judge_sites
 from ..equations.terms import embed
@@ -168,7 +168,7 @@ def label_point(problem: Problem, provenance: Mapping[str, Any]) -> xr.DataTree:
         "vector": ("term", eq.vector),
         "factors": ("term", problem.factors),
     }
-    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, problem.two_point)[0], "quadratic_terms": q}
+    attrs = {"eps4": non_gaussianity(problem.data.connected(4), None, _connected(problem))[0], "quadratic_terms": q}
     attrs["condition"] = _condition(problem)
     if (found := problem.gains) is not None:
         attrs["gain"] = found.action[0]
@@ -268,7 +268,7 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
     data = problem.data
     if data is not None and 4 in data.cumulants and count <= _EPS_POINTS:
         rows = data.rows.get("connected", {}).get(4)
-        attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, problem.two_point)
+        attrs["eps4"], attrs["eps4_error"] = non_gaussianity(data.connected(4), rows, _connected(problem))
     if problem.tail is not None:
         attrs["tail_verdict"], attrs["tail_why"] = problem.tail
     if (odd_p := problem.odd_p) is not None:
@@ -293,6 +293,14 @@ def _constants(problem: Problem, eq: Equations, coords: Mapping[str, Any], error
     chosen = {name: c for name, c in _select(coords, dims).items() if name not in values}
     made = xr.Dataset(values, coords=chosen, attrs=attrs)
     return made.set_coords("x_position")
+
+
+def _connected(problem: Problem) -> Matrix:
+    """The two-point function that eps4 is whitened with, (point, point): of a field with a mean less its square."""
+    data = problem.data
+    if problem.action.even or data is None or 1 not in data.moments:
+        return problem.two_point
+    return data.tensor(2, "moment") - np.outer(data.moment(1), data.moment(1))
 
 
 def _condition(problem: Problem) -> float:

@@ -211,6 +211,6 @@ def precision(eq: Equations) -> Matrix:
     if eq.dof <= size + 1:
         raise ValueError(
             f"expected a covariance with more than {size + 1} degrees of freedom for {size} terms, got {eq.dof:.0f}; "
-            "try a smaller action or more groups of networks"
+            f"try a smaller action, or at least {size + 3} networks (of correlators from groups, as many groups)"
         )
     return inverse * (eq.dof - size - 1) / eq.dof

@@ -181,7 +181,7 @@ class _Reading:
                 f"its site {self.factors[0]!r} deforms the density, which couples all parameters", self.factors
             )
         if not self.random:
-            return _nothing("it draws nothing")
+            return _nothing("it has no random site of NumPyro")
         if not self.stable:
             return _nothing("it does not draw the same random sites in every run")
         if self.unlike:

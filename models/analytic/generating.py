@@ -19,12 +19,14 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from ..arrays import in_places
 from ..correlators import check_points
 from ..networks.independent import Independent
-from ..networks.model import AbstractModel
+from ..networks.model import AbstractModel, as_model
 from ..neurons.hidden import MOST_NODES, Hidden, log_sum
 from ..types import Points
 from .convergence import check_network, check_sources, finite_source
+from .several import generating_of_several
 
 __all__ = ["check_axes", "exact_generating", "refined"]
 
@@ -33,16 +35,16 @@ _LENGTH_NODES = 48  # over the shared length; two thirds of them give the error
 
 
 def exact_generating(
-    network: AbstractModel, points: Points, sources: Float[np.ndarray, "source point"]
+    network: AbstractModel, points: Points, sources: Float[np.ndarray, "source *place"]
 ) -> tuple[Float[np.ndarray, " source"], float]:
     """W[J] = log <exp(J.phi)> by quadrature, (source,), and its estimated absolute error.
 
     Args:
         network: a `Network` of neurons that bring `hidden`, whose hidden parameters enter through at most two numbers,
             the phase of Cos not counted: any points in d = 1, or one or two points in any d (Cos: three). Its neurons
-            may share a scale or a length.
+            may share a scale or a length. Or a `Multiplet` of such neurons.
         points: (point, axis).
-        sources: J, (source, point).
+        sources: J, (source, point), of several fields (source, point, output).
 
     Raises:
         ValueError: an infinite Z (`finite_source`, with its number), more than two effective hidden parameters, a
@@ -65,6 +67,8 @@ def exact_generating(
         [0.0]
     """
     x = check_points(points)
+    if (several := as_model(network).as_groups) is not None:
+        return generating_of_several(several, x, in_places(sources, x, several.outputs))
     j = check_sources(sources, len(x))
     for row in j:
         verdict = finite_source(network, x, row)

@@ -63,6 +63,7 @@ class EffectiveCouplings(NamedTuple):
         rows: name -> (row, component), covariance = rows^T rows to first order, of the above; empty if exact.
         g1, g3, g5: odd couplings, on points, triples, 5-tuples; None of an even field, g5 at order "leading" too.
         mean: <phi>, about which S is expanded, (place,); zero of an even field.
+        eps3: [(1/6) ||whitened G3c||^2]^(1/2), the other part of the distance; noise subtracted where measured.
         outputs: number of fields D.
     """
 
@@ -81,6 +82,7 @@ class EffectiveCouplings(NamedTuple):
     g3: Vector | None = None
     g5: Vector | None = None
     mean: Vector | None = None
+    eps3: float = 0.0
     outputs: int = 1
 
     @property
@@ -128,7 +130,12 @@ class EffectiveCouplings(NamedTuple):
 
     def __str__(self) -> str:
         size = "1/N" if self.order == "leading" else "1/N^2"
-        far = "below it" if self.eps4 < EPS4_LIMIT else "do not speak of an action, stay with the correlators"
+        odd = f", eps3 = {self.eps3:.3g}" if self.g3 is not None else ""
+        far = (
+            "below it"
+            if np.hypot(self.eps3, self.eps4) < EPS4_LIMIT
+            else "do not speak of an action, stay with the correlators"
+        )
         if self.rho is None:
             rho, good = "-", "not known without the six-point function"
         else:
@@ -138,7 +145,7 @@ class EffectiveCouplings(NamedTuple):
         return "\n".join(
             [
                 f"effective action at {points_label(len(self.g2) // self.outputs, self.outputs)}, all terms to {size}",
-                f"eps4 = {self.eps4:.3g}: distance to the Gaussian, limit {EPS4_LIMIT:g}: {far}",
+                f"eps4 = {self.eps4:.3g}{odd}: distance to the Gaussian, limit {EPS4_LIMIT:g}: {far}",
                 f"rho = {rho}: next over leading order of g4, whitened norm, limit {RHO_LIMIT:g}: {good}",
                 f"minimum = {self.minimum:.3g}: quartic form over phi G2^-1 phi = 1, exp(-S) to phi^4: {bound}",
             ]
@@ -218,8 +225,23 @@ def effective_couplings(correlators: Correlators, *, order: str = "next") -> Eff
         g3=values.get("g3"),
         g5=values.get("g5"),
         mean=given.get(1, np.zeros(count)),
+        eps3=_skewness(correlators, given) if 3 in given else 0.0,
         outputs=correlators.outputs,
     )
+
+
+def _skewness(correlators: Correlators, given: Mapping[int, np.ndarray]) -> float:
+    """[(1/6) ||whitened G3c||^2]^(1/2), less the norm of the noise."""
+    count = correlators.places
+    whitener = np.linalg.inv(np.linalg.cholesky(dense(given[2], count, 2)))
+
+    def square(values: Vector) -> float:
+        return float(np.sum(attach(dense(values, count, 3), whitener) ** 2))
+
+    rows = correlators.rows.get("connected", {}).get(3, np.zeros((0, len(given[3]))))
+    if len(rows) > rows.shape[1]:
+        rows = np.linalg.qr(rows, mode="r")  # the same covariance in fewer rows
+    return float(np.sqrt(max(square(given[3]) - sum(square(row) for row in rows), 0.0) / 6.0))
 
 
 def _rule(given: Mapping[int, np.ndarray], points: int, power: int) -> dict[str, np.ndarray]:
@@ -251,7 +273,7 @@ def _rule(given: Mapping[int, np.ndarray], points: int, power: int) -> dict[str,
             quadratic, quartic, out["g6"] = quadratic + term(2, 4), leading + step, out["gamma6"]
             odd = {r: odd.get(r, 0.0) + term(r, 3) for r in (1, 3, 5)} if odd else {}
     form = quartic * weight**2 / 24.0
-    out |= {f"g{r}": physical(values, r) for r, values in odd.items()}
+    out |= {f"g{r}": physical(values, r) for r, values in odd.items()} | ({"mean": given[1]} if 1 in given else {})
     return out | {"g2": physical(quadratic, 2), "g4": physical(quartic, 4), "form": form}
 
 

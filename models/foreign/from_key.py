@@ -1,11 +1,11 @@
 """Any JAX function that draws a random field from a key: draw(key, points) is all that is asked of it.
 
 A module of Equinox or Flax, a random feature map, a Gaussian process by Cholesky: made from the key, evaluated at the
-points, it is one network, and the key of the ensemble's recipe makes the next. Nothing is known of its law, so that all
-there is to say of it is measured; what can be seen of a few draws is looked at before many are made (`trial.py`).
+points, it is one network, and the key of the ensemble's recipe makes the next; trained inside the function, it is a
+trained one. Nothing is known of its law, so that all there is to say of it is measured; what can be seen of a few draws
+is looked at before many are made (`trial.py`).
 """
 
-import inspect
 from collections.abc import Callable
 from inspect import signature
 from math import prod
@@ -123,7 +123,8 @@ class FromKey(AbstractModel):
         """
         again = self.field
         if isinstance(self.draw, jax.stages.Wrapped):  # compiled by its owner, it keeps its first tracing
-            again = FromKey(inspect.unwrap(self.draw), self.outputs, self.shape).field
+            inside = getattr(self.draw, "__wrapped__", self.draw)  # one layer only: jax.vmap has one of its own
+            again = FromKey(inside, self.outputs, self.shape).field
         try_out(self.field, again, points, key, self.name)
 
     def beside(self, points: Inputs) -> int:

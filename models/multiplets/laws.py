@@ -69,6 +69,17 @@ class AbstractWeights(eqx.Module):
     def moment(self, outputs: tuple[int, ...]) -> float:
         """E w_i1 .. w_ir for the outputs i1, .., ir, which may repeat."""
 
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        """The log of E exp(w.t) at t, (..., output) -> (...): what W[J] asks for.
+
+        Raises:
+            ValueError: a law that does not know it.
+        """
+        raise ValueError(
+            f"expected a law of readout vectors that knows `log_mean`, log E exp(w.t), got {self!r}; try m.Copies or "
+            "m.Normals, or inf.generating in field space"
+        )
+
     @property
     def even(self) -> bool:
         """Whether w and -w are equally likely, as the moments of orders 1, 3 and 5 say."""
@@ -106,6 +117,9 @@ class Copies(AbstractWeights):
     def moment(self, outputs: tuple[int, ...]) -> float:
         return prod(readout_law(self.readout).moment(k) for k in _counts(outputs, self.outputs) if k)
 
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        return np.sum(np.asarray(readout_law(self.readout).log_mean(np.abs(amplitude))), axis=-1)
+
 
 @final
 class Spherical(AbstractWeights):
@@ -138,6 +152,14 @@ class Spherical(AbstractWeights):
         square = d * self.deviation**2
         gaussian = prod(_gaussian(k) for k in _counts(outputs, d))
         return gaussian * square**half / prod(d + 2 * k for k in range(half))
+
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        """Log 0F1(; D/2; z^2/4), z = |w| |t|: a Bessel function over its power."""
+        d, order = float(self.outputs), 0.5 * self.outputs - 1.0
+        size = self.deviation * d**0.5 * np.linalg.norm(amplitude, axis=-1)
+        z = np.maximum(size, 1e-3)
+        bessel = np.log(special.ive(order, z)) + z + special.gammaln(order + 1.0) - order * np.log(0.5 * z)
+        return np.where(size < 1e-3, size**2 / (2 * d) - size**4 / (4 * d**2 * (d + 2)), bessel)
 
 
 @final
@@ -192,6 +214,9 @@ class Normals(AbstractWeights):
         each = zip(self.mean, self.deviations, _counts(outputs, self.outputs), strict=True)
         return prod(sum(_choose(k, j) * m ** (k - j) * s**j * _gaussian(j) for j in range(k + 1)) for m, s, k in each)
 
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        return amplitude @ np.array(self.mean) + 0.5 * amplitude**2 @ np.array(self.deviations) ** 2
+
 
 @final
 class Tied(AbstractWeights):
@@ -216,6 +241,9 @@ class Tied(AbstractWeights):
     def moment(self, outputs: tuple[int, ...]) -> float:
         _counts(outputs, self.outputs)
         return readout_law(self.readout).moment(len(outputs))
+
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        return np.asarray(readout_law(self.readout).log_mean(np.abs(np.sum(amplitude, axis=-1))))
 
 
 @final
@@ -258,6 +286,9 @@ class Leaving(AbstractWeights):
             return 0.0
         return self.weights.moment(tuple(self.fed.index(i) for i in outputs))
 
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        return self.weights.log_mean(amplitude[..., list(self.fed)])
+
 
 @final
 class Phases(AbstractWeights):
@@ -290,6 +321,10 @@ class Phases(AbstractWeights):
         counts = _counts(outputs, self.outputs)
         pairs = zip(counts[::2], counts[1::2], strict=True)
         return prod(_gaussian(a) * _gaussian(b) / special.factorial2(a + b, exact=True) for a, b in pairs)
+
+    def log_mean(self, amplitude: np.ndarray) -> np.ndarray:
+        size = np.hypot(amplitude[..., ::2], amplitude[..., 1::2])
+        return np.sum(np.log(special.i0e(size)) + size, axis=-1)
 
 
 def circular(fields: int) -> Normals:

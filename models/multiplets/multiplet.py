@@ -220,6 +220,10 @@ class Multiplet(AbstractModel):
         return self.groups[0].weights.outputs
 
     @property
+    def as_groups(self) -> Self:
+        return self
+
+    @property
     def name(self) -> str:
         kinds = dict.fromkeys(group.kind.name for group in self.groups)
         return f"{' and '.join(kinds)} with {self.outputs} fields"

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from ..refusals import NotKnown
 from ..types import Inputs, Matrix, Points
 from .independent import HIGHEST, Cumulants, Independent
 
-__all__ = ["AbstractModel", "Program", "as_model"]
+__all__ = ["AbstractModel", "Program", "as_model", "check_takes_points"]
 
 
 class AbstractModel(eqx.Module):
@@ -85,6 +86,11 @@ class AbstractModel(eqx.Module):
         return None
 
     @property
+    def as_groups(self) -> Any:
+        """The groups of independent neurons that feed several fields (`Multiplet`), or None where that is not known."""
+        return None
+
+    @property
     def orders(self) -> Sequence[int]:
         """Orders at which `cumulants` answers, even ones only where the law of the field is even.
 
@@ -144,3 +150,19 @@ class Program(AbstractModel):
 def as_model(model: Any) -> AbstractModel:
     """A model that can be asked: one that answers for itself, or any other program, which knows nothing."""
     return model if isinstance(model, AbstractModel) else Program(model)
+
+
+def check_takes_points(model: Callable[..., Any]) -> None:
+    """Refuse a function that wants more than the points: with a key it is one for `m.FromKey`."""
+    try:
+        asked = signature(model)
+    except (TypeError, ValueError):  # built-in functions say nothing
+        return
+    try:
+        asked.bind(None)
+    except TypeError as error:
+        what = getattr(model, "__name__", type(model).__name__)
+        raise ValueError(
+            f"expected a NumPyro model, a function of the points alone, got {what}{asked} ({error}); try "
+            f"m.FromKey({what}) where it is draw(key, points), one network a key"
+        ) from None

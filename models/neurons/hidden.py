@@ -29,6 +29,7 @@ _LEFT = 37.0  # its log
 _COARSE = 32  # nodes per axis at which the first rule of a refinement stands
 _RESOLVED = 1.25  # spacing of nodes in widths of s: two rules that miss its kink agree, and both are wrong
 _CHUNK = 1 << 21  # numbers in memory at a time
+_PHASES = 64  # of a wave: exp(J.s) of |J| below 30 then has an average exact to round-off
 _NOTHING = 1e-12  # J.s below this share of its terms vanishes: round-off
 _THIN = 1e-9  # cells of directions narrower than this are left out; J.s is continuous, so nothing is lost
 _STARTS = 4096  # random hidden parameters at which the search for sup |J.s| begins
@@ -195,6 +196,13 @@ class Hidden:
         weight = np.exp(-0.5 * np.sum(xi**2, axis=1))
         return weight / weight.sum(), self.values(xi @ self.factor.T)
 
+    def signed_rule(self, nodes: int, reach: float = _REACH) -> Rule:
+        """A rule for any function of s: weights (node,) that sum to one, and s, (node, point), of both signs."""
+        weight, s = self.lattice(nodes, reach)
+        if not self.mirrored:
+            return weight, s
+        return np.concatenate([weight, weight]) / 2.0, np.concatenate([s, -s])
+
     def two_point(self, nodes: int) -> Float[np.ndarray, "point point"]:
         """<s s> by the lattice rule."""
         weight, s = self.lattice(nodes)
@@ -218,6 +226,12 @@ class Hidden:
 
 class Wave(Hidden):
     """exp(iz) of a wave whose phase c is averaged in closed form: u = A cos(c + ..), A = |sum_a J_a exp(i z_a)|."""
+
+    def signed_rule(self, nodes: int, reach: float = _REACH) -> Rule:
+        """The phase by a trapezoidal rule, geometric for a function analytic in s."""
+        weight, s = self.lattice(nodes, reach)
+        phases = np.exp(2j * np.pi * np.arange(_PHASES) / _PHASES)
+        return np.repeat(weight, _PHASES) / _PHASES, np.real(s[:, None] * phases[:, None]).reshape(-1, s.shape[1])
 
     def two_point(self, nodes: int) -> Float[np.ndarray, "point point"]:
         weight, s = self.lattice(nodes)
@@ -247,6 +261,19 @@ class Homogeneous(Hidden):
         weight, xi = self._directions(nodes)
         u = sources @ self.values(xi @ self.factor.T).T  # growth of J.s along each direction, (source, direction)
         return log_sum(law.radial_log_mean(u, rank), weight, axis=1)
+
+    def signed_rule(self, nodes: int, reach: float = _REACH) -> Rule:
+        """Directions between the kinks, times radii of a Gauss rule."""
+        rank = self.factor.shape[1]
+        if rank == 0:
+            return np.ones(1), np.zeros((1, len(self.factor)))
+        weight, xi = self._directions(nodes)
+        y, w = special.roots_legendre(2 * nodes)
+        radius = 0.5 * reach * (1.0 + y)
+        radial = w * radius ** (rank - 1) * np.exp(-0.5 * radius**2)
+        s = self.values(xi @ self.factor.T)
+        both = (weight[:, None] * (radial / radial.sum())).ravel()
+        return both, (s[:, None] * radius[:, None]).reshape(-1, s.shape[1])
 
     def _directions(self, nodes: int) -> Rule:
         """Directions xi on the circle between the kinks of f(L xi), with weights that sum to one."""

@@ -60,6 +60,18 @@ def test_the_further_lines_run_and_their_exact_numbers_are_those_shown():
     assert f"# {needed:.0f} for" in fields
 
 
+def test_the_lines_on_networks_of_ones_own_run():
+    *_, own = blocks("python")
+    small = own.replace("n=20_000", "n=2000").replace("key=key)  # and", "key=key, sampler='closed')  # and")
+    assert small.count("2000") == 2
+    names = {"np": np, "jax": jax, "m": models, "inf": inference, "key": jax.random.key(0)}
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(small, "README.md", "exec"), names)
+    assert out.getvalue().startswith("Couplings of 2,000 pairs of networks")
+    assert names["fit"]["posterior"]["v"].sizes["cross_pair"] == 1
+
+
 def test_its_six_lines_are_six():
     session, *_ = blocks("python")
     statements = compile(session, "README.md", "exec", flags=1024).body  # ast.PyCF_ONLY_AST

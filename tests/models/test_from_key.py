@@ -189,5 +189,16 @@ def test_transposed_outputs_options_and_functions_of_a_key_without_the_contract(
         m.FromKey(cosines)(X)
 
 
+def test_compiled_and_mapped_by_its_owner():
+    """A function of one point, mapped and compiled: what stands inside is asked again in one layer only."""
+
+    def one(key, x):
+        return jnp.tanh(x @ jax.random.normal(key, (1, 8))).sum() if x.ndim == 1 else x[:, 0] * 0.0
+
+    draw = jax.jit(jax.vmap(one, in_axes=(None, 0)))
+    assert of(draw).read(0, 3).shape == (3, 3)
+    assert of(eqx.filter_jit(draw)).read(0, 3).std() > 0.1
+
+
 def test_signs_at_one_point_are_random():
     assert of(lambda key, x: jnp.sign(jax.random.normal(key, (1,))), X[:1]).n == 2000

@@ -22,6 +22,18 @@ def relu(width):
     return m.Multiplet.of(m.ReLU(bias_scale=0.5), width, m.Normals((MEAN,)), output_bias=BIAS)
 
 
+class Unknown(m.AbstractWeights):
+    """A law that draws and knows its moments, and no more."""
+
+    outputs = 2
+
+    def draw(self):
+        return m.Copies(2).draw()
+
+    def moment(self, outputs):
+        return m.Copies(2).moment(outputs)
+
+
 def average(exponent, t):
     """E exp(exponent(t, s)) over one neuron, s = max(z, 0) with z ~ N(0, 5/4)."""
     s = 4.0 * np.sqrt(SPREAD) * (NODES + 1.0)
@@ -72,6 +84,17 @@ def test_couplings_of_a_skewed_field_are_the_taylor_coefficients_of_its_density(
     assert wrong[0] / wrong[1] == pytest.approx(2.0, rel=0.01)
 
 
+def test_couplings_of_measured_odd_correlators_carry_errors():
+    net = m.Multiplet.of(m.ReLU(bias_scale=0.5), 50, m.Normals((MEAN, 0.0)))
+    data = inf.measure(inf.Ensemble(net, points=ONE, n=20_000, key=jax.random.key(2)), orders=(1, 2, 3, 4))
+    found, truth = (m.effective_couplings(one, order="leading") for one in (data, m.exact(net, ONE)))
+    for name in ("mean", "g1", "g3", "g4"):
+        agree(getattr(found, name), getattr(truth, name), found.error(name))
+    assert abs(found.eps3 - truth.eps3) < 0.1 * truth.eps3
+    assert "eps3 = " in str(found)
+    assert "1 points of 2 outputs" in str(found)
+
+
 def test_edgeworth_and_the_sources_know_odd_cumulants():
     widths, z = (100, 400), np.array([[-0.5], [0.3], [1.2]])  # in standard deviations from the mean
     for order, power, orders in ((4, 1.5, (1, 2, 3, 4)), (6, 2.5, (1, 2, 3, 4, 5, 6))):
@@ -117,6 +140,42 @@ def test_sources_of_every_field():
         m.cumulant_series(m.exact(net, ONE), j[:, :, 0])
 
 
+def test_exact_generating_functions_of_several_fields():
+    """One output as `Network`; odd ones by another quadrature; two outputs by what the series leaves."""
+    j = np.array([[[0.8]], [[-1.1]]])
+    for width in (5, 50):
+        u = j[:, 0, 0] / np.sqrt(width)
+        one = np.log(average(lambda t, s: t * MEAN * s + 0.5 * (t * s) ** 2, u))
+        truth = width * one + 0.5 * (BIAS * j[:, 0, 0]) ** 2
+        np.testing.assert_allclose(m.exact_generating(relu(width), ONE, j)[0], truth, rtol=1e-9)
+        assert abs(truth[0] / truth[1] - (0.8 / 1.1) ** 2) > 0.1  # the twin: an even W of nearly these sources
+    flat = np.array([[0.9, -0.5]])
+    for kind in (m.Cos(), m.Erf(), m.ReLU(bias_scale=0.5), m.GELU()):
+        value, error = m.exact_generating(m.Network(kind, 6), TWO, flat)
+        other, slack = m.exact_generating(m.Multiplet.of(kind, 6, m.Copies(1)), TWO, flat)
+        assert abs(value[0] - other[0]) < 1e-11 + error + slack
+    both = np.array([[[0.9, -0.4], [0.3, 0.5]]])
+    for make, orders in (
+        (lambda n: m.Multiplet.pair(m.Cos(), n, 0.5), (2, 4, 6)),
+        (lambda n: m.Multiplet.of(m.Cos(), n, m.Spherical(2)), (2, 4, 6)),
+        (lambda n: m.Multiplet.of(m.Cos(), n, m.Phases(1)), (2, 4, 6)),
+        (lambda n: m.Multiplet.of(m.Cos(), n, m.Tied(2)), (2, 4, 6)),
+        (lambda n: m.Multiplet.of(m.ReLU(bias_scale=0.5), n, m.Normals((MEAN, 0.0))), (1, 2, 3, 4)),
+    ):
+        nets = [make(n) for n in (20, 80)]
+        off = [
+            abs(m.exact_generating(net, TWO, both)[0] - m.cumulant_series(m.exact(net, TWO), both, orders=orders).value)
+            for net in nets
+        ]
+        first_left = max(orders) + (2 if nets[0].even else 1)  # G_c^(r) ~ N^(1 - r/2)
+        assert np.log(off[0] / off[1])[0] / np.log(4.0) == pytest.approx(first_left / 2 - 1, abs=0.3)
+    with pytest.raises(ValueError, match=r"expected a law .* `log_mean`, .* try m\.Copies"):
+        m.exact_generating(m.Multiplet.of(m.Cos(), 20, Unknown()), TWO, both)
+    for net in (m.Multiplet.of(m.ReLU(), 1, m.Normals((0.3, 0.0))), m.Multiplet.of(m.Cos(), 1, m.Copies(2, "laplace"))):
+        with pytest.raises(ValueError, match=r"expected sources whose Z\[J\] is shown to be finite"):
+            m.exact_generating(net, TWO + 0.1, 9 * both)
+
+
 @pytest.mark.parametrize("kind", ["O(2)", "two networks"])
 def test_predicted_four_point_functions_of_several_fields_are_exact_to_leading_order(kind):
     off, left = [], []
@@ -135,6 +194,16 @@ def test_predicted_four_point_functions_of_several_fields_are_exact_to_leading_o
     assert np.all(slopes[-1] > 1.9)
     np.testing.assert_allclose(slopes[:, 1], 2.0, atol=1e-6)  # on full lines one loop is all that is left
     assert -np.log10(left[-1] / left[-2]) == pytest.approx(1.0, abs=0.05)  # the twin: couplings of the other sign
+
+
+def test_fields_of_several_outputs_are_one_field_at_their_places():
+    net = m.Multiplet.of(m.Cos(), 50, m.Copies(2))
+    several = m.effective_couplings(m.exact(net, TWO))
+    one = m.effective_couplings(m.exact(m.Placed(net, 2), m.at_places(TWO, 2)))
+    assert (several.outputs, one.outputs) == (2, 1)
+    for name in ("g2", "g4", "g6", "gamma4"):
+        np.testing.assert_allclose(getattr(several, name), getattr(one, name), rtol=1e-10, atol=1e-14)
+    assert several.g3 is None
 
 
 def test_predictions_with_odd_couplings_are_exact_to_leading_order():
