@@ -1,4 +1,4 @@
-"""Laws of the readout vector of a neuron that feeds complex fields, each a real and an imaginary part beside each other."""
+"""Laws of the readout vector of a neuron that feeds complex fields, each a real part and an imaginary one."""
 
 from collections.abc import Mapping
 from math import prod
