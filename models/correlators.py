@@ -121,9 +121,9 @@ class Correlators:
         return np.sqrt(np.sum(self._rows(order, kind) ** 2, axis=0))
 
     def tensor(self, order: int, kind: str = "connected") -> np.ndarray:
-        """All (M D)^r components as a dense symmetric tensor; for orders up to 4, or 1e6 entries."""
+        """All (M D)^r components as a dense symmetric tensor; for orders up to 4, and 1e6 entries above order 2."""
         value, count = self._value(order, kind), self.places
-        if count**order > 1e6:
+        if order > 2 and count**order > 1e6:
             raise ValueError(f"expected at most 1e6 dense entries, got {count}^{order}; try the sorted tuples instead")
         return dense(value, count, order)
 

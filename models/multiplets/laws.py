@@ -38,10 +38,10 @@ __all__ = [
 
 _ODD = (1, 3, 5)  # orders whose moments say whether w and -w are equally likely
 _NOTHING = 1e-12
-_ISOTROPIC = dict.fromkeys(
+_ISOTROPIC: Mapping[str, str] = dict.fromkeys(
     ("exchange", "orthogonal", "phase", "phases", "unitary"), "the readout vector of every neuron is isotropic"
 )
-_ALIKE = {"exchange": "the readout weights of every neuron are exchangeable"}
+_ALIKE: Mapping[str, str] = {"exchange": "the readout weights of every neuron are exchangeable"}
 
 
 class AbstractWeights(eqx.Module):
