@@ -53,6 +53,7 @@ from .planning.design import Design as Design
 from .planning.design import design as design
 from .planning.few import Few as Few
 from .planning.few import few_networks as few_networks
+from .pooling.mixture import measure_mixture as measure_mixture
 from .pooling.pairs import paired as paired
 from .pooling.pool import pool as pool
 from .posterior.changes import CouplingChange as CouplingChange

@@ -69,6 +69,25 @@ class LastLayer(AbstractWay):
         across = (j[: len(phi)] @ seen.T) @ axes
         return jnp.stack([phi + across @ (progress(level, t) * along) for t in self.times])
 
+    def conditional(
+        self, field: Field, lesson: Lesson, points: Inputs
+    ) -> tuple[Float[Array, "time point"], Float[Array, "time point point"]]:
+        """Mean and covariance of the field at each time given the hidden layers, over a Gaussian readout.
+
+        m = B y and C = (J - B J_X)(J - B J_X)^T with B = S_xX R_t, as long as nothing but the readout is left random.
+        """
+        still = {name: jnp.zeros_like(u) if name in self.sites else u for name, u in field.start.items()}
+        phi, j, residual = _linear(field._replace(start=still), lesson, points, self.sites)
+        here, seen = j[: len(phi)], j[len(phi) :]
+        level, axes = jnp.linalg.eigh(seen @ seen.T)
+        means, covariances = [], []
+        for t in self.times:
+            to = (here @ seen.T @ axes * progress(level, t)) @ axes.T
+            left = here - to @ seen
+            means.append(phi + to @ residual)
+            covariances.append(left @ left.T)
+        return jnp.stack(means), jnp.stack(covariances)
+
     def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
         level, axes = jnp.linalg.eigh(kernel)
         return (axes * progress(level, time)) @ axes.T

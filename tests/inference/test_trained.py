@@ -53,6 +53,20 @@ def test_cumulants_of_the_last_layer(time):
     disagree(value, gaussian, (error, its_error))
 
 
+@pytest.mark.parametrize("time", LAST)
+def test_the_readout_integrated_out(time):
+    """The same numbers from hidden layers alone, with errors ten times smaller; false alarms 2e-6."""
+    ens = ensemble(m.LastLayer((0.0, time)), 50_000)
+    value, error = one_point(inf.measure_mixture(ens, 1))
+    known, its_error = map(np.array, LAST[time])
+    agree(value, known, (error, its_error))
+    disagree(one_point(inf.measure_mixture(ens, 0))[0], known, (error, its_error))
+    exact = m.exact(m.Network(m.Erf(1.0, 0.5), 16), NEW, orders=(2, 4))
+    start = inf.measure_mixture(ens, 0)
+    agree(start.connected(4), exact.connected(4), start.error(4))
+    assert np.all(start.connected(1) == 0.0)
+
+
 def test_cumulants_of_gradient_descent():
     data = inf.measure(ensemble(m.Descent(0.02, (50,)), 100_000), orders=(1, 2, 3, 4))
     value, error = one_point(data)
@@ -134,6 +148,8 @@ def test_losses_say_where_a_network_diverges():
         (lambda: inf.losses(ensemble(m.LastLayer((1.0,)), 100)), "trained step by step"),
         (lambda: inf.losses(ensemble(m.Descent(0.1, (3,)), 100), [100]), "below n = 100"),
         (lambda: inf.losses(ensemble(m.Descent(0.1, (3,)), 100), 3), "numbers of networks"),
+        (lambda: inf.measure_mixture(ensemble(m.Descent(0.1, (3,)), 2000)), "readout has learned"),
+        (lambda: inf.measure_mixture(ensemble(m.LastLayer((1.0,)), 2000), 1), "one of 1 times"),
         (lambda: inf.sample_posterior(ensemble(m.LastLayer((1.0,)), 9).model, NEW, key=jax.random.key(0)), "m.Bayes"),
         (lambda: inf.sample_posterior(ensemble(m.Bayes(0.1), 9).model, NEW, key=jax.random.key(0), chains=1), "chains"),
         (
