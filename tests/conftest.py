@@ -15,6 +15,9 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NNFT_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
+if not any("proof" in word for word in sys.argv):
+    # Programs that run once need no long search for the best code: a fifth of a cold run less, a warm one the same.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 from nnft.models.runtime import keep_programs
 
