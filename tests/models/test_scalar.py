@@ -282,7 +282,10 @@ def test_a_network_of_modes():
         ({"cutoff": float("inf"), "regulator": "gaussian"}, "expected a finite cutoff for regulator 'gaussian'"),
         ({"alpha": float("inf")}, "expected alpha to be finite"),
         ({"alpha": 20.0}, "within 30 decades, got 40 at alpha = 20.0"),
-        ({"regulator": "gauss"}, "expected regulator to be one of hard, gaussian, box, lattice, got 'gauss'; try 'gaussian'"),
+        (
+            {"regulator": "gauss"},
+            "expected regulator to be one of hard, gaussian, box, lattice, got 'gauss'; try 'gaussian'",
+        ),
         ({"regulator": "box"}, "expected length and modes of the box, got length=None, modes=None"),
         ({"regulator": "box", "length": 5.0, "modes": 0}, "expected modes.*integer >= 1, got 0"),
         ({"regulator": "box", "length": 5.0, "modes": 2.5}, "expected modes.*integer >= 1, got 2.5"),
