@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...inference.engines.executors import Executor, each
 from ...inference.equations.schwinger_dyson import moment_equations, resolved, scaled_moments
 from ...inference.equations.terms import terms_of
 from ...models.actions.base import AbstractAction
@@ -116,11 +117,12 @@ class Rungs:
         raise ValueError(f"expected an ensemble and an action among {known}, got {where}; try {known[:1]}")
 
 
-def rungs(ensembles: Mapping[str, Correlators] | None = None) -> Rungs:
+def rungs(ensembles: Mapping[str, Correlators] | None = None, *, executor: Executor | None = None) -> Rungs:
     """What each rung explains of each ensemble, from exact correlators.
 
     Args:
         ensembles: name -> correlators with moments up to order 6, with phi^6 up to 10; default `standard_ensembles()`.
+        executor: any `concurrent.futures` executor climbs, one job an ensemble.
 
     Raises:
         ValueError: as `climb`.
@@ -131,7 +133,12 @@ def rungs(ensembles: Mapping[str, Correlators] | None = None) -> Rungs:
         (0.0118, 0.3068)
     """
     chosen = standard_ensembles() if ensembles is None else ensembles
-    return Rungs(tuple(row for name, truth in chosen.items() for row in climb(truth, name=name)))
+    rows = each(executor, _climbed, list(chosen.items()), what="ensembles")
+    return Rungs(tuple(row for ladder in rows for row in ladder))
+
+
+def _climbed(name: str, truth: Correlators) -> tuple[Rung, ...]:
+    return climb(truth, name=name)
 
 
 def climb(truth: Correlators, *, name: str = "ensemble") -> tuple[Rung, ...]:

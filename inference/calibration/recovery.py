@@ -30,6 +30,7 @@ from ...models.distance import hotelling
 from ...models.refusals import nearest
 from ...models.runtime import settled
 from ...models.types import Vector
+from ..engines.executors import Executor, each
 from ..ensembles.ensemble import check_key
 from .uniformity import uniformity
 
@@ -37,6 +38,7 @@ __all__ = ["JOINT", "LEVELS", "SHAPE", "Recovery", "recover"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 JOINT, SHAPE = "joint", "shape"  # the rank of the Mahalanobis distance, and the test of the whitened truth
+_PARTS = 16  # jobs of an executor: each compiles its programs
 _REPLICATES = 10  # simulations a moment of the whitened truth: its test is not made with fewer
 
 
@@ -70,6 +72,7 @@ def recover(
     simulations: int = 1000,
     draws: int = 255,
     batch: int = 1,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> xr.DataTree:
     """Simulate, refit and rank: whether a posterior is calibrated, one coupling at a time and all together.
@@ -81,7 +84,10 @@ def recover(
         simulations: how often.
         draws: L of each posterior.
         batch: simulations computed side by side, where they are traced.
-        progress: a bar, where they are not.
+        executor: any `concurrent.futures` executor simulates, in up to 16 parts; the keys, and so the numbers, are
+            those of this process. The recovery travels to it: a ready one is made of functions inside functions, which
+            Dask sends and processes of Python alone do not.
+        progress: a bar, where they are not traced, or of the parts.
 
     Returns:
         A tree with variables by the names of the couplings, and `joint`: `prior_sbc`, u with dims (chain, draw), as
@@ -92,7 +98,8 @@ def recover(
         draws, `about` of the recovery.
 
     Raises:
-        ValueError: an unknown method, too few simulations or draws, draws of a wrong shape or not finite.
+        ValueError: an unknown method, too few simulations or draws, draws of a wrong shape or not finite; a recovery
+            that cannot be sent to the workers of an executor.
 
     The posterior of a Gaussian mean with its prior, exact, is calibrated; one that is too narrow by two is not:
 
@@ -122,9 +129,28 @@ def recover(
         )
     if {JOINT, SHAPE} & {*recovery.names} or len(set(recovery.names)) < size:
         raise ValueError(f"expected different names, not {JOINT} or {SHAPE}, got {recovery.names}; try m2, lam")
-    posterior = recovery.posteriors[method]
     with settled():
-        keys = jax.random.split(key, simulations)
+        keys = np.asarray(jax.random.key_data(jax.random.split(key, simulations)))
+    parts = np.array_split(keys, 1 if executor is None else min(_PARTS, simulations))
+    jobs = [(recovery, method, part, draws, batch, progress and executor is None) for part in parts]
+    made = each(executor, _simulated, jobs, progress=progress and executor is not None, what="simulations")
+    results = _Columns(*(np.concatenate(column) for column in zip(*made, strict=True)))
+    if bad := int(np.sum(~np.all(np.isfinite(results.whitened), axis=1))):
+        raise ValueError(
+            f"expected finite posterior draws that spread in every direction, got {bad} of {simulations} simulations "
+            "without; try more fields"
+        )
+    about = {"method": method, "simulations": simulations, "draws": draws, **dict(recovery.about)}
+    return _tree(recovery.names, results, about)
+
+
+def _simulated(
+    recovery: Recovery, method: str, key_data: np.ndarray, draws: int, batch: int, progress: bool
+) -> tuple[np.ndarray, ...]:
+    """The columns of some simulations, by their keys."""
+    posterior, size = recovery.posteriors[method], len(recovery.names)
+    with settled():
+        keys = jax.random.wrap_key_data(jnp.asarray(key_data), impl="threefry2x32")
 
         def planted(key: jax.Array) -> tuple[Any, Any]:
             theta_key, data_key, posterior_key, rank_key = jax.random.split(key, 4)
@@ -145,18 +171,11 @@ def recover(
         else:
             rank = jax.jit(_ranked)
             rows = []
-            for one in tqdm(range(simulations), desc="recovery", delay=2.0, disable=not progress, leave=False):
+            for one in tqdm(range(len(keys)), desc="recovery", delay=2.0, disable=not progress, leave=False):
                 theta, (sample, rank_key) = planted(keys[one])
                 rows.append((theta, *rank(rank_key, jnp.asarray(theta), jnp.asarray(sample))))
             columns = [np.stack(column) for column in zip(*rows, strict=True)]
-        results = _Columns(*(np.asarray(column) for column in columns))
-    if bad := int(np.sum(~np.all(np.isfinite(results.whitened), axis=1))):
-        raise ValueError(
-            f"expected finite posterior draws that spread in every direction, got {bad} of {simulations} simulations "
-            "without; try more fields"
-        )
-    about = {"method": method, "simulations": simulations, "draws": draws, **dict(recovery.about)}
-    return _tree(recovery.names, results, about)
+        return tuple(np.asarray(column) for column in columns)
 
 
 def _planted(recovery: Recovery, key: jax.Array) -> Any:

@@ -1,6 +1,7 @@
 """The table of what each rung explains: known numbers, one ensemble solved by hand, and the README's own digits."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -162,3 +163,9 @@ def test_what_has_no_answer_is_refused():
     gaussian = mixture(np.zeros((1, 1)), np.ones(1), GammaScale(1e-300))
     with pytest.raises(ValueError, match="expected an ensemble a quartic action describes better than a Gaussian"):
         climb(gaussian)
+
+
+def test_an_executor_climbs_the_same_rungs():
+    truths = {name: exact(Network(Cos(), width=width), ring()) for name, width in (("a", 50), ("b", 100))}
+    with ThreadPoolExecutor(2) as executor:
+        assert str(rungs(truths, executor=executor)) == str(rungs(truths))

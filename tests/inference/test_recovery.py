@@ -3,6 +3,9 @@
 Every verdict here is a p-value against 1e-6: a right posterior alarms once in a million runs of one test.
 """
 
+import pickle
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -256,3 +259,48 @@ def test_ready_recoveries_refuse_what_they_cannot_plant():
         planted_bilocal("cos")
     with pytest.raises(ValueError, match=r"expected at least 2 points and a positive strength"):
         planted_bilocal(points=1)
+
+
+class Sent:
+    """An executor that sends jobs as processes get them, pickled, and does them when they are asked for."""
+
+    def __init__(self):
+        self.jobs = 0
+
+    def submit(self, function, *arguments):
+        sent = pickle.dumps((function, arguments))
+        self.jobs += 1
+        future = Future()
+        own, given = pickle.loads(sent)
+        future.set_result(own(*given))
+        return future
+
+
+def shifted(key, theta):
+    return theta + jax.random.normal(key, (4, 2))
+
+
+def conjugate(key, x, draws):
+    return 0.5 * x.mean(0) + jax.random.normal(key, (draws, 2)) / 8**0.5
+
+
+def test_an_executor_simulates_the_same_numbers(monkeypatch):
+    monkeypatch.setattr("nnft.inference.calibration.recovery._PARTS", 3)
+    prior = dist.Normal(jnp.zeros(2), 0.5).to_event(1)
+    mean = Recovery(("a", "b"), prior, shifted, {"exact": conjugate})
+    options = {"key": jax.random.key(1), "simulations": 70, "draws": 31}
+    here = recover(mean, "exact", **options)
+    there = recover(mean, "exact", executor=(sent := Sent()), **options)
+    assert sent.jobs == 3
+    for group in ("rank", "prior", "prior_sbc", "whitened"):
+        for name, values in here[group].data_vars.items():
+            np.testing.assert_allclose(there[group][name], values, rtol=1e-12, atol=1e-14)
+    with ThreadPoolExecutor(2) as executor:
+        threads = recover(mean, "exact", executor=executor, **options)
+    np.testing.assert_array_equal(threads["rank"]["joint"], here["rank"]["joint"])
+
+
+def test_a_recovery_that_cannot_be_sent_is_said():
+    mean = Recovery(("a", "b"), np.zeros(2), lambda key, theta: shifted(key, theta), {"exact": conjugate})
+    with pytest.raises(ValueError, match="that others can import"):
+        recover(mean, "exact", executor=Sent(), key=jax.random.key(1), simulations=20, draws=31)
