@@ -41,7 +41,7 @@ def drawn(program: Callable[..., Any], key: jax.Array, points: Inputs, site: str
     """A network of a program drawn with a key, to be changed and asked at any points.
 
     Raises:
-        ValueError: a program without such a site, or with a discrete one.
+        ValueError: a program without such a site, without parameters, or with a discrete one.
 
     Example:
         >>> from nnft.models import Cos, Network
@@ -54,6 +54,12 @@ def drawn(program: Callable[..., Any], key: jax.Array, points: Inputs, site: str
     if site not in sites:
         raise ValueError(f"expected a program with a site {site!r}, got {sorted(sites)}; try numpyro.deterministic")
     latent = {n: s for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]}
+    if not latent:
+        raise ValueError(
+            f"expected a program whose parameters are numpyro.sample sites, which training can change, got none in "
+            f"{getattr(program, 'name', program)!r:.80}; try m.Network or m.Deep, or training inside the function of "
+            "m.FromKey"
+        )
     for name, one in latent.items():
         if not jnp.issubdtype(jnp.result_type(one["value"]), jnp.floating):
             raise ValueError(

@@ -3,7 +3,8 @@
     python tests/benchmarks/parts.py 6.4e6
 
 Erf networks of width 100 at six points, each road in processes of its own: the same pooled numbers, to the last bit,
-and at most 1.1 times the CPU of the single run (killed workers draw their unfinished parts again, and start again).
+and at most 1.1 times the CPU of the single run (killed workers draw their unfinished parts again, and start again; what
+they took before is lost to the count).
 """
 
 import hashlib

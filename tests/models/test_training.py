@@ -180,6 +180,10 @@ def discrete(points):
         (lambda: one(m.LastLayer((1.0,), sites=("w",))), "parameters"),
         (lambda: one(m.LastLayer((1.0,)), points=np.zeros((3, 2))), "as the inputs it learned at"),
         (lambda: one(m.Descent(0.1, 10), net=discrete), "a continuous law"),
+        (
+            lambda: one(m.Descent(0.1, 10), net=m.FromKey(lambda key, x: jax.random.normal(key, (len(x),)))),
+            "training inside the function of m.FromKey",
+        ),
         (lambda: m.limit(NET, NEW), "m.Trained"),
         (lambda: m.limit(trained(m.Descent(2.0, (10,))), NEW), "a rate below 2/"),
         (lambda: m.limit(trained(m.Descent(0.1, (10,), optimiser=optax.adam)), NEW), "plain gradient descent"),
