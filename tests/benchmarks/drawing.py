@@ -105,7 +105,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import numpy as np
 from nnft import inference as inf, models as m
-from nnft.inference.moments import group_moments
+from nnft.inference.ensembles.moments import group_moments
 net = m.Network(m.Erf(), 100)
 points = np.linspace(-1.0, 1.0, 6)[:, None]
 for seed, line in enumerate(sys.stdin):
