@@ -305,7 +305,7 @@ def recover(
     from .studies.calibration import calibration_table, check_files, planted_named, write_calibration
 
     given = {"n": n, "simulations": simulations, "draws": draws, "seed": seed}
-    numbers = {name: _whole(name, text) for name, text in given.items() if text is not None}
+    numbers: dict[str, Any] = {name: _whole(name, text) for name, text in given.items() if text is not None}
     count, key = numbers.pop("n", None), jax.random.key(numbers.pop("seed", 0))
     check_files(output, force=force)
     tree = recovered(planted_named(planted, n=count), method, key=key, **numbers, progress=progress)
