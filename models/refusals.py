@@ -8,7 +8,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["NotKnown", "check_deviation", "checked_weights", "is_traced", "is_whole", "nearest", "number"]
+__all__ = ["NOT_FINITE", "NotKnown", "check_deviation", "checked_weights", "is_traced", "is_whole", "nearest", "number"]
+
+NOT_FINITE = "a smaller scale or removing that network"
+"""What to try where a field is not finite."""
 
 
 class NotKnown(ValueError):

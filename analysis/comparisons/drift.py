@@ -131,4 +131,4 @@ def drift(
     if refused and not fits:
         raise ValueError(f"expected an action that can be fitted at some time, got at the first one: {refused[0]}")
     changes = tuple(paired_difference(one, measured[0]) for one in measured)
-    return Drift(model.way.moments_of_training, measured, changes, fits, refused)
+    return Drift(model.way.times, measured, changes, fits, refused)

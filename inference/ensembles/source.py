@@ -15,7 +15,7 @@ import numpy as np
 
 from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
-from ...models.refusals import is_whole
+from ...models.refusals import NOT_FINITE, is_whole
 from ...models.types import Matrix, Points
 from ..engines.processes import in_processes
 from .chains import Dependence
@@ -112,7 +112,7 @@ class Source(ABC):
     @property
     def remedy(self) -> str:
         """What to try where a field is not finite."""
-        return "a smaller scale or removing that network"
+        return NOT_FINITE
 
     def in_places(self) -> "Source":
         """The same networks as one field at the places (x, output), for all that knows one number at a point."""

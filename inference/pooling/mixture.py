@@ -18,8 +18,7 @@ from jaxtyping import Array, Float
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators
 from ...models.networks.model import as_model
-from ...models.networks.readouts import readout_law
-from ...models.training.last_layer import LastLayer
+from ...models.training.last_layer import LastLayer, check_normal
 from ...models.training.lesson import Lesson, drawn
 from ...models.training.trained import Trained
 from ..ensembles.ensemble import Ensemble
@@ -35,7 +34,7 @@ def measure_mixture(
     """Correlators at one time of training, the readout integrated out.
 
     Args:
-        ensemble: of a `m.Trained` whose way is `m.LastLayer`, of a network with a Gaussian readout and no output bias.
+        ensemble: of a `m.Trained` whose way is `m.LastLayer`, of a network with a Gaussian readout.
         which: number of the time.
         orders: 1 to the highest of these are averaged.
         progress: a bar.
@@ -60,13 +59,7 @@ def measure_mixture(
             f"expected an ensemble of networks whose readout has learned, got {what:.80}; "
             "try m.Trained(net, X, y, m.LastLayer((0.0, 2.0))), or inf.measure"
         )
-    if readout_law(getattr(model.net, "readout", "gaussian")).moment(4) != 3.0 or getattr(
-        model.net, "output_bias", 0.0
-    ):
-        raise ValueError(
-            f"expected a Gaussian readout and no output bias, which leave a Gaussian field, got {model.net!r:.80}; try "
-            "inf.measure"
-        )
+    check_normal(drawn(model.net, ensemble.key, jnp.asarray(ensemble.points)), model.way.sites)
     if not 0 <= which < model.outputs:
         raise ValueError(f"expected the number of one of {model.outputs} times, got {which!r}; try {model.outputs - 1}")
     top, count = max(orders, default=0), len(ensemble.points)

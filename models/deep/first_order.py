@@ -37,8 +37,7 @@ REFUSED = 0.5  # ... and at which it says nothing any more
 class Layer(NamedTuple):
     """A layer over the infinite-width layers below it, on sorted pairs and quadruples of points.
 
-    kernel: F, (pair,); four: <s_a s_b s_c s_d>, (quadruple,), or None where it is not asked for; error: of the largest
-    average of either.
+    kernel: F, (pair,); four: <s_a s_b s_c s_d>, (quadruple,); error: of the largest average of either.
     """
 
     kernel: Vector

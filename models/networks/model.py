@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ..arrays import dense
 from ..neurons.base import brings, forget
-from ..refusals import NotKnown
+from ..refusals import NOT_FINITE, NotKnown
 from ..types import Inputs, Matrix, Points
 from .independent import HIGHEST, Cumulants, Independent
 
@@ -70,7 +70,7 @@ class AbstractModel(eqx.Module):
     @property
     def remedy(self) -> str:
         """What to try where its field is not finite."""
-        return "a smaller scale or removing that network"
+        return NOT_FINITE
 
     field_site: ClassVar[str] = "phi"
     """The site of the field that its answers are about."""

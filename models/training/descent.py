@@ -18,9 +18,9 @@ import optax
 from jaxtyping import Array, Float
 
 from ..refusals import is_whole
-from ..types import Inputs
+from ..types import Inputs, Matrix
 from .lesson import Field, Lesson
-from .way import AbstractWay
+from .way import AbstractWay, Kernels
 
 __all__ = ["Descent", "half_squares"]
 
@@ -45,7 +45,7 @@ class Descent(AbstractWay):
         ValueError: a rate that is not positive, no steps or negative ones, a batch below one.
 
     Example:
-        >>> Descent(rate=0.02, steps=(0, 50)).moments_of_training
+        >>> Descent(rate=0.02, steps=(0, 50)).times
         (0.0, 1.0)
     """
 
@@ -69,7 +69,7 @@ class Descent(AbstractWay):
             raise ValueError(f"expected optimiser, rate -> one of optax, got {self.optimiser!r}; try optax.adam")
 
     @property
-    def moments_of_training(self) -> tuple[float, ...]:
+    def times(self) -> tuple[float, ...]:
         return tuple(self.rate * step for step in self.steps)
 
     def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
@@ -116,6 +116,14 @@ class Descent(AbstractWay):
             losses.append(lost)
             seen.append(field.at({**rest, **state[0]}, points))
         return jnp.stack(seen), jnp.concatenate(losses)
+
+    def kernel(self, kernels: Kernels) -> Matrix:
+        if self.sites is not None and set(self.sites) != {"readout"}:
+            raise ValueError(
+                "expected all parameters to move, or the readout alone, whose kernels are known, got "
+                f"sites={self.sites}; try sites=None, or inf.measure"
+            )
+        return kernels.tangent() if self.sites is None else kernels.readout
 
     def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
         """Of plain descent on half squares: the others have no such limit."""

@@ -20,12 +20,14 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from ..types import Inputs
+from ..types import Inputs, Matrix
 from .lesson import Field, Lesson
-from .way import AbstractWay
+from .way import AbstractWay, Kernels
 
-__all__ = ["Bayes", "LastLayer"]
+__all__ = ["Bayes", "LastLayer", "check_normal"]
 
+_READOUT = ("readout",)
+_LINEAR = 1e-4  # of the field, in single precision
 _FLAT = 1e-6  # eigenvalues of S_XX below this share of the largest move in no time that is asked for
 
 
@@ -40,8 +42,8 @@ class LastLayer(AbstractWay):
         ValueError: no times, or negative ones.
 
     Example:
-        >>> LastLayer((0.0, 2.0)).outputs
-        2
+        >>> LastLayer((0, 2)).times
+        (0.0, 2.0)
     """
 
     times: tuple[float, ...] = eqx.field(
@@ -57,9 +59,8 @@ class LastLayer(AbstractWay):
                 "the end of training"
             )
 
-    @property
-    def moments_of_training(self) -> tuple[float, ...]:
-        return self.times
+    def check(self, field: Field, lesson: Lesson, points: Inputs) -> None:
+        check_linear(field, lesson, self.sites)
 
     def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
         phi, j, residual = _linear(field, lesson, points, self.sites)
@@ -76,8 +77,7 @@ class LastLayer(AbstractWay):
 
         m = B y and C = (J - B J_X)(J - B J_X)^T with B = S_xX R_t, as long as nothing but the readout is left random.
         """
-        still = {name: jnp.zeros_like(u) if name in self.sites else u for name, u in field.start.items()}
-        phi, j, residual = _linear(field._replace(start=still), lesson, points, self.sites)
+        phi, j, residual = _linear(_without(field, self.sites), lesson, points, self.sites)
         here, seen = j[: len(phi)], j[len(phi) :]
         level, axes = jnp.linalg.eigh(seen @ seen.T)
         means, covariances = [], []
@@ -87,6 +87,11 @@ class LastLayer(AbstractWay):
             means.append(phi + to @ residual)
             covariances.append(left @ left.T)
         return jnp.stack(means), jnp.stack(covariances)
+
+    def kernel(self, kernels: Kernels) -> Matrix:
+        if self.sites != ("readout",):
+            raise ValueError(f"expected sites=('readout',), whose kernel is known, got {self.sites}; try inf.measure")
+        return kernels.readout
 
     def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
         level, axes = jnp.linalg.eigh(kernel)
@@ -100,11 +105,12 @@ class Bayes(AbstractWay):
         noise: variance s^2 of the noise on a target.
 
     Raises:
-        ValueError: a noise that is not positive; at the draw, a readout that is not Gaussian.
+        ValueError: a noise that is not positive; where an ensemble is made, a readout that is not Gaussian about zero,
+            or that the field is not linear in.
 
     Example:
-        >>> Bayes(noise=0.1).outputs
-        1
+        >>> Bayes(noise=0.1).times
+        (inf,)
     """
 
     noise: float = eqx.field(static=True, default=0.1)
@@ -117,20 +123,30 @@ class Bayes(AbstractWay):
             )
 
     @property
-    def moments_of_training(self) -> tuple[float, ...]:
+    def times(self) -> tuple[float, ...]:
         return (inf,)
 
     @property
     def variance(self) -> float:
         return self.noise
 
+    def check(self, field: Field, lesson: Lesson, points: Inputs) -> None:
+        check_linear(field, lesson, _READOUT)
+        check_normal(field, _READOUT)
+
     def learn(self, field: Field, lesson: Lesson, points: Inputs, key: jax.Array) -> Float[Array, "time point"]:
-        phi, j, residual = _linear(field, lesson, points, ("readout",))
+        phi, j, residual = _linear(field, lesson, points, _READOUT)
         seen = j[len(phi) :]
         own = seen @ seen.T + self.noise * jnp.eye(len(seen))
-        numpyro.factor("evidence", dist.MultivariateNormal(covariance_matrix=own).log_prob(lesson.targets))
+        still = _without(field, _READOUT)  # what the readout does not make, a bias, is as it was drawn
+        left = lesson.targets - field.at(still.start, lesson.inputs)
+        numpyro.factor("evidence", dist.MultivariateNormal(covariance_matrix=own).log_prob(left))
         error = self.noise**0.5 * jax.random.normal(key, residual.shape, residual.dtype)
         return (phi + (j[: len(phi)] @ seen.T) @ jnp.linalg.solve(own, residual - error))[None]
+
+    def kernel(self, kernels: Kernels) -> Matrix:
+        """That of the field: what is not the readout is inferred too, by the weights."""
+        return kernels.start
 
     def response(self, kernel: Float[Array, "sample sample"], time: float) -> Float[Array, "sample sample"]:
         return jnp.linalg.inv(kernel + self.noise * jnp.eye(len(kernel)))
@@ -145,15 +161,44 @@ def progress(level: Float[Array, " sample"], time: float) -> Float[Array, " samp
     return jnp.where(level > floor, -jnp.expm1(-size * time) / size, time)
 
 
-def _linear(
-    field: Field, lesson: Lesson, points: Inputs, sites: tuple[str, ...]
-) -> tuple[Float[Array, " point"], Float[Array, "both parameter"], Float[Array, " sample"]]:
-    """phi_0 at the points, J at points and inputs, and the residuals."""
+def check_normal(field: Field, sites: tuple[str, ...]) -> None:
+    """Refuse parameters that are not Gaussian about zero, over which no integral is known."""
+    if strange := [name for name in sites if not field.normal(name)]:
+        raise ValueError(
+            f"expected a readout that is Gaussian about zero, got the site {strange[0]!r} of another law; try "
+            "readout='gaussian', or m.LastLayer and m.Descent, which take any"
+        )
+
+
+def check_linear(field: Field, lesson: Lesson, sites: tuple[str, ...]) -> None:
+    """Refuse parameters that the field is not linear in: phi(2u) - phi(u) = phi(u) - phi(0), at the inputs."""
     if missing := [name for name in sites if name not in field.start]:
         raise ValueError(
             f"expected a program with parameters {sites}, got {sorted(field.start)}; try sites=, or naming the readout "
             f"{missing[0]!r}"
         )
+    zero, one, two = (
+        field.at({name: k * u if name in sites else u for name, u in field.start.items()}, lesson.inputs)
+        for k in (0.0, 1.0, 2.0)
+    )
+    size = float(jnp.max(jnp.abs(one - zero)) + jnp.max(jnp.abs(one)))
+    off = float(jnp.max(jnp.abs(two - 2.0 * one + zero)))
+    if not off <= _LINEAR * size:
+        raise ValueError(
+            f"expected a field that is linear in {', '.join(sites)}, got one that is off by {off / size:.2g} of itself "
+            "at twice the parameters; try the readout alone, or m.Descent(rate, steps, sites=...)"
+        )
+
+
+def _without(field: Field, sites: tuple[str, ...]) -> Field:
+    """The same network, these parameters zero."""
+    return field._replace(start={name: jnp.zeros_like(u) if name in sites else u for name, u in field.start.items()})
+
+
+def _linear(
+    field: Field, lesson: Lesson, points: Inputs, sites: tuple[str, ...]
+) -> tuple[Float[Array, " point"], Float[Array, "both parameter"], Float[Array, " sample"]]:
+    """phi_0 at the points, J at points and inputs, and the residuals."""
     both = jnp.concatenate([jnp.asarray(points), lesson.inputs])
     rest = {name: u for name, u in field.start.items() if name not in sites}
     moving = {name: field.start[name] for name in sites}

@@ -4,11 +4,12 @@ Parameters are counted in units of the deviation of their law, so that a step of
 parameterisation, in which every parameter is N(0, 1) and its scale stands in the network (arXiv:1806.07572).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 from numpyro import handlers
@@ -30,11 +31,17 @@ class Lesson(NamedTuple):
 class Field(NamedTuple):
     """One draw of a program as a function of its parameters u, in units of their deviations.
 
-    at: u, points -> phi(points), (point,); start: u as drawn; site: name of the field.
+    at: u, points -> phi(points), (point,); start: u as drawn; laws: of each parameter, as the program has it.
     """
 
     at: Callable[[Values, Inputs], Float[Array, " point"]]
     start: Values
+    laws: Mapping[str, Any]
+
+    def normal(self, name: str) -> bool:
+        """Whether a parameter is Gaussian about zero, which a number can be asked of outside of a traced function."""
+        law = _innermost(self.laws[name])
+        return type(law) is dist.Normal and not np.any(np.asarray(law.loc))
 
 
 def drawn(program: Callable[..., Any], key: jax.Array, points: Inputs, site: str = "phi") -> Field:
@@ -72,7 +79,8 @@ def drawn(program: Callable[..., Any], key: jax.Array, points: Inputs, site: str
         values = {name: u * scales[name] for name, u in parameters.items()}
         return jnp.asarray(_sites(program, key, points, values)[site]["value"])
 
-    return Field(at, {name: one["value"] / scales[name] for name, one in latent.items()})
+    start = {name: one["value"] / scales[name] for name, one in latent.items()}
+    return Field(at, start, {name: one["fn"] for name, one in latent.items()})
 
 
 def _sites(program: Callable[..., Any], key: jax.Array, points: Inputs, values: Values) -> dict[str, Any]:
@@ -82,9 +90,14 @@ def _sites(program: Callable[..., Any], key: jax.Array, points: Inputs, values: 
     return dict(trace)
 
 
-def _deviation(law: Any, value: jax.Array) -> jax.Array:
-    """The scale of a normal law; one of any other, whose parameters are counted as they are."""
+def _innermost(law: Any) -> Any:
     while isinstance(law, dist.Independent | dist.ExpandedDistribution | dist.MaskedDistribution):
         law = law.base_dist
+    return law
+
+
+def _deviation(law: Any, value: jax.Array) -> jax.Array:
+    """The scale of a normal law; one of any other, whose parameters are counted as they are."""
+    law = _innermost(law)
     scale = law.scale if isinstance(law, dist.Normal) else 1.0
     return jnp.broadcast_to(jnp.asarray(scale, dtype=value.dtype), value.shape)

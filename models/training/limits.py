@@ -1,8 +1,8 @@
 """What a trained network becomes at infinite width: a Gaussian process, its mean and covariance, and the evidence.
 
-With K the covariance of the field at the start and T the kernel of the parameters that move (T = K where only the
-readout does; the neural tangent kernel where all do, arXiv:1806.07572), phi_t = phi_0 + T_xX R_t (y - phi_0(X)) is
-linear in phi_0, so
+With K the covariance of the field at the start and T the kernel of the parameters that move (that of the readout where
+only it does, K for Bayes, the neural tangent kernel where all do, arXiv:1806.07572), the field after training,
+phi_t = phi_0 + T_xX R_t (y - phi_0(X)), is linear in phi_0, so
 
     mean = B y,   covariance = K_xx' - B K_Xx' - K_xX B^T + B K_XX B^T (+ B s^2 B^T with noise),   B = T_xX R_t .
 
@@ -22,8 +22,8 @@ from ..networks.network import Network
 from ..neurons.base import AbstractAffine
 from ..runtime import settled
 from ..types import Matrix, Points
-from .descent import Descent
 from .trained import Trained
+from .way import Kernels
 
 __all__ = ["Limit", "limit", "tangent_kernel"]
 
@@ -64,14 +64,14 @@ def limit(trained: Trained, points: Points) -> Limit:
     both = np.concatenate([x, inputs])
     distinct, place = np.unique(both, axis=0, return_inverse=True)
     place = place.ravel()
-    start = net.kernel(distinct)[np.ix_(place, place)]
-    moving = start - net.output_bias**2
-    if isinstance(trained.way, Descent):
-        moving = tangent_kernel(net, distinct)[np.ix_(place, place)]
+    every = np.ix_(place, place)
+    start = net.kernel(distinct)[every]
+    known = Kernels(start, start - net.output_bias**2, lambda: tangent_kernel(net, distinct)[every])
+    moving = trained.way.kernel(known)
     here, there = slice(0, len(x)), slice(len(x), None)
     noise = trained.way.variance or 0.0
     mean, covariance = [], []
-    for time in trained.way.moments_of_training:
+    for time in trained.way.times:
         with settled():
             response = np.asarray(trained.way.response(jnp.asarray(moving[there, there]), time))
         b = moving[here, there] @ response
@@ -83,7 +83,7 @@ def limit(trained: Trained, points: Points) -> Limit:
     if noise:
         own = start[there, there] + noise * np.eye(len(y))
         evidence = float(-0.5 * (y @ np.linalg.solve(own, y) + np.linalg.slogdet(2.0 * np.pi * own)[1]))
-    return Limit(trained.way.moments_of_training, np.array(mean), np.array(covariance), evidence)
+    return Limit(trained.way.times, np.array(mean), np.array(covariance), evidence)
 
 
 def tangent_kernel(net: Deep | Network, points: Points) -> Matrix:

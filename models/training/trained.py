@@ -96,11 +96,22 @@ class Trained(AbstractModel):
 
     @property
     def outputs(self) -> int:
-        return self.way.outputs
+        """One a time."""
+        return len(self.way.times)
 
     @property
     def remedy(self) -> str:
         return self.way.remedy
+
+    def check(self, points: Inputs, key: Any) -> None:
+        """Refuse a program that this way of learning is not for, by one network of it."""
+        field, lesson = drawn(self.net, key, jnp.asarray(points)), self._lesson()
+        shape = jnp.shape(field.at(field.start, lesson.inputs))
+        if shape != lesson.targets.shape:
+            raise ValueError(
+                f"expected a network with one number an input, {lesson.targets.shape}, got {shape}; try phi[:, 0]"
+            )
+        self.way.check(field, lesson, points)
 
     def __call__(self, points: Inputs) -> Float[Array, "*both"]:
         """Draw one network, let it learn and return its field, (point,), or (point, time) of several times."""
@@ -111,10 +122,13 @@ class Trained(AbstractModel):
                 "points[:, None] in one dimension"
             )
         first, second = jax.random.split(jnp.asarray(numpyro.prng_key()))
-        dtype = jnp.result_type(float)
-        lesson = Lesson(jnp.asarray(self.inputs, dtype), jnp.asarray(self.targets, dtype))
+        lesson = self._lesson()
         field = drawn(self.net, first, x)
         # Recorded for their number, which decides how many networks are drawn at a time.
         numpyro.deterministic("parameters", jnp.concatenate([u.ravel() for u in field.start.values()]))
         phi = self.way.learn(field, lesson, x, second).T
         return jnp.asarray(numpyro.deterministic("phi", phi[:, 0] if self.outputs == 1 else phi))
+
+    def _lesson(self) -> Lesson:
+        dtype = jnp.result_type(float)
+        return Lesson(jnp.asarray(self.inputs, dtype), jnp.asarray(self.targets, dtype))

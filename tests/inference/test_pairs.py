@@ -1,5 +1,7 @@
 """Ensembles whose networks belong together: the error of a difference is that of the pairs."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -22,9 +24,10 @@ def test_the_difference_and_its_error_network_by_network():
     found = inf.paired(a, b, orders=(1, 2))
     one, two = a.read(0, a.n).astype(float), b.read(0, b.n).astype(float)
     assert found.connected(1) == pytest.approx((one - two).mean(axis=0), abs=1e-6)
-    assert found.error(1) == pytest.approx((one - two).std(axis=0) / a.n**0.5, rel=0.1)
+    # An error from 1024 groups scatters by 2.2 %: .15 is seven of that.
+    assert found.error(1) == pytest.approx((one - two).std(axis=0) / a.n**0.5, rel=0.15)
     square = one[:, 0] ** 2 - two[:, 0] ** 2
-    assert found.error(2)[0] == pytest.approx(square.std() / a.n**0.5, rel=0.1)
+    assert found.error(2)[0] == pytest.approx(square.std() / a.n**0.5, rel=0.15)
     apart = inf.measure(a, orders=(1, 2)) - inf.measure(b, orders=(1, 2))
     assert np.all(found.error(2) < 0.4 * apart.error(2))
 
@@ -39,13 +42,19 @@ def test_it_agrees_with_the_exact_difference():
 
 
 def test_a_null_of_pairs_is_not_rejected():
-    """The same law from the same keys with the signs of half of the weights turned: p is uniform."""
-    p = []
+    """One law, keys of their own: p is uniform. False alarms: 1.2e-5 for the least of 12, 2e-6 for their mean.
+
+    With errors that are half of what they are it must be rejected.
+    """
+    p, halved = [], []
     for seed in range(12):
-        a, b = ensemble(seed=seed, n=4000), ensemble(seed=seed + 100, n=4000)
-        p.append(inf.paired(a, b, orders=(2,)).chi2(2).p)
-    assert min(p) > 1e-5
+        found = inf.paired(ensemble(seed=seed, n=4000), ensemble(seed=seed + 100, n=4000), orders=(2,))
+        p.append(found.chi2(2).p)
+        rows = {kind: {r: 0.5 * table[r] for r in table} for kind, table in found.rows.items()}
+        halved.append(replace(found, rows=rows).chi2(2).p)
+    assert min(p) > 1e-6
     assert np.mean(p) > 0.15
+    assert min(halved) < 1e-6 or np.mean(halved) < 0.15
 
 
 def test_samples_in_the_same_order():
