@@ -30,8 +30,8 @@ class Spectrum:
 
     Example, the oscillator of mass 2, exp(-2t)/4:
         >>> free = Spectrum(np.array([2.0]), np.array([0.25]))
-        >>> free.correlator(0.5).round(6), free.real_time(0.5).round(6)
-        (np.float64(0.09197), np.complex128(0.135076-0.210368j))
+        >>> free.correlator([0.5]).round(6).tolist(), free.real_time([0.5]).round(6).tolist()
+        ([0.09197], [(0.135076-0.210368j)])
     """
 
     energies: Vector
@@ -57,12 +57,12 @@ class Spectrum:
     def correlator(self, times: Any) -> Float[np.ndarray, "*time"]:
         """G(t) at Euclidean times, of any sign."""
         t = np.abs(np.asarray(times, dtype=float))
-        return np.exp(-t[..., None] * self.energies) @ self.weights
+        return np.asarray(np.exp(-t[..., None] * self.energies) @ self.weights)
 
     def real_time(self, times: Any) -> Complex[np.ndarray, "*time"]:
         """G(i t) = <phi(t) phi(0)> at real times; G(-i t) is its complex conjugate."""
         t = np.asarray(times, dtype=float)
-        return np.exp(-1j * t[..., None] * self.energies) @ self.weights
+        return np.asarray(np.exp(-1j * t[..., None] * self.energies) @ self.weights)
 
     def gap(self) -> float:
         """The lowest energy above zero that has a weight.
