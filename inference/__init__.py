@@ -78,6 +78,7 @@ from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
 from .shards.parts import Parts as Parts
+from .spectra.constrained import Constrained as Constrained
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod
 from .spectra.gap import Gap as Gap
@@ -85,6 +86,10 @@ from .spectra.gevp import Gevp as Gevp
 from .spectra.lagged import EffectiveMass as EffectiveMass
 from .spectra.lagged import TimeCorrelators as TimeCorrelators
 from .spectra.lagged import time_correlators as time_correlators
+from .spectra.levels import Levels as Levels
+from .spectra.levels import RealTime as RealTime
+from .spectra.pencil import shifted as shifted
+from .spectra.pencil import without_level as without_level
 from .symmetries.breaking import Broken as Broken
 from .symmetries.breaking import SymmetryTest as SymmetryTest
 from .symmetries.breaking import symmetry as symmetry
