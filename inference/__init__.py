@@ -1,5 +1,6 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .axioms.real_time import real_time as real_time
 from .axioms.reflection import Positivity as Positivity
 from .axioms.reflection import positivity as positivity
 from .boxes.averages import Averages as Averages

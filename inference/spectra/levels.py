@@ -26,7 +26,7 @@ class RealTime:
         values: the mean, (time,).
         low: lower ends of the bands of real and imaginary part, as one complex number, (time,).
         high: upper ends, (time,); both are the values where the spectrum is exact.
-        level: of the bands; one where they are exact.
+        level: of the bands; one where they bound, or where there are none.
         words: where it comes from.
     """
 
@@ -51,7 +51,7 @@ class RealTime:
     @property
     def exact(self) -> bool:
         """Whether there is no band."""
-        return self.level == 1.0
+        return bool(np.array_equal(self.low, self.high))
 
     def __str__(self) -> str:
         lines = [f"G(it) = <phi(t) phi(0)>, {self.words}"]

@@ -9,13 +9,16 @@ ASSP 38 (1990) 814): at t > 0 the matrix of reflection positivity.
 """
 
 import numpy as np
+from scipy.linalg import eigh
 
 from ...models.refusals import is_whole
+from ...models.theories.spectrum import Spectrum
 from .lagged import TimeCorrelators
 
-__all__ = ["shifted", "without_level"]
+__all__ = ["resolved", "shifted", "without_level"]
 
 _EVEN = 1e-6  # of a step, by which times may be off an even line
+_ROUNDING = 1e-14  # of exact correlators: smaller eigenvalues of their matrix are no states
 
 
 def without_level(data: TimeCorrelators, energy: float = 0.0) -> TimeCorrelators:
@@ -74,6 +77,58 @@ def shifted(data: TimeCorrelators, count: int, operator: int = 0) -> TimeCorrela
     values, rows = data.values[:, operator, operator][at], data.rows[:, :, operator, operator][:, at]
     words = f"{data.words}, moved {count} times"
     return TimeCorrelators(data.times[:left], values, rows, data.period, words, data.removed)
+
+
+def resolved(data: TimeCorrelators, operator: int = 0) -> tuple[Spectrum, Spectrum, float]:
+    """Energies and weights that exact correlators resolve: the levels of a Gauss rule of their spectral density.
+
+    The eigenvalues of H_1 v = l H_0 v, H_s = G(t_0 + (i + j + s) dt), are exp(-E dt); the weights are positive. A sum
+    of so many exponentials is recovered, of more of them the rule has the moments.
+
+    Args:
+        data: exact correlators at evenly spaced times, without a period.
+        operator: which of the operators of the data.
+
+    Returns:
+        The levels; those of a rule of one level less, none less than one; and the share by which the next eigenvalue of
+        H_0 is smaller than the last that is used: what one level more would change, in units of what the last did.
+
+    Raises:
+        ValueError: correlators with errors; times that are not even; a G(t) that is not positive or does not fall.
+
+    Example, two levels:
+        >>> times = np.arange(8) * 0.5
+        >>> data = TimeCorrelators.given(times, 0.3 * np.exp(-times) + 0.1 * np.exp(-2.5 * times))
+        >>> found, _, share = resolved(data)
+        >>> found.energies.round(8).tolist(), found.weights.round(8).tolist(), share < 1e-9
+        ([1.0, 2.5], [0.3, 0.1], True)
+    """
+    if not data.exact:
+        raise ValueError("expected exact correlators, got errors too; try inf.Constrained().levels(data)")
+    step, g = _step(data), data.values[:, operator, operator]
+    half = len(g) // 2
+    if not g[0] > 0.0:
+        raise ValueError(f"expected G(t) positive, got {g[0]:.3g} at t = {data.times[0]:g}; try other correlators")
+    at = np.add.outer(np.arange(half), np.arange(half))
+    first, second = g[at] / g[0], g[at + 1] / g[0]
+    sizes, axes = np.linalg.eigh(first)
+    sizes, axes = sizes[::-1], axes[:, ::-1]
+    count = max(1, int(np.sum(sizes > _ROUNDING * sizes[0])))
+
+    def rule(states: int) -> Spectrum:
+        kept = axes[:, :states] / np.sqrt(sizes[:states])
+        falls, turned = eigh(kept.T @ second @ kept)
+        if falls[0] <= 0.0 or falls[-1] > 1.0 + 1e-9:
+            raise ValueError(
+                f"expected correlators that are sums of falling exponentials, got a level that goes by {falls[0]:.3g} "
+                f"to {falls[-1]:.3g} in {step:g}; try fewer times, or asking inf.positivity"
+            )
+        energies = -np.log(np.minimum(falls, 1.0)) / step
+        seen = (first @ kept @ turned)[0] ** 2 * g[0]
+        return Spectrum(energies, seen * np.exp(energies * data.times[0]) / data.share(energies))
+
+    share = float(max(sizes[count], 0.0) / sizes[count - 1]) if count < half else 1.0
+    return rule(count), rule(max(1, count - 1)), share
 
 
 def _step(data: TimeCorrelators) -> float:
