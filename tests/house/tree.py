@@ -21,6 +21,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quantum",
         "theories",
         "boxes",
+        "flows",
     ),
     "inference": (
         "engines",
