@@ -1,1 +1,1 @@
-"""How couplings change with scale: the local potential under a moving cutoff, and chains of which sites are left out."""
+"""How couplings change with scale: the local potential under a moving cutoff, chains with sites left out."""

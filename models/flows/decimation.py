@@ -3,7 +3,8 @@ r"""The chain seen at every b-th site, exactly: the theory of the sites that sta
 Integrating out the sites between leaves a chain of M/b sites whose transfer matrix is T^b (L. P. Kadanoff, Ann. Phys.
 100 (1976) 359). Of the free chain it is a free chain again: with cosh w = 1 + m2/2
 
-    S = kappa_b sum_x [ (phi_{x+1} - phi_x)^2/2 + m2_b phi_x^2/2 ],  kappa_b = sinh w/sinh(b w),  1 + m2_b/2 = cosh(b w),
+    S = kappa_b sum_x [ (phi_{x+1} - phi_x)^2/2 + m2_b phi_x^2/2 ],
+    kappa_b = sinh w/sinh(b w),  1 + m2_b/2 = cosh(b w),
 
 for b = 2 kappa = 1/(2 + m2), m2' = m2(4 + m2). With an interaction it is no action of a few terms: those of a nearest
 neighbour are what score matching makes of the exact law,
@@ -98,7 +99,7 @@ class DecimatedChain:
 
         Example:
             >>> from nnft.models import Chain
-            >>> round(DecimatedChain(Chain(1.0, 0.1), 4).correlators((2,)).tensor(2)[0, 1], 10)
+            >>> round(float(DecimatedChain(Chain(1.0, 0.1), 4).correlators((2,)).tensor(2)[0, 1]), 10)
             0.0040649071
         """
         asked = sorted(set(orders))
@@ -207,7 +208,7 @@ def _check_every(every: int) -> None:
 
 
 def _slope(term: SiteTerm) -> dict[Powers, float]:
-    """d T/d phi_x of a term of a site and its neighbours, as powers of the three."""
+    """D T/d phi_x of a term of a site and its neighbours, as powers of the three."""
     out: dict[Powers, float] = {}
     for coefficient, p, q, r in term:
         for powers, factor in _differentiated(coefficient, p, q, r[0], 1):

@@ -63,8 +63,8 @@ class LocalPotential:
             raise ValueError(f"expected numbers (u2, u4, ..), two or more, got {couplings!r}; try (0.5, 1.0, 0.0)")
         if not 1.0 + self.couplings[0] > 0.0:
             raise ValueError(
-                f"expected 1 + u2 > 0, a propagator without a pole, got u2 = {self.couplings[0]:g}; try a larger u2, or "
-                "units of a larger k, where u2 is nearer to zero"
+                f"expected 1 + u2 > 0, a propagator without a pole, got u2 = {self.couplings[0]:g}; try a larger u2, "
+                "or units of a larger k, where u2 is nearer to zero"
             )
 
     @property
@@ -130,7 +130,7 @@ class LocalPotential:
         Example:
             >>> LocalPotential(2, (-0.1, 0.5, 0.2)).flow([-1.0, -3.0])
             Traceback (most recent call last):
-            ValueError: expected a flow that stays off the pole 1 + u2 = 0, got u2 = -0.9999 at t = -1.5... try ...
+            ValueError: expected a flow that stays off the pole 1 + u2 = 0, got u2 = -0.999... at t = -1.97...
         """
         t = np.asarray(times, dtype=float)
         if t.ndim != 1 or not len(t) or not np.all(np.isfinite(t)) or (t.min() < 0.0 < t.max()):
@@ -221,8 +221,8 @@ def fixed_point(dimension: float, couplings: int = 3) -> FixedPoint:
         ]
         if not ends:
             raise ValueError(
-                f"expected a fixed point of {count} couplings in d = {dimension:g}, got none with u2 between -{_LOWEST} "
-                f"and 0; try couplings={count - 1}"
+                f"expected a fixed point of {count} couplings in d = {dimension:g}, got none with u2 between "
+                f"-{_LOWEST} and 0; try couplings={count - 1}"
             )
         found = min(ends, key=lambda u2: abs(u2 - found))
     potential = LocalPotential(dimension, _beyond(dimension, found, couplings)[:-1])

@@ -1,4 +1,4 @@
-"""Running couplings: the local potential against its end points and a literature exponent, the decimated chain exactly."""
+"""Running couplings: the local potential against end points and literature, the decimated chain exactly."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_flow_goes_there_and_back_and_to_the_mean_field():
 
 def test_the_fixed_point_in_three_dimensions():
     found = m.fixed_point(3)
-    np.testing.assert_allclose(found.potential.couplings, (-1 / 7, 12.4305222, 540.812584), rtol=3e-9)
+    np.testing.assert_allclose(found.potential.couplings, (-1 / 7, 12.4305222, 540.812584), rtol=5e-9)
     np.testing.assert_allclose(found.eigenvalues, (-1.68572182, 1.13274559, 12.21964), rtol=1e-6)
     assert abs(found.nu - 0.593218) < 1e-6
     np.testing.assert_allclose(found.potential.beta, 0.0, atol=1e-9)
@@ -131,8 +131,9 @@ def test_correlators_of_the_kept_sites_are_those_of_the_chain():
     np.testing.assert_allclose(whole.tensor(4)[0, 1, 2, 4], whole.tensor(4)[3, 4, 5, 1], rtol=1e-11)
     some = np.ix_([0, 2, 4], [0, 2, 4], [0, 2, 4], [0, 2, 4])
     np.testing.assert_allclose(kept.tensor(4), whole.tensor(4)[some], rtol=1e-10)
-    six = {r: dict(zip(map(tuple, (step * d.tuples(6)).tolist()), d.moment(6))) for r, d, step in ((1, whole, 1), (2, kept, 2))}
-    np.testing.assert_allclose([six[1][t] for t in six[2]], list(six[2].values()), rtol=1e-12)
+    where = {t: k for k, t in enumerate(map(tuple, whole.tuples(6).tolist()))}
+    same = [where[t] for t in map(tuple, (2 * kept.tuples(6)).tolist())]
+    np.testing.assert_allclose(kept.moment(6), whole.moment(6)[same], rtol=1e-12)
 
 
 def test_what_cannot_be_decimated_is_refused():
