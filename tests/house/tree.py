@@ -32,6 +32,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quasirandom",
         "estimators",
         "pooling",
+        "scales",
         "symmetries",
         "spectra",
         "axioms",
