@@ -14,7 +14,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["FitOptions", "Folder", "ReadOptions", "Settings", "StudyOptions", "settings_of", "start", "value_of"]
+__all__ = [
+    "FitOptions",
+    "Folder",
+    "ReadOptions",
+    "Settings",
+    "StudyOptions",
+    "settings_of",
+    "start",
+    "value_of",
+    "whole",
+]
 
 Value = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Folder = Annotated[Path, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)]
@@ -138,3 +148,11 @@ def value_of(text: str) -> Any:
         except tomllib.TOMLDecodeError:
             continue
     return text
+
+
+def whole(name: str, text: str) -> int:
+    """1000 or 1e3."""
+    value = value_of(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31 or value != int(value):
+        raise ValueError(f"expected a whole number for --{name}, got {text!r}; try --{name} 1000")
+    return int(value)

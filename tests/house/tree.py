@@ -43,7 +43,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "calibration",
         "insertion",
     ),
-    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
+    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies", "theories"),
 }
 MOST_FILES = 9  # of a folder, besides its `__init__`
 
