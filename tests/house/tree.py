@@ -33,6 +33,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "pooling",
         "symmetries",
         "spectra",
+        "axioms",
         "boxes",
         "equations",
         "fields",
@@ -43,7 +44,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "calibration",
         "insertion",
     ),
-    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
+    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies", "theories"),
 }
 MOST_FILES = 9  # of a folder, besides its `__init__`
 
