@@ -41,8 +41,8 @@ def real_time(
     """The two-point function in real time, refused where reflection positivity fails.
 
     Args:
-        data: a model known exactly, an `m.Path` or a network of `m.ScalarMode` say; a function G(t); `TimeCorrelators`,
-            exact or with errors; energies and weights, an `m.Spectrum`.
+        data: a model known exactly, an `m.Path` or a network of `m.ScalarMode` say; a function G(t); `TimeCorrelators`
+            with the lag zero, exact or with errors; energies and weights, an `m.Spectrum`.
         at: real times, (time,), of any sign.
         times: positive Euclidean times of the verdict on reflection positivity, default those of `inf.positivity`.
         method: how levels are fitted to correlators with errors, default `inf.Constrained()`; with known=(0.0,) where
@@ -53,7 +53,8 @@ def real_time(
     Returns:
         The values. Energies that a model brings are exact, and there is no band. Of other exact correlators a Gauss
         rule of their spectral density is taken, and the band is what one level less changes, twice. Of correlators with
-        errors it holds the draws of a fit. The lowest real times are hardest: they see the highest levels.
+        errors it holds the draws of a fit to times above zero, since every level counts at zero. Short real times are
+        the hardest: they see the highest levels, for which the last of the fit stands.
 
     Raises:
         ValueError: reflection positivity that is violated, with the eigenvalue and its times; correlators whose levels
@@ -87,16 +88,18 @@ def _refuse_violated(data: Any, times: Any, dimension: int) -> None:
     verdict = positivity(data, times, dimension=dimension)
     if verdict.violated:
         by = "" if np.isinf(verdict.sigmas) else f", {verdict.sigmas:.1f} sigma below zero,"
+        seen = np.asarray(verdict.times).round(6).tolist()
         raise ValueError(
-            f"expected correlators that are positive under reflection, got the eigenvalue {verdict.smallest:.8f}{by} of "
-            f"G(t_a + t_b) at times {np.asarray(verdict.times).round(6).tolist()}: there is no Hilbert space, and no "
-            "real time; try a theory that has one, m.Path or m.ScalarMode(cutoff=inf), or later times where a cutoff "
-            "is to blame"
+            f"expected correlators that are positive under reflection, got the eigenvalue {verdict.smallest:.8f}{by} "
+            f"of G(t_a + t_b) at times {seen}: there is no Hilbert space, and no real time; try a theory that has one, "
+            "m.Path or m.ScalarMode(cutoff=inf), or later times where a cutoff is to blame"
         )
 
 
 def _of_lags(data: TimeCorrelators, at: Any, method: Constrained | None, level: float) -> RealTime:
     if not data.exact:
+        if data.times[0] == 0.0:
+            data = replace(data, times=data.times[1:], values=data.values[1:], rows=data.rows[:, 1:])
         return (Constrained() if method is None else method).levels(data).real_time(at, level=level)
     return _of_rule(data, at, "")
 
@@ -131,6 +134,6 @@ def _two_point(model: AbstractModel, dimension: int, times: Vector) -> Vector:
     points[1:, 0] = times
     kept = np.concatenate([[True], times != 0.0])
     table = np.empty(len(points))
-    table[kept] = exact(model, points[kept], orders=(2,)).dense(2)[0]
+    table[kept] = exact(model, points[kept], orders=(2,)).tensor(2)[0]
     table[~kept] = table[0]
     return table[1:]

@@ -56,8 +56,9 @@ class RealTime:
     def __str__(self) -> str:
         lines = [f"G(it) = <phi(t) phi(0)>, {self.words}"]
         for t, value, low, high in zip(self.times, self.values, self.low, self.high, strict=True):
+            within = f"{self.level:.0%}:" if self.level < 1.0 else "within"
             band = "" if self.exact else (
-                f"   {self.level:.0%}: {low.real:.4g} to {high.real:.4g}, {low.imag:.4g}i to {high.imag:.4g}i"
+                f"   {within} {low.real:.4g} to {high.real:.4g}, {low.imag:.4g}i to {high.imag:.4g}i"
             )  # fmt: skip
             lines.append(f"t = {t:g}: {value.real:.10g} {'-' if value.imag < 0 else '+'} {abs(value.imag):.10g}i{band}")
         return "\n".join(lines)
