@@ -79,6 +79,11 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .scales.coarse import Coarse as Coarse
+from .scales.coarse import block as block
+from .scales.coarse import decimate as decimate
+from .scales.coarse import shell as shell
+from .scales.maps import CoarseMap as CoarseMap
 from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod
