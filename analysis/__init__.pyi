@@ -21,9 +21,9 @@ from .pages.report import load as load
 from .pages.report import report as report
 from .pages.report import summary as summary
 from .reading.fit import Reading as Reading
-from .studies.box import run_box as run_box
 from .studies.calibration import calibration_table as calibration_table
 from .studies.calibration import plot_calibration as plot_calibration
 from .studies.published_page import run_experiment as run_experiment
 from .studies.study import Study as Study
 from .studies.study import run as run
+from .theories.box import run_box as run_box

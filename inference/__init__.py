@@ -1,5 +1,7 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .axioms.reflection import Positivity as Positivity
+from .axioms.reflection import positivity as positivity
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate
@@ -77,6 +79,11 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .scales.coarse import Coarse as Coarse
+from .scales.coarse import block as block
+from .scales.coarse import decimate as decimate
+from .scales.coarse import shell as shell
+from .scales.maps import CoarseMap as CoarseMap
 from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod

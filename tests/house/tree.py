@@ -21,6 +21,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quantum",
         "theories",
         "boxes",
+        "flows",
     ),
     "inference": (
         "engines",
@@ -31,8 +32,10 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quasirandom",
         "estimators",
         "pooling",
+        "scales",
         "symmetries",
         "spectra",
+        "axioms",
         "boxes",
         "equations",
         "fields",
@@ -43,7 +46,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "calibration",
         "insertion",
     ),
-    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
+    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies", "theories"),
 }
 MOST_FILES = 9  # of a folder, besides its `__init__`
 
