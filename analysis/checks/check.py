@@ -69,7 +69,8 @@ def grouped(checks: Iterable[Check]) -> dict[str, list[Check]]:
         ValueError: a check about something else.
 
     Example:
-        >>> list(grouped([Check("mine", "1", "none", "note", "Why."), Check("R-hat", "1", "1", "pass", "", "sampler")]))
+        >>> words = ("1.003", "<= 1.01", "pass", "Chains agree.")
+        >>> list(grouped([Check("R-hat", *words), Check("R-hat", *words, "sampler")]))
         ['sampler', 'own']
     """
     made: dict[str, list[Check]] = {name: [] for name in GROUPS}
