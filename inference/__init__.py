@@ -1,7 +1,10 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .axioms.axiom import Axiom as Axiom
 from .axioms.reflection import Positivity as Positivity
 from .axioms.reflection import positivity as positivity
+from .axioms.verdicts import Axioms as Axioms
+from .axioms.verdicts import axioms as axioms
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate
