@@ -1,8 +1,6 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
 from .axioms.axiom import Axiom as Axiom
-from .axioms.reflection import Positivity as Positivity
-from .axioms.reflection import positivity as positivity
 from .axioms.verdicts import Axioms as Axioms
 from .axioms.verdicts import axioms as axioms
 from .boxes.averages import Averages as Averages
@@ -82,6 +80,8 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .reflections.reflection import Positivity as Positivity
+from .reflections.reflection import positivity as positivity
 from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod

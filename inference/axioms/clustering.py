@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...models.types import Vector
+from ..reflections.known import Known
 from .axiom import OPEN, UNSEEN, VIOLATED, Axiom
-from .known import Known
 
 __all__ = ["Separated", "clustering", "separated"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from ...models.networks.independent import HIGHEST, Independent
 from ...models.refusals import NotKnown
 from ...models.types import Vector
+from ..reflections.known import Known
 from .axiom import OPEN, UNSEEN, VIOLATED, Axiom
-from .known import Known
 
 __all__ = ["growth", "growth_rates"]
 

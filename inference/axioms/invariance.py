@@ -3,11 +3,11 @@
 import numpy as np
 
 from ...models.types import Points
+from ..reflections.known import Known
 from ..symmetries.groups import AbstractSymmetry
 from ..symmetries.inputs import Reflection, Rotations, Translations
 from ..symmetries.power import exact_parts
 from .axiom import HOLDS, OPEN, UNSEEN, VIOLATED, Axiom
-from .known import Known
 
 __all__ = ["euclidean", "invariance"]
 

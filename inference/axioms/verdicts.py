@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..reflections.known import Known
+from ..reflections.reflection import Positivity, as_reflected, judged
+from ..reflections.times import check_times
 from .axiom import HOLDS, OPEN, UNSEEN, VIOLATED, Axiom
 from .clustering import clustering
 from .growth import growth
 from .invariance import invariance
-from .known import Known
-from .reflection import Positivity, as_reflected, judged
-from .times import check_times
 
 __all__ = ["Axioms", "axioms"]
 

@@ -1,4 +1,4 @@
-"""Positivity positivity, the axiom that makes a Euclidean field quantum: <(Theta F) F> >= 0 for F at positive times.
+"""Reflection positivity, the axiom that makes a Euclidean field quantum: <(Theta F) F> >= 0 for F at positive times.
 
 Theta reflects time. The states F have a norm only if the matrix M_ab = <(Theta F_a) F_b> has no negative eigenvalue
 (K. Osterwalder and R. Schrader, Commun. Math. Phys. 31 (1973) 83). Any set of times can show a violation, none can show
@@ -106,7 +106,7 @@ def positivity(
     period: float = float("inf"),
     accuracy: float | None = None,
 ) -> Positivity:
-    """Positivity positivity of correlators on a set of times: the smallest eigenvalue of <(Theta F_a) F_b>.
+    """Reflection positivity of correlators on a set of times: the smallest eigenvalue of <(Theta F_a) F_b>.
 
     Args:
         data: a network or a model known exactly, an oscillator or a chain; `Correlators` at points that hold t and -t;
