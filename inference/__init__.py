@@ -1,7 +1,8 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
-from .axioms.reflection import Positivity as Positivity
-from .axioms.reflection import positivity as positivity
+from .axioms.axiom import Axiom as Axiom
+from .axioms.verdicts import Axioms as Axioms
+from .axioms.verdicts import axioms as axioms
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate
@@ -79,6 +80,8 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .reflections.reflection import Positivity as Positivity
+from .reflections.reflection import positivity as positivity
 from .scales.coarse import Coarse as Coarse
 from .scales.coarse import block as block
 from .scales.coarse import decimate as decimate
