@@ -1,8 +1,9 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .axioms.axiom import Axiom as Axiom
 from .axioms.real_time import real_time as real_time
-from .axioms.reflection import Positivity as Positivity
-from .axioms.reflection import positivity as positivity
+from .axioms.verdicts import Axioms as Axioms
+from .axioms.verdicts import axioms as axioms
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate
@@ -80,6 +81,8 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .reflections.reflection import Positivity as Positivity
+from .reflections.reflection import positivity as positivity
 from .scales.coarse import Coarse as Coarse
 from .scales.coarse import block as block
 from .scales.coarse import decimate as decimate

@@ -17,11 +17,11 @@ from ...models.quantum.diagonalised import AbstractOscillator
 from ...models.quantum.spectrum import Spectrum
 from ...models.refusals import NotKnown
 from ...models.types import Vector
+from ..reflections.reflection import positivity
 from ..spectra.constrained import Constrained
 from ..spectra.lagged import TimeCorrelators
 from ..spectra.levels import RealTime
 from ..spectra.pencil import resolved
-from .reflection import positivity
 
 __all__ = ["real_time"]
 

@@ -136,6 +136,16 @@ class AbstractModel(eqx.Module):
         return self.as_sum is not None and HIGHEST in self.as_sum.site_orders
 
     @property
+    def period(self) -> float:
+        """Length after which the field repeats along every axis, infinite where it does not or where it is unknown."""
+        return float("inf") if self.as_sum is None else self.as_sum.period
+
+    @property
+    def spacing(self) -> float:
+        """Of the lattice whose sites alone count, zero where every point does."""
+        return 0.0 if self.as_sum is None else self.as_sum.spacing
+
+    @property
     def even(self) -> bool:
         """Whether phi -> -phi is known to be a symmetry, as it is where even orders are all there is."""
         return self.as_sum is not None or bool(self.orders)
