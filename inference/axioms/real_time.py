@@ -14,7 +14,7 @@ import numpy as np
 from ...models.analytic.exact import exact
 from ...models.networks.model import AbstractModel
 from ...models.refusals import NotKnown
-from ...models.theories.spectrum import Spectrum
+from ...models.spectral.spectrum import Spectrum
 from ...models.types import Vector
 from ..reflections.reflection import positivity
 from ..spectra.constrained import Constrained

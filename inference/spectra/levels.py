@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from ...models.refusals import is_whole
-from ...models.theories.spectrum import Spectrum
+from ...models.spectral.spectrum import Spectrum
 from ...models.types import Vector
 
 __all__ = ["Levels", "RealTime", "weighted_quantiles"]

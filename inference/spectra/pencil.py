@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ...models.refusals import is_whole
-from ...models.theories.spectrum import Spectrum
+from ...models.spectral.spectrum import Spectrum
 from .lagged import TimeCorrelators
 
 __all__ = ["resolved", "shifted", "without_level"]
