@@ -79,7 +79,7 @@ def test_correlators_with_errors_have_a_band():
         (lambda: inf.real_time(PATH, [np.nan]), "finite real times"),
         (lambda: inf.real_time(PATH, "soon"), "finite real times"),
         (lambda: m.Oscillator(beta=4.0).two_point(), "the ground state, beta = inf, got beta = 4"),
-        (lambda: inf.real_time("path", 1.0), "a known theory, Correlators"),
+        (lambda: inf.real_time("path", 1.0), "a network, a known theory, Correlators"),
         (lambda: m.Network(m.Cos(), 3).spectrum(), "a model that brings `spectrum`.*Cos"),
         (lambda: inf.real_time(m.Path(m.Network(m.Tanh(), 3)), 1.0), "exact result"),
     ],
