@@ -16,14 +16,15 @@ from .figures.posterior import plot_trace_rank as plot_trace_rank
 from .figures.prediction import plot_comparison as plot_comparison
 from .figures.prediction import plot_predictive as plot_predictive
 from .figures.prediction import plot_predictive_draws as plot_predictive_draws
+from .figures.real_time import plot_real_time as plot_real_time
 from .figures.times import plot_drift as plot_drift
 from .pages.report import load as load
 from .pages.report import report as report
 from .pages.report import summary as summary
 from .reading.fit import Reading as Reading
-from .studies.box import run_box as run_box
 from .studies.calibration import calibration_table as calibration_table
 from .studies.calibration import plot_calibration as plot_calibration
 from .studies.published_page import run_experiment as run_experiment
 from .studies.study import Study as Study
 from .studies.study import run as run
+from .theories.box import run_box as run_box

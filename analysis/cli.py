@@ -31,7 +31,8 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .batch_cli import measure, pool
-from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, value_of
+from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
+from .theory_cli import symmetries
 
 __all__ = ["main"]
 
@@ -45,6 +46,7 @@ app = App(
 )
 app.command(measure)
 app.command(pool)
+app.command(symmetries)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +131,7 @@ def run(
 
 def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
     """phi^4 built of networks beside the exact oscillator."""
-    from .studies.box import run_box
+    from .theories.box import run_box
 
     known = ("n", "seed", "widths", "coupling")
     if unknown := [name for name in settings if name not in known]:
@@ -140,7 +142,7 @@ def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> 
 
 def _learning(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
     """What depth or training does to the action of erf networks."""
-    from .studies.learning import run_learning
+    from .theories.learning import run_learning
 
     known = ("n", "seed", "width", "depth")
     if unknown := [name for name in settings if name not in known]:
@@ -220,9 +222,9 @@ def check(folder: str, /) -> int:
     start(quiet=True)
     from .checks.diagnose import diagnose
     from .pages.report import load
-    from .studies.box import box_verdicts
     from .studies.few_page import few_summary
-    from .studies.learning import learning_verdicts
+    from .theories.box import box_verdicts
+    from .theories.learning import learning_verdicts
 
     for verdicts in (box_verdicts, learning_verdicts):
         if (found := verdicts(folder)) is not None:
@@ -236,36 +238,6 @@ def check(folder: str, /) -> int:
     for one in checks.failed:
         print(f"\n{one.name}: {one.why}")
     return 1 if checks.failed else 0
-
-
-@app.command
-def symmetries(
-    study: str,
-    /,
-    *,
-    options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
-    settings: Settings = None,
-    orders: str | None = None,
-    quiet: bool = False,
-) -> int:
-    """Which symmetries a network has, order by order: what n of them say, and what its law proves.
-
-    Args:
-        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), or a file study.toml
-        options: its settings
-        settings: any setting as name=value; may be repeated, and an option counts more
-        orders: of the correlators, default 1,2,3,4 as far as the networks allow
-        quiet: no progress
-    """
-    progress = start(quiet)
-    from .comparisons.groups import symmetries as tested
-    from .studies.study import study_named
-
-    made = study_named(study, settings_of(options, settings))
-    chosen = None if orders is None else tuple(_whole("orders", text) for text in orders.split(","))
-    table = tested(made.ensemble(), orders=chosen, progress=progress)
-    print(table)
-    return 1 if any(one.contradiction for test in table.tests.values() for one in test.orders.values()) else 0
 
 
 @app.command
@@ -305,7 +277,7 @@ def recover(
     from .studies.calibration import calibration_table, check_files, planted_named, write_calibration
 
     given = {"n": n, "simulations": simulations, "draws": draws, "seed": seed}
-    numbers: dict[str, Any] = {name: _whole(name, text) for name, text in given.items() if text is not None}
+    numbers: dict[str, Any] = {name: whole(name, text) for name, text in given.items() if text is not None}
     count, key = numbers.pop("n", None), jax.random.key(numbers.pop("seed", 0))
     check_files(output, force=force)
     tree = recovered(planted_named(planted, n=count), method, key=key, **numbers, progress=progress)
@@ -314,14 +286,6 @@ def recover(
         print(calibration_table(tree))
     print(path)
     return 0
-
-
-def _whole(name: str, text: str) -> int:
-    """1000 or 1e3."""
-    value = value_of(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31 or value != int(value):
-        raise ValueError(f"expected a whole number for --{name}, got {text!r}; try --{name} 1000")
-    return int(value)
 
 
 def _finish(work: Callable[[], Any], output: Path, *, force: bool, quiet: bool) -> int:

@@ -14,7 +14,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["FitOptions", "Folder", "ReadOptions", "Settings", "StudyOptions", "settings_of", "start", "value_of"]
+__all__ = [
+    "FitOptions",
+    "Folder",
+    "ReadOptions",
+    "Settings",
+    "StudyOptions",
+    "settings_of",
+    "start",
+    "value_of",
+    "whole",
+]
 
 Value = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Folder = Annotated[Path, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)]
@@ -26,7 +36,7 @@ class FitOptions:
     """How couplings are fitted."""
 
     points: Value = None
-    """Input points: -3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them; not of a lattice of your own."""
+    """Input points: -3,-1,1,3 in one dimension, or a file of them (.npy, .csv, .tsv, .txt); not of your own lattice."""
     action: Value = None
     """Bilocal (default), constant, local, translation_invariant, lattice_phi4, low_rank_bilocal, smooth_bilocal,
     full_quartic, full_sextic, modes or odd (bilocal with linear and cubic terms), in small letters."""
@@ -138,3 +148,11 @@ def value_of(text: str) -> Any:
         except tomllib.TOMLDecodeError:
             continue
     return text
+
+
+def whole(name: str, text: str) -> int:
+    """1000 or 1e3."""
+    value = value_of(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31 or value != int(value):
+        raise ValueError(f"expected a whole number for --{name}, got {text!r}; try --{name} 1000")
+    return int(value)

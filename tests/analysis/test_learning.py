@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nnft.analysis.cli import main
-from nnft.analysis.studies import learning
-from nnft.analysis.studies.learning import learning_verdicts, run_learning
 from nnft.analysis.studies.study import Study
+from nnft.analysis.theories import learning
+from nnft.analysis.theories.learning import learning_verdicts, run_learning
 from nnft.models import Deep, Network
 
 

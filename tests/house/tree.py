@@ -19,8 +19,10 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "actions",
         "diagrams",
         "quantum",
+        "spectral",
         "theories",
         "boxes",
+        "flows",
     ),
     "inference": (
         "engines",
@@ -31,8 +33,11 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quasirandom",
         "estimators",
         "pooling",
+        "scales",
         "symmetries",
         "spectra",
+        "reflections",
+        "axioms",
         "boxes",
         "equations",
         "fields",
@@ -43,7 +48,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "calibration",
         "insertion",
     ),
-    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies"),
+    "analysis": ("reading", "checks", "comparisons", "figures", "pages", "studies", "theories"),
 }
 MOST_FILES = 9  # of a folder, besides its `__init__`
 

@@ -1,0 +1,1 @@
+"""Theories beside what their networks say: the exact oscillator, depth and training."""

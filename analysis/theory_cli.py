@@ -1,0 +1,38 @@
+"""Commands that ask what a field theory is: which symmetries it has."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options import Settings, StudyOptions, settings_of, start, whole
+
+__all__ = ["symmetries"]
+
+
+def symmetries(
+    study: str,
+    /,
+    *,
+    options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
+    settings: Settings = None,
+    orders: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Which symmetries a network has, order by order: what n of them say, and what its law proves.
+
+    Args:
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), or a file study.toml
+        options: its settings
+        settings: any setting as name=value; may be repeated, and an option counts more
+        orders: of the correlators, default 1,2,3,4 as far as the networks allow
+        quiet: no progress
+    """
+    progress = start(quiet)
+    from .comparisons.groups import symmetries as tested
+    from .studies.study import study_named
+
+    made = study_named(study, settings_of(options, settings))
+    chosen = None if orders is None else tuple(whole("orders", text) for text in orders.split(","))
+    table = tested(made.ensemble(), orders=chosen, progress=progress)
+    print(table)
+    return 1 if any(one.contradiction for test in table.tests.values() for one in test.orders.values()) else 0
