@@ -82,6 +82,11 @@ from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
 from .reflections.reflection import positivity as positivity
 from .reflections.verdict import Positivity as Positivity
+from .scales.coarse import Coarse as Coarse
+from .scales.coarse import block as block
+from .scales.coarse import decimate as decimate
+from .scales.coarse import shell as shell
+from .scales.maps import CoarseMap as CoarseMap
 from .shards.parts import Parts as Parts
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod

@@ -38,6 +38,11 @@ from .diagrams.from_couplings import non_gaussianity as non_gaussianity
 from .diagrams.from_couplings import predicted as predicted
 from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
+from .flows.decimation import DecimatedChain as DecimatedChain
+from .flows.decimation import free_decimation as free_decimation
+from .flows.local_potential import FixedPoint as FixedPoint
+from .flows.local_potential import LocalPotential as LocalPotential
+from .flows.local_potential import fixed_point as fixed_point
 from .foreign.from_key import FromKey as FromKey
 from .multiplets.complex_laws import Phases as Phases
 from .multiplets.complex_laws import circular as circular

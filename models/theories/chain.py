@@ -277,6 +277,13 @@ class Chain(eqx.Module, AbstractTimed):
             return np.asarray(function(*first, theta, **{"nodes": self._grid} | options))
 
     @property
+    def transfer(self) -> tuple[Vector, Matrix]:
+        """The nodes of a site and T on them, the step between nodes included, (node,) and (node, node)."""
+        with settled():
+            nodes, matrix = _transfer(jnp.array([self.m2, self.lam]), self.sites, self._grid)
+            return np.asarray(nodes), np.asarray(matrix)
+
+    @property
     def log_partition(self) -> float:
         """The logarithm of Z, the measure of each site dphi."""
         return float(self._at(_log_partition, sites=self.sites))

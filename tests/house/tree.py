@@ -21,6 +21,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quantum",
         "theories",
         "boxes",
+        "flows",
     ),
     "inference": (
         "engines",
@@ -31,6 +32,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "quasirandom",
         "estimators",
         "pooling",
+        "scales",
         "symmetries",
         "spectra",
         "reflections",
