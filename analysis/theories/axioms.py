@@ -26,8 +26,8 @@ from ...models.neurons.gauss import Gauss
 from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
 from ...models.quantum.oscillator import Oscillator
+from ...models.spectral.path import Path as PathTheory
 from ...models.theories.chain import Chain
-from ...models.theories.path import Path as PathTheory
 from ...models.theories.recipes import code, described
 from ..studies.study import Study
 

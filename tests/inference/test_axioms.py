@@ -266,7 +266,7 @@ def test_what_networks_say_of_all_five():
     assert [one.verdict for one in found.all] == ["not decidable"] * 2 + ["violated", "holds", "not decidable"]
     value, error = found["OS4"].why.split("3 apart <phi phi>_c = ")[1].split(",")[0].split(" +- ")
     agree(float(value), matern(3.0), float(error))
-    few = inf.axioms(inf.Samples(np.random.default_rng(0).normal(size=(50, 3)), [[-1.0], [0.0], [1.0]]), orders=(2, 4))
+    few = inf.axioms(inf.Samples(np.random.default_rng(0).normal(size=(100, 3)), [[-1.0], [0.0], [1.0]]), orders=(2, 4))
     assert few["OS2"].verdict != "violated"
     assert "expected at least 120 networks" in few["OS2"].why
 
