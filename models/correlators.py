@@ -299,16 +299,11 @@ class Correlators:
     def to_dataframe(self, *orders: int, kind: str = "connected") -> pd.DataFrame:
         """One row a component: its `order`, its places `x1`, `x2`, .., blank beyond its order, its `value` and `error`.
 
-        Places are numbers of points, of D outputs point D + output. Written with `to_csv`, `nnft fit` reads it back.
+        Places are numbers of points, of D outputs point D + output; `orders` are all that are given.
+        `kind` is "connected" or "moment".
 
-        Args:
-            orders: default all that are given.
-            kind: "connected" or "moment".
+        Raises ValueError for an order that is not given.
 
-        Raises:
-            ValueError: an order that is not given.
-
-        Example:
             >>> data = Correlators.from_arrays(np.zeros((1, 1)), connected={2: np.array([2.0])})
             >>> data.to_dataframe().to_dict("list")
             {'order': [2], 'x1': [0], 'x2': [0], 'value': [2.0], 'error': [0.0]}
