@@ -35,6 +35,9 @@ notebooks: ready  ## run every notebook at full size, with its figures, into out
 	    $(python) -m jupytext --quiet --to ipynb --output "$$result" "$$source"; \
 	    .venv/bin/jupyter-execute --inplace "$$result"; done
 
+docs: ready  ## the site in out/docs/site, notebooks run at full size once; make docs size=small for a first look
+	$(python) analysis/gallery/site/press/build.py $(size)
+
 lock: ready  ## choose all versions afresh and write requirements.lock
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile pyproject.toml --group dev --all-extras \
 	    --universal --python-version 3.12 --generate-hashes --no-emit-index-url --upgrade --quiet -o requirements.lock
@@ -47,5 +50,7 @@ lowest: ready  ## the oldest versions pyproject.toml allows, in .lowest, with a 
 ready:
 	@sh setup.sh
 
+size = full
+
 .DEFAULT_GOAL := help
-.PHONY: help study test lint proof rungs bench notebooks lock lowest ready
+.PHONY: help study test lint proof rungs bench notebooks docs lock lowest ready
