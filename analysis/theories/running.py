@@ -139,8 +139,9 @@ def active_flow(
     found = []
     for k, scale in enumerate(at):
         network = make(float(scale))
-        data = exact(network, points, orders=(2, 4))
-        if n is not None and key is not None:
+        if n is None or key is None:
+            data = exact(network, points, orders=(2, 4))
+        else:
             ensemble = Ensemble(network, points=points, n=n, key=jax.random.fold_in(key, k))
             data = measure(ensemble, orders=(2, 4), space="neuron")
         found.append(cutoff_flow(network, data, [cutoff / 2.0, cutoff]))
