@@ -22,8 +22,8 @@ lint: ready  ## style, format, types
 proof: ready  ## coverage, calibration and efficiency with tight bands (up to an hour)
 	$(pytest) tests/proof -m proof
 
-rungs: ready  ## the table of the README: what each rung of the ladder of actions explains
-	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('README.md')"
+rungs: ready  ## the table of the site: what each rung of the ladder of actions explains
+	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('analysis/gallery/site/ladder.md')"
 
 bench: ready  ## timings and memory
 	$(python) tests/benchmarks/run.py

@@ -93,6 +93,7 @@ from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
+from .theories.free import FreeField as FreeField
 from .theories.path import Path as Path
 from .theories.spectrum import Spectrum as Spectrum
 from .training.descent import Descent as Descent

@@ -35,6 +35,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "scales",
         "symmetries",
         "spectra",
+        "reflections",
         "axioms",
         "boxes",
         "equations",
