@@ -130,7 +130,7 @@ def active_flow(
         >>> from nnft import models as m
         >>> path = active_flow(lambda s: m.Network.tied(m.Gauss, 100, weight_scale=s), [0.5, 1.0, 2.0],
         ...     np.zeros((1, 1)), cutoff=40.0)
-        >>> round(2400 * path.coupling[1], 3), round(path.slope[0], 9)
+        >>> round(2400 * float(path.coupling[1]), 3), round(path.slope[0], 9)
         (-128.295, -3.0)
     """
     at = _positive(scales, "scales")

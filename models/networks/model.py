@@ -170,7 +170,7 @@ def shared_reasons(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
 class Program(AbstractModel):
     """A function that draws a field, about which nothing else is known."""
 
-    program: Callable[[Inputs], Any]
+    program: Any  # of correlators without a model, None: nothing is known of it
 
     def __call__(self, points: Inputs) -> Any:
         return self.program(points)
