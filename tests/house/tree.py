@@ -19,6 +19,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "actions",
         "diagrams",
         "quantum",
+        "spectral",
         "theories",
         "boxes",
         "flows",
