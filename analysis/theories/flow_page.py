@@ -144,7 +144,8 @@ def _lattice(found: Flow, title: str, asked: Mapping[str, Any]) -> tuple[str, st
     caption = f"Couplings against the scale b with one standard error.{known} {found.words.capitalize()}."
     heads = ("kept", "b", "sites", "κ", "m²", "λ", "κ exact", "m² exact", "λ exact")
     part = {"title": "Couplings on every scale", "text": words, "heads": heads, "rows": rows, "fold": False}
-    shown = drawn_figure(plot_flow(found), "Running couplings", caption)
+    seen = f"Three panels over b, λ, m² and κ, one colour for each field that is kept: {found.words}."
+    shown = drawn_figure(plot_flow(found), "Running couplings", caption, seen)
     lead = f"The couplings of a field belong to the scale on which it is looked at: {found.words}."
     page = _page("How the couplings of a lattice run", title, lead, shown, [part])
     numbers = [
@@ -180,7 +181,9 @@ def _network(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any
     )
     heads = ("Λ", "λ", "λ exact", "slope")
     part = {"title": "The coupling at each cutoff", "text": words, "heads": heads, "rows": rows, "fold": False}
-    shown = drawn_figure(plot_running(found, known), "The cutoff equation", "The local quartic coupling against Λ.")
+    ends = " to ".join(f"{abs(found.coupling[k]):.3g} at Λ = {found.scale[k]:.3g}" for k in (0, -1))
+    caption, seen = "The local quartic coupling against Λ.", f"Points with error bars: |λ| goes from {ends}."
+    shown = drawn_figure(plot_running(found, known), "The cutoff equation", caption, seen)
     title = f"{made.net}, width {made.width}, {count(made.n)} networks of single neurons, key(seed = {made.seed})"
     lead = f"The local quartic coupling of {made.net} runs with the cutoff: {last}."
     page = _page("How a coupling runs with the cutoff", title, lead, shown, [part])
