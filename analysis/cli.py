@@ -10,6 +10,7 @@
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
     nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
+    nnft axioms cos                                    Osterwalder-Schrader axioms: kept, broken by how much, open
     nnft flow chain -o out/                            how couplings run on coarser lattices; flow relu: with the cutoff
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
@@ -33,7 +34,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from .. import __version__
 from .batch_cli import measure, pool
 from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
-from .theory_cli import flow, symmetries
+from .theory_cli import axioms, flow, symmetries
 
 __all__ = ["main"]
 
@@ -48,6 +49,7 @@ app = App(
 app.command(measure)
 app.command(pool)
 app.command(symmetries)
+app.command(axioms)
 app.command(flow)
 
 
