@@ -192,11 +192,11 @@ def model(
     Raises:
         ValueError: what `fit` refuses.
 
-    Example, one site; `numpyro.infer.MCMC(numpyro.infer.NUTS(posterior), ...)` draws it:
+    Example; `numpyro.infer.MCMC(numpyro.infer.NUTS(posterior), ...)` draws it:
         >>> import numpyro
         >>> from nnft import inference as inf, models as m
-        >>> fields = np.random.default_rng(0).normal(size=(2000, 1))  # (network, point)
-        >>> posterior = inf.model(inf.Samples(fields, np.zeros((1, 1))), m.Local())
+        >>> ens = inf.Ensemble(m.Network(m.Cos(), 20), points=np.zeros((1, 1)), n=2000, key=jax.random.key(0))
+        >>> posterior = inf.model(ens, m.Local())
         >>> with jax.enable_x64(True):
         ...     sites = numpyro.handlers.trace(numpyro.handlers.seed(posterior, jax.random.key(1))).get_trace()
         >>> [name for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]]
