@@ -89,12 +89,13 @@ from .neurons.smooth import Softplus as Softplus
 from .neurons.smooth import Tanh as Tanh
 from .quantum.coupled import CoupledOscillators as CoupledOscillators
 from .quantum.oscillator import Oscillator as Oscillator
+from .quantum.spectrum import Spectrum as Spectrum
 from .runtime import complete_numpyro as _complete_numpyro
+from .spectral.free import FreeField as FreeField
+from .spectral.path import Path as Path
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
-from .theories.path import Path as Path
-from .theories.spectrum import Spectrum as Spectrum
 from .training.descent import Descent as Descent
 from .training.last_layer import Bayes as Bayes
 from .training.last_layer import LastLayer as LastLayer

@@ -8,7 +8,7 @@ the accuracy asked for the next pair is tried, and at last the number is refused
 and at finite beta, in a periodic box of that length, traces with e^(-beta H)/Z in place of the ground state.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +22,8 @@ from ..recursion import even_cumulants
 from ..refusals import is_whole
 from ..types import Points, Vector
 from .levels import Levels
+from .spectrum import Spectrum
+from .timed import AbstractTimed
 
 __all__ = ["AbstractOscillator"]
 
@@ -39,7 +41,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractOscillator(ABC):
+class AbstractOscillator(AbstractTimed):
     """A Hamiltonian p^2/2 + V(x), V(-x) = V(x), of one or more coordinates; hbar = mass = 1.
 
     Attributes:
@@ -59,6 +61,10 @@ class AbstractOscillator(ABC):
             raise ValueError(f"expected beta > 0, got {self.beta!r}; try beta=4.0, or leaving it out for T = 0")
         if not _positive(self.accuracy) or not 1e-14 <= self.accuracy <= 1e-2:
             raise ValueError(f"expected an accuracy from 1e-14 to 1e-2, got {self.accuracy!r}; try leaving it out")
+
+    @property
+    def period(self) -> float:
+        return self.beta
 
     @abstractmethod
     def levels(self, size: int) -> Levels:
@@ -141,6 +147,9 @@ class AbstractOscillator(ABC):
             return 1.0
         return float(self._agreed(f"the moment {powers}", lambda levels: self._moment(levels, labels)))
 
+    def site_moment(self, order: int) -> float:
+        return self.moment(order, *[0] * (self.fields - 1))
+
     def weights(self, states: int = 4, *, field: int = 0) -> Vector:
         """Z_k = |<0|x|k>|^2 for k = 0, 1, .., (state,), accurate relative to their sum <x^2>; degenerate states share.
 
@@ -156,6 +165,20 @@ class AbstractOscillator(ABC):
             return Judged(row[:states], float(row.sum()))
 
         return self._agreed("the weights", value, states)
+
+    def two_point(self, states: int = 12, *, field: int = 0) -> Spectrum:
+        """Energies above the ground state and weights Z_k of <x(0) x(t)>, at T = 0: in Euclidean and in real time.
+
+        Raises:
+            ValueError: a finite beta, where every state is a first one; no number of states.
+        """
+        if np.isfinite(self.beta):
+            raise ValueError(
+                f"expected the ground state, beta = inf, got beta = {self.beta:g}, where excited states are there too; "
+                "try leaving beta out"
+            )
+        energies = self.spectrum(states)
+        return Spectrum(energies - energies[0], self.weights(states, field=field))
 
     def correlator(self, times: Any, *, fields: tuple[int, int] | None = None) -> Any:
         """G(t) = <x(t) x(0)>, of any number of times, in their shape; `fields` picks two coordinates.

@@ -28,6 +28,7 @@ def main(size: str = "full") -> int:
     os.chdir(ROOT)
     out = Path("out/docs")
     gather(out / "source", small=size == "small")
+    _quiet_kernels(out / "ipython")
     press = str(Path(__file__).parent)
     shutil.rmtree(out / "site", ignore_errors=True)
     folders = ["-d", str(out / "trees"), str(out / "source"), str(out / "site")]
@@ -35,6 +36,15 @@ def main(size: str = "full") -> int:
     dead = dead_links(out / "site")
     print(*dead, sep="\n") if dead else print(f"{out / 'site' / 'index.html'}: no dead link")
     return int(code != 0 or bool(dead))
+
+
+def _quiet_kernels(folder: Path) -> None:
+    """Notebooks run with settings of their own, the same on every machine; kernels say what goes wrong only."""
+    profile = folder / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    settings = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
+    (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(folder.resolve())
 
 
 if __name__ == "__main__":

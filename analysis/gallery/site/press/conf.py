@@ -25,7 +25,7 @@ pygments_style, pygments_dark_style = "friendly", "monokai"
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path.cwd() / "out" / "docs" / "executed")
+nb_execution_cache_path = str(Path(__file__).resolve().parents[4] / "out/docs/executed")
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from docstrings import page_of
 
-__all__ = ["FACES", "Public", "api_pages", "public", "setup"]
+__all__ = ["FACES", "Public", "public", "sentence", "setup"]
 
 ROOT = Path(__file__).resolve().parents[4]
 FACES = {  # how sessions call a room -> the room and the file that lists its names
@@ -48,48 +48,10 @@ def public() -> tuple[Public, ...]:
     return tuple(found)
 
 
-def api_pages() -> dict[str, str]:
-    """The pages of the API in reStructuredText, {place: text}: one a wing, one a room that lists them, one over all."""
-    pages, tops = {}, []
-    for spoken, (room, _) in FACES.items():
-        names = [one for one in public() if one.room == room]
-        wings = list(dict.fromkeys(one.wing for one in names))
-        sentence = _sentence(ROOT / room)
-        tops.append(f"   {room}/index")
-        lines = [f"Sessions import it as ``{spoken}``. {sentence}", "", ".. toctree::", "   :hidden:", ""]
-        lines += [f"   {wing or 'ground'}" for wing in wings] + [""]
-        for wing in wings:
-            inside = [one for one in names if one.wing == wing]
-            lines += _titled(f":doc:`{wing or 'ground'}`", "-")
-            lines += [_sentence(ROOT / room / wing) if wing else "What all wings stand on.", "", *_listed(inside), ""]
-            pages[f"api/{room}/{wing or 'ground'}"] = _wing_page(room, wing, inside)
-        pages[f"api/{room}/index"] = "\n".join([*_titled(f"nnft.{room}", "="), *lines])
-    text = "Every public name of the three rooms, wing by wing: shapes, errors, sources, examples that the tests run."
-    pages["api/index"] = "\n".join([*_titled("API", "="), text, "", ".. toctree::", "   :maxdepth: 2", "", *tops, ""])
-    return pages
-
-
-def _wing_page(room: str, wing: str, names: list[Public]) -> str:
-    """All names of a wing with their docstrings."""
-    sentence = _sentence(ROOT / room / wing) if wing else "What all wings stand on."
-    lines = [*_titled(wing or "ground", "="), sentence, "", *_listed(names), ""]
-    for one in names:
-        lines += [f".. nnft:: {one.path}", ""]
-    return "\n".join(lines)
-
-
-def _listed(names: list[Public]) -> list[str]:
-    return [".. autosummary::", "   :nosignatures:", "", *(f"   ~{one.path}" for one in names)]
-
-
-def _titled(title: str, line: str) -> list[str]:
-    return [title, line * len(title), ""]
-
-
-def _sentence(folder: Path) -> str:
-    """What a folder says of itself, safe in reStructuredText."""
+def sentence(folder: Path) -> str:
+    """What a folder says of itself."""
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
-    return " ".join(page_of(said.partition("\n\n")[0])).strip()
+    return " ".join(said.partition("\n\n")[0].split())
 
 
 @cache

@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+import runpy
 import tomllib
 from functools import cache
 from pathlib import Path
 
 import jupytext
-from names import ROOT, api_pages
+from api import api_pages
+from names import ROOT, sentence
 
 from nnft.analysis.checks.check import LIMITS
 from nnft.inference.ensembles.chains import LEAST_WORTH
@@ -21,7 +23,7 @@ OWN: dict[str, str] = {  # texts of the repository that are pages, but for links
     "CONTRIBUTING.md": "contributing.md",
     "tests/proof/RESULTS.md": "proofs_results.txt",
 }
-SMALL = 50_000  # networks of a notebook at small size
+SIZE = re.compile(r"^networks = [\d_]+  # small: ([\d_]+)$", re.M)  # as tests/analysis/test_notebooks.py has it
 
 
 def gather(target: Path, *, small: bool) -> None:
@@ -32,6 +34,7 @@ def gather(target: Path, *, small: bool) -> None:
     for path, name in OWN.items():
         made[name] = re.sub(r"\[([^]]+)\]\(\1\)", r"`\1`", (ROOT / path).read_text(encoding="utf-8")).encode()
     made["readme.png"] = (ROOT / "README.png").read_bytes()
+    made["house_table.txt"] = house_table().encode()
     made["checks_table.txt"] = checks_table().encode()
     for path in (ROOT / "tests/house/extensions").glob("*.py"):
         made[f"extensions/{path.name}"] = path.read_bytes()
@@ -51,7 +54,7 @@ def gather(target: Path, *, small: bool) -> None:
 def notebook(text: str, *, small: bool) -> str:
     """A percent notebook as .ipynb; a first cell that is not shown makes it run again when nnft has changed."""
     if small:
-        text = re.sub(r"^networks = [\d_]+$", f"networks = {SMALL}", text, flags=re.M)
+        text = SIZE.sub(r"networks = \1", text)
     book = jupytext.reads(text, fmt="py:percent")
     first = jupytext.reads(f"# %%\nimport nnft\n\nnnft.configure(cache=True)  # {_state()}", fmt="py:percent").cells[0]
     first["id"], first.metadata["tags"] = "first", ["remove-cell"]
@@ -70,6 +73,14 @@ def _state() -> str:
             if "gallery" not in path.parts:
                 found.update(path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def house_table() -> str:
+    """The wings in the order of imports, which a test keeps, each with its sentence."""
+    lines = ["| room | wing | what lives there |", "|---|---|---|"]
+    for room, wings in runpy.run_path(str(ROOT / "tests/house/tree.py"))["WINGS"].items():
+        lines += [f"| `{room}/` | `{wing}` | {sentence(ROOT / room / wing)} |" for wing in wings]
+    return "\n".join(lines) + "\n"
 
 
 def checks_table() -> str:
