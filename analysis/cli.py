@@ -11,6 +11,7 @@
     nnft check out/                                    the verdicts of a finished run
     nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
     nnft axioms cos                                    Osterwalder-Schrader axioms: kept, broken by how much, open
+    nnft cite out/                                     the BibTeX of what a run used; nnft cite erf of a network
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Every setting of a study is an option; --set name=value says the same. Fewer than 1000 networks get a page of what so
@@ -32,6 +33,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .batch_cli import measure, pool
+from .cite_cli import cite
 from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
 from .theory_cli import axioms, symmetries
 
@@ -47,6 +49,7 @@ app = App(
 )
 app.command(measure)
 app.command(pool)
+app.command(cite)
 app.command(symmetries)
 app.command(axioms)
 

@@ -87,7 +87,6 @@ def test_what_to_run_next_is_a_command_that_is_read(small_fit, check, option, tm
     monkeypatch.chdir(tmp_path)
     seen = {}
     monkeypatch.setattr("nnft.analysis.studies.study.run", lambda study, out, **more: seen.update(study=study, out=out))
-    monkeypatch.setattr("nnft.analysis.theory_cli._finish", lambda work, *_, **__: work() or 0, raising=False)
     monkeypatch.setattr("nnft.analysis.cli._finish", lambda work, *_, **__: work() or 0)
     assert main(shlex.split(run.code)[1:]) == 0
     name, value = option[2:].split()
