@@ -36,7 +36,7 @@ class FitOptions:
     """How couplings are fitted."""
 
     points: Value = None
-    """Input points: -3,-1,1,3 in one dimension, or a file (.npy, .csv, .txt) of them; not of a lattice of your own."""
+    """Input points: -3,-1,1,3 in one dimension, or a file of them (.npy, .csv, .tsv, .txt); not of your own lattice."""
     action: Value = None
     """Bilocal (default), constant, local, translation_invariant, lattice_phi4, low_rank_bilocal, smooth_bilocal,
     full_quartic, full_sextic, modes or odd (bilocal with linear and cubic terms), in small letters."""

@@ -1,5 +1,7 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from .axioms.reflection import Positivity as Positivity
+from .axioms.reflection import positivity as positivity
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate

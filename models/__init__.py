@@ -88,6 +88,8 @@ from .runtime import complete_numpyro as _complete_numpyro
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
+from .theories.path import Path as Path
+from .theories.spectrum import Spectrum as Spectrum
 from .training.descent import Descent as Descent
 from .training.last_layer import Bayes as Bayes
 from .training.last_layer import LastLayer as LastLayer

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["as_store", "float_type", "off_device", "orientation", "refused", "three_axes"]
+__all__ = ["Refused", "as_store", "float_type", "off_device", "orientation", "refused", "shape_advice", "three_axes"]
 
 AXES = ("network", "point")
 FIELDS = ("network", "point", "output")  # of several fields
@@ -22,11 +22,39 @@ def as_store(array: Any) -> tuple[Any, tuple[str, ...] | None]:
     if np.ma.is_masked(array):
         raise refused("samples without a mask", "masked ones", "leaving those networks out")
     try:
-        return np.asarray(off_device(array)), None
+        found = np.asarray(off_device(array))
     except (TypeError, ValueError, RuntimeError) as error:
         why = f"{type(array).__name__} ({str(error).partition(chr(10))[0]})"
         advice = "np.asarray(...), of a tensor tensor.float() or tensor.to_dense() first"
+        if "inhomogeneous" in why:
+            why, advice = f"a {type(array).__name__} of rows of different lengths", "all networks at the same points"
         raise refused("an array (network, point)", why, advice) from error
+    if found.ndim == 0 and found.dtype.kind == "O":
+        advice = "np.asarray of its numbers, or the path of a file"
+        raise refused("an array (network, point)", f"one {type(array).__name__}", advice)
+    return found, None
+
+
+def shape_advice(shape: tuple[int, ...]) -> str:
+    """What to do with an array that has not the two axes (network, point).
+
+    >>> shape_advice((500, 4, 1)), shape_advice((500,))
+    ('array[..., 0]', 'array[:, None] for one point')
+    """
+    ones = [k for k, size in enumerate(shape) if size == 1]
+    if len(shape) == 1:
+        return "array[:, None] for one point"
+    if len(shape) - len(ones) <= 2 and ones:
+        drop = ones[-(len(shape) - 2) :]
+        if drop == list(range(2, len(shape))):
+            return f"array[..., {', '.join('0' for _ in drop)}]"
+        return f"array[{', '.join('0' if k in drop else ':' for k in range(len(shape)))}]"
+    if len(shape) == 3:
+        return (
+            f"outputs={shape[2]} if these are fields at the points, or array.reshape(-1, {shape[2]}) with "
+            f"chains={shape[0]} if these are Markov chains"
+        )
+    return "an array of networks times points, array.reshape(len(array), -1)"
 
 
 def off_device(array: Any) -> Any:
@@ -35,7 +63,7 @@ def off_device(array: Any) -> Any:
     >>> off_device([1.0])
     [1.0]
     """
-    if isinstance(array, list):
+    if isinstance(array, list | tuple):
         return [off_device(one) if isinstance(getattr(one, "shape", None), tuple) else one for one in array]
     for name in ("detach", "cpu"):
         array = getattr(array, name, lambda array=array: array)()
@@ -65,9 +93,10 @@ def orientation(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str,
     if dims is not None and sorted(dims) != sorted(AXES):
         raise refused(f"dims={AXES} or {AXES[::-1]}", repr(dims), f"dims={AXES}")
     if dims is None and shape == (count, count):
-        raise refused("dims= where there are as many networks as points", shape, f"dims={AXES}")
+        advice = f"dims={AXES} (--dims network,point) where a row is a network"
+        raise refused("dims= where there are as many networks as points", shape, advice)
     if dims is None and shape[0] == count and shape[1] != count:
-        advice = '.T or dims=("point", "network")'
+        advice = '.T or dims=("point", "network") (--dims point,network)'
         raise refused(f"samples of shape (network, point) with {count} points", shape, advice)
     flip = dims is not None and tuple(dims) == AXES[::-1]
     if shape[0 if flip else 1] != count:
@@ -88,6 +117,10 @@ def three_axes(shape: tuple[int, ...], count: int, dims: Any, named: tuple[str, 
     return axes
 
 
-def refused(expected: str, got: Any, advice: str) -> ValueError:
+class Refused(ValueError):
+    """A refusal of ours, whose words stay as they are where the errors of foreign readers are put in words."""
+
+
+def refused(expected: str, got: Any, advice: str) -> Refused:
     """The refusal of an array, in the words of the house."""
-    return ValueError(f"expected {expected}, got {got}; try {advice}")
+    return Refused(f"expected {expected}, got {got}; try {advice}")

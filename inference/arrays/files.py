@@ -1,7 +1,6 @@
 """Arrays in files, .npy, .npz, .nc, .zarr, .h5 and text: read as they lie, and never by pickle."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +11,30 @@ import xarray as xr
 
 from ...models.correlators import check_points
 from ...models.types import Points
-from .axes import off_device, refused
+from .axes import Refused, off_device, refused
+from .tables import read_text
 
 __all__ = ["load_array", "load_points", "printable", "reading"]
 
 NAMES = ("phi", "samples", "fields")  # what people call it, in the order we look
-_UNCLEAR = re.compile(r"[-+]?\d+,\d+")
+_TEXT = (".csv", ".tsv", ".txt", ".dat")
+_ARRAYS = (".npy", ".npz", ".nc", ".zarr", ".h5", ".hdf5", *_TEXT)
+_TORCH = "import torch, numpy as np; np.save('{0}.npy', torch.load('{0}{1}', map_location='cpu').detach().numpy())"
+_PICKLE = "(of a file you trust) import numpy as np; np.save('{0}.npy', np.load('{0}{1}', allow_pickle=True))"
+_PANDAS = "import pandas as pd; pd.read_{2}('{0}{1}').to_csv('{0}.csv', index=False)"
+# Files that only their own package reads, some by running what is in them: refused with the lines that turn them.
+_TURNED = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
+    **dict.fromkeys((".pkl", ".pickle"), _PICKLE),
+    ".joblib": "import joblib, numpy as np; np.save('{0}.npy', np.asarray(joblib.load('{0}{1}')))",
+    ".mat": "import scipy.io, numpy as np; np.save('{0}.npy', scipy.io.loadmat('{0}{1}')['phi'])",
+    **{kind: _PANDAS.replace("{2}", kind[1:]) for kind in (".parquet", ".feather", ".json")},
+    **dict.fromkeys((".xls", ".xlsx"), _PANDAS.replace("{2}", "excel")),
+    **dict.fromkeys((".gz", ".xz", ".bz2", ".zip"), "unpacking it first"),
+}
 # How files begin: a wrong one is refused before a reader guesses what else it could be (NumPy guesses a pickle).
 _BEGINS = {".npy": b"\x93NUMPY", ".npz": b"PK", ".nc": b"\x89HDF\r\n\x1a\n", ".h5": b"\x89HDF\r\n\x1a\n"}
 _KNOWN = {b"\x93NUMPY": "a .npy file", b"PK": "a zip archive", b"\x89HDF": "an HDF5 file", b"CDF": "a NetCDF 3 file"}
-
-
-class _Unclear(Exception):
-    """A comma that may stand for a decimal point or between two columns."""
 
 
 def printable(name: str) -> str:
@@ -38,7 +48,7 @@ def load_array(path: str | Path, *, variable: str | None = None) -> tuple[Any, A
     Raises ValueError: no such file, a file of another kind, no such variable in it.
     """
     path = Path(path)
-    table = _load(path, (".npy", ".npz", ".nc", ".zarr", ".h5", ".hdf5", ".csv", ".txt"))
+    table = _load(path, _ARRAYS)
     others = [name for name in table if name != "points"]
     flat = [name for name in others if len(table[name].shape) == 2]
     named = [name for name in NAMES if name in table]
@@ -51,30 +61,29 @@ def load_array(path: str | Path, *, variable: str | None = None) -> tuple[Any, A
 
 
 def load_points(points: Any) -> Points:
-    """Points as (point, axis) float64, from an array or from a .npy, .npz, .csv or .txt file.
+    """Points as (point, axis) float64, from an array or from a .npy, .npz, .csv, .tsv or .txt file.
 
     A text file with one number per line is one point per line in one dimension; a 1-D array is refused as ambiguous.
     Raises ValueError: as in `check_points`, or a file that cannot be read.
     """
     if points is None:
-        raise refused("points of shape (point, axis)", "none", "points= (--points), or `points` in the file")
+        advice = "points= (--points -1,0,1 or a file), `points` in the file, or columns named by position"
+        raise refused("points of shape (point, axis)", "none", advice)
     if not isinstance(points, str | Path):
         return check_points(off_device(points))
-    table = _load(Path(points), (".npy", ".npz", ".csv", ".txt"))
-    if "points" not in table and len(table) != 1:
+    table = _load(Path(points), (".npy", ".npz", *_TEXT))
+    held = "array" if Path(points).suffix.lower() in _TEXT else "points"
+    if held not in table and len(table) != 1:
         raise refused(f"the name 'points' in {Path(points).name}", list(table), "np.savez(file, points=points)")
-    return check_points(np.array(table["points"] if "points" in table else next(iter(table.values()))))
+    return check_points(np.array(table[held] if held in table else next(iter(table.values()))))
 
 
 def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Name -> array of everything in a file, if it is there and begins like one of its kind."""
     kind = path.suffix.lower()
     if kind not in kinds:
-        raise refused(
-            f"a file {', '.join(kinds)}",
-            repr(path.name or str(path)),
-            f"np.save('{path.stem or 'samples'}.npy', array)",
-        )
+        advice = _TURNED.get(kind, "np.save('{0}.npy', array)").format(path.stem or "samples", path.suffix)
+        raise refused(f"a file {', '.join(kinds)}", repr(path.name or str(path)), advice)
     if not path.exists() or (path.is_dir() and kind != ".zarr"):
         raise refused(f"a file at {str(path)!r}", "a folder" if path.exists() else "no such file", "its full path")
     if begins := _BEGINS.get(kind):
@@ -106,14 +115,8 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             with h5py.File(path) as file:
                 held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
             return {name: value for name, value in held.items() if value.ndim}
-        text = path.read_text(encoding="utf-8-sig").splitlines()
-        lines = [line.partition("#")[0] for line in text if line.partition("#")[0].strip()]
-        comma = any("," in line for line in lines)
-        bare = [line.strip() for line in lines]
-        # A grid that has negative numbers in its first column has them in its second too; decimals never have.
-        if any(line.startswith("-") for line in bare) and all(_UNCLEAR.fullmatch(line) for line in bare):
-            raise _Unclear(bare[0])
-        return {"array": np.loadtxt(lines, delimiter="," if comma else None, ndmin=2) if lines else np.empty((0, 1))}
+        array, places = read_text(path)
+        return {"array": array, **({} if places is None else {"points": places})}
 
 
 @contextmanager
@@ -123,9 +126,13 @@ def reading(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise refused(f"the zarr package, to read {name}", error, "pip install nnft[zarr]") from error
-    except _Unclear as error:
-        advice = "1.5 for decimals, or a blank after the comma for two columns"
-        raise refused("numbers with a decimal point", f"{error} in every line of {name}", advice) from None
+    except Refused:
+        raise
     except Exception as error:  # every library has its own for a broken file: OSError, BadZipFile, zlib.error, ...
         why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise refused(f"{name} to hold plain numbers", why, "writing the file again, without pickle") from error
+        advice = "copying or writing the file again, which is damaged or cut short"
+        if isinstance(error, UnicodeError):
+            advice = "saving it as plain text, UTF-8"
+        elif "pickle" in why or "object" in why.lower():
+            advice = "writing the file again, without pickle"
+        raise refused(f"{name} to hold plain numbers", why, advice) from error

@@ -16,9 +16,10 @@ import numpy as np
 from ...models.arrays import place_label
 from ...models.refusals import is_whole
 from ...models.types import Matrix
-from ..arrays.axes import as_store, float_type, orientation, refused, three_axes
+from ..arrays.axes import as_store, float_type, orientation, refused, shape_advice, three_axes
 from ..arrays.copies import copies, discrete, in_runs, row_hashes
 from ..arrays.files import load_array, load_points, printable, reading
+from ..arrays.tables import from_frame
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .source import Slice, Source, two_point
 
@@ -33,11 +34,12 @@ class Samples(Source):
     """Outputs phi(x) of n networks at M points, from memory or a file; what `Ensemble` is for a recipe.
 
     Args:
-        array: (network, point): anything NumPy reads as an array, a tensor of PyTorch on any device, an
-            xarray.DataArray with these dims, or the path of a .npy, .npz, .nc (NetCDF 4) or .zarr file. float32 and
+        array: (network, point): anything NumPy reads as an array, a list of lists, a tensor of PyTorch on any device,
+            a data frame of pandas or polars, an xarray.DataArray with these dims, or the path of a .npy, .npz, .nc
+            (NetCDF 4), .zarr, .h5, .csv, .tsv or .txt file; a table may have names over its columns. float32 and
             float64 stay as they are, integers become float64.
-        points: input points (point, axis), the path of a .npy, .npz, .csv or .txt file with them, or None where the
-            file of the array holds them as `points`.
+        points: input points (point, axis), the path of a .npy, .npz, .csv, .tsv or .txt file with them, or None where
+            the file of the array holds them as `points`, or columns are named by positions, 0.5 or x=0.5.
         dims: the order of the two axes, where they are swapped or as long as each other.
         variable: name of the array in a file that holds several; else the only 2-D one, or phi, samples, fields.
         chains: so many Markov chains of equal length lie one after the other; errors then come from blocks.
@@ -86,14 +88,15 @@ class Samples(Source):
             array, inside = load_array(array, variable=variable)
         elif variable is not None:
             raise refused("variable= with a file only", f"{variable!r} and an array", "leaving it out")
+        else:
+            array, inside = from_frame(array)
         self._store, names = as_store(array)
         self.dtype = float_type(self._store.dtype, parts=complex_parts)
         shape = tuple(self._store.shape)
         several, each = outputs is not None or complex_parts, 2 if complex_parts else 1
         if len(shape) not in (2, 3 if several else 2) or 0 in shape:
             got = "nothing" if 0 in shape else f"{len(shape)} axes"
-            advice = "array[:, None] for one point" if len(shape) == 1 else "an array of networks times points"
-            advice += f", or outputs={shape[2]} if these are fields" if len(shape) == 3 and shape[2] > 1 else ""
+            advice = "an array of networks times points" if 0 in shape else shape_advice(shape)
             raise refused("samples of shape (network, point)", f"{got}, {shape}", advice)
         self.points = load_points(inside if points is None else points)
         self.outputs, count = each if outputs is None else outputs, len(self.points)

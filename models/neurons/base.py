@@ -9,7 +9,7 @@ The readout weight, its scale and the output bias belong to the network (`networ
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..refusals import NotKnown, check_deviation, is_traced, number
 from ..types import Here, Inputs, Points, There, Tuples, Vector
@@ -101,6 +101,8 @@ class AbstractNeuron(eqx.Module):
     """Whether s and -s are equally likely, so that averages of odd products vanish, as with a uniform phase."""
     reasons: ClassVar[Mapping[str, str]] = {}
     """Why its law has a symmetry, in words: the "sign" of s, "translations" and "rotations" of its inputs."""
+    path_orders: ClassVar[tuple[int, ...]] = ()
+    """Even orders at which `path_average` answers."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -172,6 +174,20 @@ class AbstractNeuron(eqx.Module):
     def hidden(self, points: Points) -> Hidden:
         """The neuron at the points as a function of its hidden parameters: what W[J] and densities are made of."""
         raise self.unknown("hidden", "J.s as a function of its hidden parameters")
+
+    def path_average(
+        self, covariance: Float[np.ndarray, "time time"], blocks: Sequence[Int[np.ndarray, "component _"]]
+    ) -> tuple[Vector, float]:
+        """< prod_B s_B(x_a) s_B(x_b) .. > of neurons seen along one Gaussian path x, (component,), and its error.
+
+        covariance: of the positions x, numbers on a line, at the times; blocks: for each neuron B the places of its
+        factors, (component, factor). The average is over x and over the hidden parameters of every neuron.
+        """
+        raise self.unknown("path_average", "averages over a Gaussian path of its inputs")
+
+    def path_levels(self, variance: float, count: int) -> Vector:
+        """rho_0, rho_1, .. of <s(x) s(y)> = sum_k rho_k q^k, x and y normal of a variance and a correlation q."""
+        raise self.unknown("path_levels", "the powers of a correlation in <s(x) s(y)>")
 
     def core(self) -> "AbstractNeuron":
         """The neuron without a random amplitude that is independent of all else in it; most have none."""

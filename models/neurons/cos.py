@@ -1,5 +1,6 @@
 """The plane wave of random momentum and phase: the free scalar field seen through a window of momenta."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import special
 
 from ..types import Here, Inputs, Points, There, Tuples, Vector
@@ -32,6 +33,7 @@ class Cos(AbstractNeuron):
     words = "cosine"
     even = True  # c -> c + pi
     reasons = ROTATED | UNIFORM_PHASE
+    path_orders = (2, 4, 6)
     weight_scale: float = scale(1.0)
 
     def __call__(self, points: Inputs) -> Drawn:
@@ -63,6 +65,27 @@ class Cos(AbstractNeuron):
     def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """(1/2) exp(-sW^2 |x-y|^2/2d)."""
         return 0.5 * np.exp(-(self.weight_scale**2) * squares(x, y) / (2 * x.shape[1]))
+
+    def path_average(
+        self, covariance: Float[np.ndarray, "time time"], blocks: Sequence[Int[np.ndarray, "component _"]]
+    ) -> tuple[Vector, float]:
+        """prod_B 2^-|B| times the sum over neutral signs e_B of det(1 + S)^(-1/2), S_BB' = sW^2 e_B.C.e_B'."""
+        signs = [[(1, *e) for e in product((1, -1), repeat=block.shape[1] - 1) if sum(e) == -1] for block in blocks]
+        total = np.zeros(len(blocks[0]))
+        for chosen in product(*signs):  # opposite signs give the same
+            s = np.empty((len(total), len(blocks), len(blocks)))
+            for i, (e, first) in enumerate(zip(chosen, blocks, strict=True)):
+                for j, (f, second) in list(enumerate(zip(chosen, blocks, strict=True)))[i:]:
+                    among = covariance[first[:, :, None], second[:, None, :]]
+                    s[:, i, j] = s[:, j, i] = np.einsum("a,kab,b->k", e, among, f)
+            total += np.linalg.det(np.eye(len(blocks)) + self.weight_scale**2 * s) ** -0.5
+        return total * np.prod([2.0 ** (1 - block.shape[1]) for block in blocks]), 0.0
+
+    def path_levels(self, variance: float, count: int) -> Vector:
+        """C(2k, k) (r/4)^k / (2 (1 + a)^(1/2)), a = 2 sW^2 variance, r = a/(1 + a): of (1/2)(1 + a(1 - q))^(-1/2)."""
+        a, k = 2.0 * self.weight_scale**2 * variance, np.arange(count)
+        each = np.cumprod(np.concatenate([[1.0], (1.0 - 0.5 / k[1:]) * a / (1.0 + a)])[:count])
+        return each / (2.0 * np.sqrt(1.0 + a))
 
     def response(self, gram: Float[np.ndarray, "pair 3"]) -> Response:
         return wave_response(0.5, self.weight_scale, gram)

@@ -11,17 +11,20 @@ In v = log(1 + 2 t tr C) the integrand is analytic for |Im v| < pi whatever C is
 vanishes at negative t only: Gauss-Legendre then needs a number of nodes that grows like log C.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import ceil, log, pi
 
 import numpy as np
 from scipy.special import factorial2
 
-__all__ = ["sign_moments"]
+__all__ = ["path_signs", "sign_levels", "sign_moments"]
 
 _EPS = float(np.finfo(float).eps)
 _STRIP = 0.9 * pi  # half the width of the strip of analyticity that the number of nodes counts on
 _BLOCK = 1 << 19  # integrand values in memory at a time
+_STEP = 0.13  # of asinh of an input weight, in averages over it: analytic for |Im| < pi/4, the rest is below 1e-16
+_LARGEST = 9.0  # standard deviations of an input weight that such an average covers
 
 Covariances = np.ndarray  # (factor, factor, batch): C of the pre-activations behind the factors of each product
 
@@ -51,6 +54,73 @@ def sign_moments(covariance: np.ndarray, tuples: np.ndarray) -> tuple[np.ndarray
     size = np.sqrt(_arcsine(variance, variance, variance))
     terms, root = float(factorial2(rows.shape[1] - 1, exact=True)), np.sqrt(1.0 + 2.0 * np.max(variance[rows], axis=1))
     return values, _EPS * (16.0 * terms + 4.0 * root) * np.prod(size[rows], axis=1)
+
+
+def path_signs(
+    covariance: np.ndarray, blocks: Sequence[np.ndarray], weight_scale: float, bias_scale: float
+) -> tuple[np.ndarray, float]:
+    """<prod_B prod_a erf(w_B x_a + b_B)> of neurons B that see one Gaussian path x, and its absolute error.
+
+    Given the weights the pre-activations are Gaussian, w_B w_B' C_ab and sb^2 where B = B'; the average over the
+    weights is a trapezoidal sum in asinh of each, over positive ones, since (w, b) -> -(w, b) changes no even product.
+
+    Shapes: covariance (time, time) of x; each block (component, factor), an even number of factors, four in all.
+
+    >>> value, error = path_signs(np.array([[1.0, np.exp(-1.0)], [np.exp(-1.0), 1.0]]), [np.array([[0, 1]])], 1.0, 0.0)
+    >>> print(f"{value[0]:.12f}")
+    0.107576699761
+    """
+    w, weight = _weights(weight_scale**2 * float(np.max(np.diag(covariance), initial=0.0)))
+    grids = np.meshgrid(*[weight_scale * w] * len(blocks), indexing="ij")
+    share = np.prod(np.meshgrid(*[weight] * len(blocks), indexing="ij"), axis=0).ravel()
+    factors = np.concatenate(blocks, axis=1)
+    owner = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
+    at = np.array([grids[k].ravel() for k in owner])  # (factor, node)
+    size, noise = at[:, None] * at[None], bias_scale**2 * (owner[:, None] == owner)[..., None, None]
+    values = np.empty(len(factors))
+    rows = max(1, _BLOCK // size[0, 0].size)
+    for start in range(0, len(factors), rows):
+        some = factors[start : start + rows]
+        c = covariance[some[:, :, None], some[:, None, :]].transpose(1, 2, 0)[:, :, :, None] * size[:, :, None] + noise
+        each = _average(c.reshape(*size.shape[:2], -1), tuple(range(len(owner))))
+        values[start : start + rows] = each.reshape(len(some), -1) @ share
+    return values, 64.0 * _EPS
+
+
+def sign_levels(variance: float, noise: float, count: int) -> np.ndarray:
+    """rho_k of <erf(w x + b) erf(w y + b)> = sum_k rho_k q^k, x, y of unit variance and correlation q, (count,).
+
+    w ~ N(0, variance), b ~ N(0, noise). Given w it is (2/pi) arcsin(alpha + beta q), alpha = 2 noise/(1 + 2 w^2 + 2
+    noise) and beta the same of w^2, whose derivative g solves (1 - u^2) g' = beta u g: coefficients by recursion, all
+    positive.
+
+    >>> sign_levels(1.0, 0.0, 4).round(12).tolist()
+    [0.0, 0.289253693483, 0.0, 0.022557062506]
+    """
+    w, weight = _weights(variance)
+    square = variance * w**2
+    # 1 - alpha^2 as a product: its two terms nearly cancel for a large bias
+    alpha, beta = 2.0 * noise / (1.0 + 2.0 * square + 2.0 * noise), 2.0 * square / (1.0 + 2.0 * square + 2.0 * noise)
+    rest = (1.0 + 2.0 * square) * (1.0 + 2.0 * square + 4.0 * noise) / (1.0 + 2.0 * square + 2.0 * noise) ** 2
+    before, now = np.zeros_like(w), beta / np.sqrt(rest)
+    levels = [weight @ np.arcsin(alpha)]
+    for n in range(count - 1):
+        levels.append(weight @ now / (n + 1))
+        before, now = now, (alpha * beta * (2 * n + 1) * now + beta**2 * n * before) / ((n + 1) * rest)
+    return 2.0 / pi * np.array(levels[:count])
+
+
+def _weights(variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positive standard normal weights and their shares, which sum to one, for averages of functions of variance w^2.
+
+    These have poles where 1 + 2 variance w^2 vanishes: equal steps in asinh of w in units of that distance.
+    """
+    scale = 1.0 / np.sqrt(1.0 + 2.0 * variance)
+    last = float(np.arcsinh(_LARGEST / scale))
+    v = (np.arange(ceil(last / _STEP)) + 0.5) * _STEP
+    w = scale * np.sinh(v)
+    share = np.cosh(v) * np.exp(-0.5 * w**2)
+    return w, share / share.sum()
 
 
 def _arcsine(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from ..types import Here, Inputs, Points, There, Tuples, Vector
 from .base import EVERY_EVEN, ROTATED, AbstractAffine, Drawn, Response, forget, scale
 from .hidden import Hidden, limits
 from .quadrature import checked_moments, gaussian_moments, lattice_nodes, line_of
-from .signs import sign_moments
+from .signs import path_signs, sign_levels, sign_moments
 
 __all__ = ["GELU", "AbstractSmooth", "Activation", "Erf", "SiLU", "Sin", "Softplus", "Tanh"]
 
@@ -139,6 +139,7 @@ class Erf(AbstractSmooth):
     words = "erf"
     even = True  # f is odd, the law of z is not changed by z -> -z
     reasons = _ODD
+    path_orders = (2, 4)
     weight_scale: float = scale(1.0)
     bias_scale: float = scale(1.0)
 
@@ -163,6 +164,12 @@ class Erf(AbstractSmooth):
         """(2/pi) arcsin[2c_xy/sqrt((1+2c_xx)(1+2c_yy))]."""
         size = np.sqrt(np.outer(1.0 + 2.0 * self.variances(x), 1.0 + 2.0 * self.variances(y)))
         return 2.0 / np.pi * np.arcsin(2.0 * self.covariance(x, y) / size)
+
+    def path_average(self, covariance: np.ndarray, blocks: Any) -> tuple[Vector, float]:
+        return path_signs(covariance, blocks, self.weight_scale, self.bias_scale)
+
+    def path_levels(self, variance: float, count: int) -> Vector:
+        return sign_levels(self.weight_scale**2 * variance, self.bias_scale**2, count)
 
 
 class Tanh(AbstractSmooth):

@@ -33,6 +33,7 @@ WINGS = {  # of each room in the same order, above the files that lie in the roo
         "pooling",
         "symmetries",
         "spectra",
+        "axioms",
         "boxes",
         "equations",
         "fields",
