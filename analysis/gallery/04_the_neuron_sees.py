@@ -78,7 +78,7 @@ for way, options in ways.items():
         stated[way].append(np.linalg.norm(data[way].error(4)) / size)
         found[way].append(np.linalg.norm((data[way] - truth).connected(4)) / size)
         cost[way].append(data[way].networks)
-        print(f"{way:>8}, n = {cost[way][-1]:>10,.0f}: error {stated[way][-1]:8.1e} of G4c, off by {found[way][-1]:8.1e}")
+        print(f"{way:>8}, n = {cost[way][-1]:>10,.0f}: error {stated[way][-1]:.1e} of G4c, off by {found[way][-1]:.1e}")
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.4), layout="constrained", width_ratios=[3, 2])
