@@ -11,8 +11,8 @@
 #
 # An ensemble of trained networks is a random function as the one it was drawn from. The readouts of erf networks follow
 # the gradient flow that fits two data, in closed form, and every network is looked at again and again on its way. **The
-# message: learning breaks $\phi \to -\phi$, so that linear and cubic couplings appear, and while all connected
-# functions shrink, the field moves away from the Gaussian in units of its own fluctuations.**
+# message: learning breaks $\phi \to -\phi$, so that linear and cubic couplings appear, and while its fluctuations
+# shrink, the field moves away from the Gaussian in units of its own fluctuations.**
 
 # %%
 import jax
@@ -70,9 +70,8 @@ an.plot_drift(drift)
 # %% [markdown]
 # ## In units of its own fluctuations
 #
-# Skewness $G_3^c/G_2^{3/2}$ and excess kurtosis $G_4^c/G_2^2$ at $x = 1.4$. The connected functions shrink by factors
-# of five, a hundred and more as the readouts forget where they began, but the square of $G_2$ shrinks faster than
-# $G_4^c$.
+# Skewness $G_3^c/G_2^{3/2}$ and excess kurtosis $G_4^c/G_2^2$ at $x = 1.4$. $G_2$ falls five times and $G_4^c$ nine
+# times as the readouts forget where they began, but $G_2^2$ falls 27 times.
 
 # %%
 last = [{order: c.connected(order)[-1] for order in (2, 3, 4)} for c in drift.correlators]
@@ -135,8 +134,8 @@ claimed = end["g[1]"].mean / start["g[1]"].mean
 print(f"g[1] has grown {claimed:.0f} times")
 
 # %% tags=["hide-cell"]
-# A coupling has a unit, the field to the power -4, and the field has shrunk: its variance is five times smaller.
-# What the interaction does to it is measured by g G2^2, and that has hardly changed.
+# A coupling has a unit, the field to the power -4, and the field has shrunk: its variance is five times smaller. What
+# the interaction does to it is measured by g G2^2, and that has changed two or three times.
 right_one = claimed * (last[-1][2] / last[0][2]) ** 2
 print(f"g[1] G2^2 has changed {right_one:.1f} times")
 assert claimed > 10.0
