@@ -22,8 +22,8 @@ lint: ready  ## style, format, types
 proof: ready  ## coverage, calibration and efficiency with tight bands (up to an hour)
 	$(pytest) tests/proof -m proof
 
-rungs: ready  ## the table of the README: what each rung of the ladder of actions explains
-	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('README.md')"
+rungs: ready  ## the table of the site: what each rung of the ladder of actions explains
+	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('analysis/gallery/site/ladder.md')"
 
 bench: ready  ## timings and memory
 	$(python) tests/benchmarks/run.py
@@ -34,6 +34,9 @@ notebooks: ready  ## run every notebook at full size, with its figures, into out
 	    result=out/notebooks/$$(basename "$$source" .py).ipynb; echo "$$result"; \
 	    $(python) -m jupytext --quiet --to ipynb --output "$$result" "$$source"; \
 	    .venv/bin/jupyter-execute --inplace "$$result"; done
+
+docs: ready  ## the site in out/docs/site, notebooks run at full size once; make docs size=small for a first look
+	$(python) analysis/gallery/site/press/build.py $(size)
 
 lock: ready  ## choose all versions afresh and write requirements.lock
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/uv pip compile pyproject.toml --group dev --all-extras \
@@ -47,5 +50,7 @@ lowest: ready  ## the oldest versions pyproject.toml allows, in .lowest, with a 
 ready:
 	@sh setup.sh
 
+size = full
+
 .DEFAULT_GOAL := help
-.PHONY: help study test lint proof rungs bench notebooks lock lowest ready
+.PHONY: help study test lint proof rungs bench notebooks docs lock lowest ready

@@ -1,7 +1,9 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
-from .axioms.reflection import Positivity as Positivity
-from .axioms.reflection import positivity as positivity
+from .axioms.axiom import Axiom as Axiom
+from .axioms.real_time import real_time as real_time
+from .axioms.verdicts import Axioms as Axioms
+from .axioms.verdicts import axioms as axioms
 from .boxes.averages import Averages as Averages
 from .boxes.couplings import Couplings as Couplings
 from .boxes.estimate import Estimate as Estimate
@@ -79,7 +81,15 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
+from .reflections.reflection import Positivity as Positivity
+from .reflections.reflection import positivity as positivity
+from .scales.coarse import Coarse as Coarse
+from .scales.coarse import block as block
+from .scales.coarse import decimate as decimate
+from .scales.coarse import shell as shell
+from .scales.maps import CoarseMap as CoarseMap
 from .shards.parts import Parts as Parts
+from .spectra.constrained import Constrained as Constrained
 from .spectra.exponentials import Exponentials as Exponentials
 from .spectra.gap import AbstractGapMethod as AbstractGapMethod
 from .spectra.gap import Gap as Gap
@@ -87,6 +97,10 @@ from .spectra.gevp import Gevp as Gevp
 from .spectra.lagged import EffectiveMass as EffectiveMass
 from .spectra.lagged import TimeCorrelators as TimeCorrelators
 from .spectra.lagged import time_correlators as time_correlators
+from .spectra.levels import Levels as Levels
+from .spectra.levels import RealTime as RealTime
+from .spectra.pencil import shifted as shifted
+from .spectra.pencil import without_level as without_level
 from .symmetries.breaking import Broken as Broken
 from .symmetries.breaking import SymmetryTest as SymmetryTest
 from .symmetries.breaking import symmetry as symmetry

@@ -38,6 +38,11 @@ from .diagrams.from_couplings import non_gaussianity as non_gaussianity
 from .diagrams.from_couplings import predicted as predicted
 from .diagrams.series import Edgeworth as Edgeworth
 from .diagrams.series import cumulant_series as cumulant_series
+from .flows.decimation import DecimatedChain as DecimatedChain
+from .flows.decimation import free_decimation as free_decimation
+from .flows.local_potential import FixedPoint as FixedPoint
+from .flows.local_potential import LocalPotential as LocalPotential
+from .flows.local_potential import fixed_point as fixed_point
 from .foreign.from_key import FromKey as FromKey
 from .multiplets.complex_laws import Phases as Phases
 from .multiplets.complex_laws import circular as circular
@@ -85,11 +90,12 @@ from .neurons.smooth import Tanh as Tanh
 from .quantum.coupled import CoupledOscillators as CoupledOscillators
 from .quantum.oscillator import Oscillator as Oscillator
 from .runtime import complete_numpyro as _complete_numpyro
+from .spectral.free import FreeField as FreeField
+from .spectral.path import Path as Path
+from .spectral.spectrum import Spectrum as Spectrum
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice
-from .theories.path import Path as Path
-from .theories.spectrum import Spectrum as Spectrum
 from .training.descent import Descent as Descent
 from .training.last_layer import Bayes as Bayes
 from .training.last_layer import LastLayer as LastLayer

@@ -7,9 +7,17 @@ sound; "note", no limit applies.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["LIMITS", "Check", "Diagnosis", "answers"]
+__all__ = ["GROUPS", "LIMITS", "Check", "Diagnosis", "about", "answers", "grouped"]
 
 VERDICTS = ("note", "pass", "warn", "fail")  # the gravest last
+# What a check is about, in the order of a page, and what is asked there.
+GROUPS = {
+    "data": "Are the averages and their errors what they are said to be?",
+    "theory": "Is there an action around the Gaussian to speak of, and may exp(-S) be normalised?",
+    "fit": "What does the action explain, and do the data rather than the prior determine it?",
+    "sampler": "Do the draws stand for the posterior?",
+    "own": "Checks of one's own.",
+}
 LIMITS = {
     "rhat": 1.01,
     "ess": 400.0,
@@ -38,7 +46,7 @@ class Check(NamedTuple):
     """One question about a fit with its answer.
 
     name: a few words; value: the number, as text; limit: "< 0.3", or "none"; verdict: "note", "pass", "warn" or "fail";
-    why: one sentence.
+    why: one sentence; about: which part of a study it judges, one of `GROUPS`.
     """
 
     name: str
@@ -46,6 +54,33 @@ class Check(NamedTuple):
     limit: str
     verdict: str
     why: str
+    about: str = "own"
+
+
+def about(group: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """The same checks, said to be about that group."""
+    return (check._replace(about=group) for check in checks)
+
+
+def grouped(checks: Iterable[Check]) -> dict[str, list[Check]]:
+    """Checks by what they are about, in the order of `GROUPS`, those of a group in their own order; no empty group.
+
+    Raises:
+        ValueError: a check about something else.
+
+    Example:
+        >>> words = ("1.003", "<= 1.01", "pass", "Chains agree.")
+        >>> list(grouped([Check("R-hat", *words), Check("R-hat", *words, "sampler")]))
+        ['sampler', 'own']
+    """
+    made: dict[str, list[Check]] = {name: [] for name in GROUPS}
+    for check in checks:
+        if check.about not in made:
+            raise ValueError(
+                f"expected the check {check.name!r} to be about {', '.join(GROUPS)}, got {check.about!r}; try 'own'"
+            )
+        made[check.about].append(check)
+    return {name: part for name, part in made.items() if part}
 
 
 def answers(check: Callable[[Any], Check | Iterable[Check]], fit: Any) -> Iterator[Check]:
@@ -70,6 +105,7 @@ def answers(check: Callable[[Any], Check | Iterable[Check]], fit: Any) -> Iterat
                 f"expected the check {name} to give a verdict among {', '.join(VERDICTS)}, got {one.verdict!r}; try "
                 "'note', where no limit applies"
             )
+        grouped([one])  # refuses a group that is none
         yield one
 
 

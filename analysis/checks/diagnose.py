@@ -16,7 +16,7 @@ from ...models.diagrams.from_couplings import four_point, whitened
 from ...models.distance import hotelling
 from ..reading.fit import Reading, reads
 from .boundedness import boundedness_checks
-from .check import LIMITS, Check, Diagnosis, answers
+from .check import LIMITS, Check, Diagnosis, about, answers
 from .influence import influence_checks
 from .sampling import sampling_checks
 
@@ -45,19 +45,19 @@ def diagnose(fit: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) 
         raise ValueError(f"expected a fit of inf.fit, got a tree without {', '.join(missing)}; try load('out/fit.nc')")
     return Diagnosis(
         [
-            *sampling_checks(fit),
-            *_independence(fit),
-            *_expansion(fit),
-            *boundedness_checks(fit),
-            *_adequacy(fit),
-            *_prediction(fit),
+            *about("sampler", sampling_checks(fit)),
+            *about("data", _data(fit)),
+            *about("theory", _expansion(fit)),
+            *about("theory", boundedness_checks(fit)),
+            *about("fit", _adequacy(fit)),
+            *about("fit", _prediction(fit)),
             *(one for check in more for one in answers(check, fit)),
         ]
     )
 
 
-def _independence(fit: Reading) -> Iterator[Check]:
-    """Are n networks n independent draws?"""
+def _data(fit: Reading) -> Iterator[Check]:
+    """Are n networks n independent draws, and what was measured of them right, even, and with errors?"""
     if "chain" in fit.attrs:
         why = f"The order of the file remembers: {fit.attrs['chain']}. Errors come from blocks of it."
         value, limit = f"n_eff = {float(fit.attrs['networks']):.0f}", f">= {LEAST_WORTH}"
@@ -65,10 +65,6 @@ def _independence(fit: Reading) -> Iterator[Check]:
     if "copied" in fit.attrs:
         why = "Rows that equal an earlier one up to sign were left out: copies and mirror images are no new networks."
         yield Check("copies left out", str(fit.attrs["copied"]), "none", "note", why)
-
-
-def _expansion(fit: Reading) -> Iterator[Check]:
-    """Is there an effective action to speak of?"""
     attrs = fit.constants.attrs
     if "exact_p" in attrs:
         p = attrs["exact_p"]
@@ -87,6 +83,11 @@ def _expansion(fit: Reading) -> Iterator[Check]:
         yield Check("Z2 symmetry", "not measured", "none", "note", "No odd correlators were given to test it.")
     if "tail_verdict" in attrs:
         yield _tails(str(attrs["tail_verdict"]), str(attrs["tail_why"]))
+
+
+def _expansion(fit: Reading) -> Iterator[Check]:
+    """Is there an effective action to speak of?"""
+    attrs = fit.constants.attrs
     if "eps4" in attrs:
         eps4, error = attrs["eps4"], attrs["eps4_error"]
         verdict = "pass" if eps4 < LIMITS["eps4"] else "note" if "translation_p" in attrs else "fail"
@@ -159,7 +160,10 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
     if fit.method_words.sandwich and fit.space == "field":  # of draws of a neuron A^-1/n means nothing
         ratio = constants["naive_error"].values / constants["sandwich_error"].values
         value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
-        why = "Errors without the sandwich would be this fraction of the calibrated ones (median; worst in brackets)."
+        why = (
+            "Naive errors, A^-1/n, hold if the model is true; calibrated ones, the sandwich A^-1 B A^-1/n of the "
+            "equations A theta = b with noise B/n, whether or not it is: their ratio (median; worst in brackets)."
+        )
         yield Check("naive over calibrated error", value, "none", "note", why)
     if "gain_full" in constants.attrs:
         full, error = constants.attrs["gain_full"], constants.attrs["gain_full_error"]
@@ -170,7 +174,10 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
             reference = constants["full_embed"].shape[0] == constants["full_embed"].shape[1]
             share, spread = constants.attrs["share"], constants.attrs["share_error"]
             verdict = "pass" if share >= LIMITS["share"] else "warn"
-            why = "Hyvarinen gain over the Gaussian, in the metric of the fit, relative to the full quartic action's."
+            why = (
+                "Of what the full quartic action gains over the best Gaussian in the Hyvarinen score, in the metric of "
+                "the fit, so much this action gains too: the share of what is not Gaussian that it explains."
+            )
             yield Check(
                 "share of the gain",
                 "100% (it is the reference)" if reference else f"{share:.1%} +- {spread:.1%}",

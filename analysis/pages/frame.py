@@ -27,9 +27,10 @@ def render(frame: str, **content: Any) -> str:
     return _environment().get_template(frame).render(**content)
 
 
-def drawn_figure(figure: Figure, title: str, caption: str) -> dict[str, str]:
-    """A figure as a page holds it: embedded, with a title and a caption for `prose`."""
-    return {"title": title, "data": base64.b64encode(png(figure)).decode("ascii"), "caption": caption}
+def drawn_figure(figure: Figure, title: str, caption: str, seen: str) -> dict[str, str]:
+    """A figure as a page holds it: embedded, with a title, a caption for `prose`, and in words what is seen."""
+    data = base64.b64encode(png(figure)).decode("ascii")
+    return {"title": title, "data": data, "caption": caption, "seen": seen}
 
 
 @cache

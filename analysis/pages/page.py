@@ -12,22 +12,22 @@ import numpy as np
 from ...models.theories.recipes import code, described
 from ...models.theories.registry import THEORIES
 from ...models.types import Vector
-from ..checks.check import Check
+from ..checks.check import GROUPS, VERDICTS, Check, grouped
 from ..figures import posterior as plots
 from ..reading.couplings import INTERVAL
 from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
 from ..reading.typesetting import count, significant, typeset, with_error
-from . import captions
+from . import captions, seen
 from .frame import drawn_figure, render
-from .paragraph import action_name, drawn, origin, paragraph, where
+from .paragraph import action_name, drawn, explained, measured, origin, where
 from .session import command, session
+from .verdict import lines, sentence
 
 __all__ = ["page"]
 
 _MOST_AXES, _FIRST_AXES = 6, 4  # of a point: those of an image are not all said
 _LONG = 60  # rows beyond which a table is folded
-_GRAVITY = ("fail", "warn", "pass", "note")
 _TALLY = {"fail": ("fails", "fail"), "warn": ("warns", "warn"), "pass": ("passes", "pass"), "note": ("notes", "note")}
 _EPS4 = (
     r"$\varepsilon_4 = (\|G_4^c\|^2/24)^{1/2}$, where $G_4^c$ is the connected four-point function whitened by the "
@@ -36,7 +36,7 @@ _EPS4 = (
 )
 _SCORE = (
     r"The Hyvärinen score is $J = \langle\frac{1}{2}\nabla S\cdot W\nabla S - \Delta_W S\rangle$, lower is better; a "
-    r"gain is $J_\mathrm{Gauss} - J$."
+    r"gain is $J_\mathrm{Gauss} - J$: how much better than the best Gaussian an action fits."
 )
 
 
@@ -51,17 +51,21 @@ def page(fit: Reading, checks: Iterable[Check]) -> str:
     attrs, points = fit.attrs, _points(fit)
     packages = ", ".join(f"{n.removesuffix('_version')} {v}" for n, v in attrs.items() if n.endswith("_version"))
     python = f"Python {attrs['python']}, " if "python" in attrs else ""
+    first, *rest = [*_figures(fit)] or [None]
     return render(
         "page.html",
         title=title,
         subtitle=subtitle.rstrip(", "),
-        checks=checks,
-        gravest_first=sorted(checks, key=lambda c: _GRAVITY.index(c.verdict)),
+        verdict=sentence(fit, checks),
+        lines=lines(fit, checks),
+        first=first,
+        figures=rest,
+        groups=_groups(checks),
         tally=_tally(checks),
-        paragraph=paragraph(fit, checks),
+        summary=[measured(fit), explained(fit)],
         eps4=_EPS4 if "eps4" in fit.constants.attrs else "",
         score=_SCORE,
-        figures=list(_figures(fit)),
+        interval=f"{INTERVAL:.0%}".replace("%", "\u202f%"),
         couplings_text=_couplings_text(fit),
         couplings=_coupling_table(fit),
         long=_LONG,
@@ -80,48 +84,40 @@ def page(fit: Reading, checks: Iterable[Check]) -> str:
     )
 
 
-def _tally(checks: list[Check]) -> list[tuple[str, str]]:
+def _tally(checks: list[Check]) -> str:
     """How many of each verdict, in words."""
     counted = {verdict: sum(check.verdict == verdict for check in checks) for verdict in _TALLY}
-    return [(verdict, f"{n} {_TALLY[verdict][n > 1]}") for verdict, n in counted.items() if n]
+    return f"{len(checks)} checks: " + ", ".join(f"{n} {_TALLY[verdict][n > 1]}" for verdict, n in counted.items() if n)
+
+
+def _groups(checks: list[Check]) -> list[dict[str, Any]]:
+    """Checks by what they are about: those to be read, the gravest first, and those that pass."""
+    made = []
+    for name, part in grouped(checks).items():
+        open_ones = [check for check in part if check.verdict != "pass"]
+        open_ones.sort(key=lambda check: -VERDICTS.index(check.verdict))
+        passed = [check for check in part if check.verdict == "pass"]
+        made.append({"name": name, "asks": GROUPS[name], "open": open_ones, "passed": passed})
+    return made
 
 
 def _figures(fit: Reading) -> Iterable[dict[str, str]]:
-    yield drawn_figure(plots.plot_couplings(fit), "Couplings with their uncertainties", captions.couplings_caption(fit))
+    """Those that have something to show, the couplings first."""
+    title, caption = "Couplings with their uncertainties", captions.couplings_caption(fit)
+    yield drawn_figure(plots.plot_couplings(fit), title, caption, seen.couplings_seen(fit))
     if "G4" in fit.group("observed_data"):
-        caption = captions.four_point_caption(fit)
-        yield drawn_figure(plots.plot_four_point(fit), "Connected four-point function", caption)
-    else:
-        points = fit.constants.sizes["x"]
-        yield _left_out(
-            "Connected four-point function", f"Not measured at {points} points: it has too many components."
-        )
+        title, caption = "Connected four-point function", captions.four_point_caption(fit)
+        yield drawn_figure(plots.plot_four_point(fit), title, caption, seen.four_point_seen(fit))
     if "full_matrix" in fit.constants:
         z, error, contained = schwinger_dyson(fit)
         if np.any(error > 0):
-            caption = captions.schwinger_dyson_caption(z, error, contained)
-            yield drawn_figure(plots.plot_schwinger_dyson(fit), "Schwinger–Dyson residuals", caption)
-        else:
-            solved = "their equation" if len(z) == 1 else f"all {len(z)} of their equations"
-            why = f"The action contains every quartic monomial, and the fit solves {solved}: none is left to test it."
-            yield _left_out("Schwinger–Dyson residuals", why)
-    else:
-        why = (
-            "The equations of all quartic monomials are kept for quartic actions of at most 8 points whose quadratic "
-            "part has every pair of points; this is none."
-        )
-        yield _left_out("Schwinger–Dyson residuals", why)
-    caption = captions.prior_caption(fit)
-    yield drawn_figure(plots.plot_prior_posterior(fit), "Prior and posterior of the couplings", caption)
-    title = "Traces and ranks of the slowest couplings"
+            title, caption = "Schwinger–Dyson residuals", captions.schwinger_dyson_caption(z, error, contained)
+            yield drawn_figure(plots.plot_schwinger_dyson(fit), title, caption, seen.schwinger_dyson_seen(fit))
+    title, caption = "Prior and posterior of the couplings", captions.prior_caption(fit)
+    yield drawn_figure(plots.plot_prior_posterior(fit), title, caption, seen.prior_seen(fit))
     if fit.markov:
-        yield drawn_figure(plots.plot_trace_rank(fit), title, captions.trace_caption(fit))
-    else:
-        yield _left_out(title, f"The draws are {fit.sampler_words.draws}: there are no chains to look at.")
-
-
-def _left_out(title: str, why: str) -> dict[str, str]:
-    return {"title": title, "why": why}
+        title, caption = "Traces and ranks of the slowest couplings", captions.trace_caption(fit)
+        yield drawn_figure(plots.plot_trace_rank(fit), title, caption, seen.trace_seen(fit))
 
 
 def _couplings_text(fit: Reading) -> str:
@@ -149,9 +145,9 @@ def _couplings_text(fit: Reading) -> str:
         else ""
     )
     return (
-        f"Posterior mean, standard deviation and equal-tailed {round(100 * INTERVAL)} % interval, beside the "
-        f"standard deviation of the prior. {chains}{fit.method_words.errors}; what the action leaves out is not in "
-        f"them. The quadratic couplings {last} come last{index} Quadratic couplings are {units}.{smooth}"
+        "Posterior mean, standard deviation (sd) and interval, beside the standard deviation of the prior. "
+        f"{chains}{fit.method_words.errors}; what the action leaves out is not in them. The quadratic couplings "
+        f"{last} come last{index} Quadratic couplings are {units}.{smooth}"
     )
 
 
@@ -159,7 +155,7 @@ def _coupling_table(fit: Reading) -> dict[str, Any]:
     """Headings, and a row a coupling: its letter in TeX and its cells."""
     found = fit.every_coupling
     chains, lost = fit.markov, any(np.isfinite(c.bias) for c in found)
-    heads = ("mean", "sd", f"{round(100 * INTERVAL)} % interval", "prior sd")
+    heads = ("mean", "sd", "interval", "prior sd")
     heads += (*(("truncation bias",) if lost else ()), *(("ESS", "R̂") if chains else ()))
     rows = []
     for c in found:

@@ -15,9 +15,12 @@ __all__ = [
     "caveat",
     "count",
     "drawn",
+    "explained",
+    "gaussianity",
     "measured",
     "origin",
     "paragraph",
+    "resolved",
     "share",
     "significant",
     "typeset",
@@ -45,9 +48,9 @@ def paragraph(fit: Reading, checks: Iterable[Check]) -> str:
     """What was measured, how far from Gaussian, what the action explains, what is resolved, and the main caveat."""
     sentences = (
         measured(fit),
-        _gaussianity(fit),
-        _explained(fit),
-        _resolved(fit),
+        gaussianity(fit),
+        explained(fit),
+        resolved(fit),
         caveat(fit, checks),
         fit.action.belongs,
     )
@@ -179,7 +182,8 @@ def _non_gaussian(fit: Reading) -> bool:
     return bool(attrs[name] >= LIMITS["resolved"] * attrs[f"{name}_error"])
 
 
-def _gaussianity(fit: Reading) -> str:
+def gaussianity(fit: Reading) -> str:
+    """How far from the Gaussian the field is."""
     attrs = fit.constants.attrs
     if "eps4" not in attrs:
         verb = "is not" if _non_gaussian(fit) else "is, within errors,"
@@ -200,7 +204,8 @@ def _gaussianity(fit: Reading) -> str:
     return f"{place} the field is not Gaussian: its distance to the Gaussian is {value}, {size}."
 
 
-def _explained(fit: Reading) -> str:
+def explained(fit: Reading) -> str:
+    """What the action gains over the Gaussian, and which share that is."""
     attrs = fit.constants.attrs
     gain = with_error(float(attrs["gain"]), float(attrs["gain_error"]))
     name = typeset(action_name(fit))
@@ -226,7 +231,8 @@ def _explained(fit: Reading) -> str:
     )
 
 
-def _resolved(fit: Reading) -> str:
+def resolved(fit: Reading) -> str:
+    """How many couplings are seen, and the clearest."""
     found = fit.couplings
     clear = [c for c in found if abs(c.z) > LIMITS["resolved"]]
     best = max(found, key=lambda c: abs(c.z))

@@ -56,8 +56,14 @@ def session(fit: Reading) -> str:
 
 
 @reads
-def command(fit: Reading) -> str:
-    """The line `nnft fit ...` that repeats the fit of a file of samples; empty where there is none."""
+def command(fit: Reading, *, folder: str = "out/", **changed: Any) -> str:
+    """The line `nnft fit ...` that repeats the fit of a file of samples; empty where there is none.
+
+    Args:
+        fit: of that file.
+        folder: where it writes.
+        changed: settings to have in place of those of the fit, by name; another action comes without options.
+    """
     points = fit.constants["x_position"].values
     name, key, one = fit.recipe.get("file"), _words(fit), fit.action
     if not name or len(key) != 2 or key[0] != 0 or key[1] == 0 or fit.attrs.get("metric_from") == "given":
@@ -72,11 +78,14 @@ def command(fit: Reading) -> str:
     words = ["nnft fit", shlex.quote(name)]
     if not sites:
         words.append(f"--points {','.join(f'{x:.17g}' for x in points[:, 0])}")
-    words += [f"--action {word}", f"--seed {key[1] - 1}"]
-    method, sampler = fit.method, fit.sampler
-    words += [f"--method {method}"] if method != "score" else []
-    words += [f"--sampler {sampler}"] if sampler != "nuts" else []
-    words += [f"--set {option}" for option in (*_action_options(one), *_named(beliefs), *_changed(fit))]
+    chosen = {"action": word, "method": fit.method, "sampler": fit.sampler} | changed
+    words += [f"--action {chosen.pop('action')}", f"--seed {key[1] - 1}"]
+    for name, default in (("method", "score"), ("sampler", "nuts")):
+        value = chosen.pop(name)
+        words += [f"--{name} {value}"] if value != default else []
+    of_action = [] if "action" in changed else [*_action_options(one), *_named(beliefs)]
+    kept = [option for option in _changed(fit) if option.partition("=")[0] not in chosen]
+    words += [f"--set {option}" for option in (*of_action, *kept, *(f"{k}={v}" for k, v in chosen.items()))]
     weights = fit.constants["weights"].values
     if not np.all(weights == 1.0):
         words.append(f"--set weights={json.dumps(weights.tolist(), separators=(',', ':'))}")

@@ -137,7 +137,9 @@ def experiment_page(found: Experiment) -> str:
         title=title,
         subtitle="",
         lead=_lead(found),
-        shown=drawn_figure(figure, "Deviation from the limit, its fall with the width, and the couplings", caption),
+        shown=drawn_figure(
+            figure, "Deviation from the limit, its fall with the width, and the couplings", caption, _lead(found)
+        ),
         parts=_parts(found),
     )
 

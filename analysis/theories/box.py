@@ -174,7 +174,9 @@ def box_page(name: str, found: Sequence[BoxFound], seed: int, n: int) -> str:
         title=f"{name}: φ⁴ built of networks, beside the exact oscillator",
         subtitle=f"widths {', '.join(map(str, widths))}, {count(n)} networks of the largest, key(seed = {seed})",
         lead=lead,
-        shown=drawn_figure(plot_box(found), "The limit of infinite width", caption),
+        shown=drawn_figure(
+            plot_box(found), "The limit of infinite width", caption, f"{lead} Points with error bars on lines."
+        ),
         parts=[part for one in found for part in _parts(one)],
     )
 

@@ -245,5 +245,5 @@ def _part(title: str, words: str, rows: Sequence[Number]) -> dict[str, Any]:
 
 
 def _page(title: str, subtitle: str, lead: str, figure: Figure, caption: str, parts: list[dict[str, Any]]) -> str:
-    shown = drawn_figure(figure, title.split(": ", 1)[1].capitalize(), caption)
+    shown = drawn_figure(figure, title.split(": ", 1)[1].capitalize(), caption, lead)
     return render("published.html", title=title, subtitle=subtitle, lead=lead, shown=shown, parts=parts)

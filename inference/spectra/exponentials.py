@@ -18,11 +18,12 @@ from ...models.types import Matrix, Vector
 from .gap import AbstractGapMethod, Gap
 from .lagged import TimeCorrelators, check_positive
 
-__all__ = ["Exponentials"]
+__all__ = ["Exponentials", "Problem"]
 
 _RATIOS = (1.3, 1.7, 2.3, 3.0, 4.0, 6.0, 10.0)  # of the second energy to the first, where a fit begins
 _RESOLVED = 12.0  # fall of chi2 by two more numbers: once in 400 fits of noise
 _ROUNDING = 1e-10  # of G, which exact correlators are good to
+_STEEP = 300.0  # of an exponent that a step of the fit may try
 _THRESHOLD = 3.0  # of an odd state above a particle, in its energy
 
 
@@ -71,7 +72,7 @@ class Exponentials(AbstractGapMethod):
         """
         if not is_whole(self.operator, 0) or self.operator >= data.values.shape[1]:
             raise ValueError(f"expected an operator below {data.values.shape[1]}, got {self.operator!r}; try 0")
-        problem = _Problem.of(data, self.operator)
+        problem = Problem.of(data, self.operator)
         if len(problem.times) < 2 * self.count:
             raise ValueError(
                 f"expected at least {2 * self.count} times for {self.count} exponentials, got {len(problem.times)}; "
@@ -83,7 +84,7 @@ class Exponentials(AbstractGapMethod):
         name = "one exponential" if self.count == 1 else "one exponential (a second one is not resolved)"
         return problem.answer(name, one, _THRESHOLD * one.energies[0], widen=True)
 
-    def _second(self, problem: "_Problem", one: _Fit) -> _Fit | None:
+    def _second(self, problem: "Problem", one: _Fit) -> _Fit | None:
         """Two exponentials, or None where the data do not tell them from one."""
         small = _ROUNDING**2 * len(problem.times) if problem.exact else _RESOLVED
         if one.chi2 <= small:
@@ -109,7 +110,7 @@ class Exponentials(AbstractGapMethod):
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class Problem:
     """G at some times, and the matrix that makes its errors independent and of size one."""
 
     times: Vector
@@ -117,14 +118,16 @@ class _Problem:
     whiten: Matrix
     period: float
     exact: bool
+    data: TimeCorrelators
 
     @classmethod
-    def of(cls, data: TimeCorrelators, operator: int) -> "_Problem":
+    def of(cls, data: TimeCorrelators, operator: int, *, positive: bool = True) -> "Problem":
         g, rows = data.values[:, operator, operator], data.rows[:, :, operator, operator]
         error = data.errors[:, operator, operator]
-        check_positive(data.times, g, error)
+        if positive:
+            check_positive(data.times, g, error)
         if data.exact:
-            return cls(data.times, g, np.diag(1.0 / g), data.period, True)
+            return cls(data.times, g, np.diag(1.0 / g), data.period, True, data)
         if np.any(error == 0.0) or len(rows) < len(g):
             raise ValueError(
                 f"expected errors of all {len(g)} times from at least as many rows, got {len(rows)} rows and errors "
@@ -136,7 +139,7 @@ class _Problem:
                 f"expected errors that are not copies of each other, got correlations with eigenvalue {values[0]:.2g}; "
                 "try fewer times"
             )
-        return cls(data.times, g, (vectors / np.sqrt(values)).T / error, data.period, False)
+        return cls(data.times, g, (vectors / np.sqrt(values)).T / error, data.period, False, data)
 
     def fit(self, others: tuple[float, ...], fixed: tuple[float, ...] = ()) -> _Fit:
         """Free exponentials, the first from the fall at late times, the others from where they are said to begin.
@@ -180,10 +183,10 @@ class _Problem:
     def _states(self, energies: Vector) -> tuple[Float[np.ndarray, "time state"], Float[np.ndarray, "time state"]]:
         """e^(-E t), in a box its mirror image added, and its derivative in E."""
         t = self.times[:, None]
-        forth = np.exp(-energies * t)
+        forth = np.exp(np.minimum(-energies * t, _STEEP))
         if np.isinf(self.period):
             return forth, -t * forth
-        back = np.exp(-energies * (self.period - t))
+        back = np.exp(np.minimum(-energies * (self.period - t), _STEEP))
         return forth + back, -t * forth - (self.period - t) * back
 
     def answer(self, name: str, fit: _Fit, next_energy: float, *, widen: bool) -> Gap:
@@ -204,5 +207,16 @@ class _Problem:
         how = f"{name} at {len(self.times)} times from {self.times[0]:g} to {self.times[-1]:g}"
         chi2 = float("nan") if self.exact or not dof else fit.chi2
         errors = np.concatenate([[total], fit.errors[count + 1 :]])
+        weights, weight_errors = self.weights(fit)
         return Gap(float(fit.energies[0]), 0.0 if self.exact else total, how, fit.energies, errors,
-                   bias, bias_error, chi2, 0 if self.exact else dof)  # fmt: skip
+                   bias, bias_error, chi2, 0 if self.exact else dof,
+                   weights, weight_errors)  # fmt: skip
+
+    def weights(self, fit: _Fit) -> tuple[Vector, Vector]:
+        """Amplitudes as they were before levels were taken out, with errors that know those of the energies."""
+        count, step = len(fit.energies), 1e-6 * fit.energies
+        share = self.data.share(fit.energies)
+        slope = (1.0 / self.data.share(fit.energies + step) - 1.0 / self.data.share(fit.energies - step)) / (2.0 * step)
+        rows = np.hstack([np.diag(1.0 / share), np.diag(fit.amplitudes * slope)])
+        variance = np.einsum("ki,ij,kj->k", rows, fit.covariance[: 2 * count, : 2 * count], rows)
+        return fit.amplitudes / share, np.sqrt(variance)

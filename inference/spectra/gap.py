@@ -1,7 +1,7 @@
 """A gap with its error, and how it was found: what every method of this wing gives."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Gap:
         bias_error: zero of exact correlators.
         chi2: of a fit, nan where there is none left.
         dof: its degrees of freedom.
+        weights: of those states in the two-point function of the first operator, (state,); empty where not known.
+        weight_errors: their standard errors, (state,).
+        interval: 95 % of the gap, where a method knows better than two errors.
     """
 
     value: float
@@ -37,6 +40,9 @@ class Gap:
     bias_error: float = float("nan")
     chi2: float = float("nan")
     dof: int = 0
+    weights: Vector = field(default_factory=lambda: np.zeros(0))
+    weight_errors: Vector = field(default_factory=lambda: np.zeros(0))
+    interval: tuple[float, float] | None = None
 
     @property
     def settled(self) -> bool:
@@ -48,6 +54,7 @@ class Gap:
         fit = f"; chi2 {self.chi2:.3g} of {self.dof}" if self.dof else ""
         rest = "" if np.isnan(self.bias) else f"; higher states add about {self.bias:+.2g}"
         rest += f" +- {self.bias_error:.2g}" if self.bias_error > 0.0 else ""
+        number += f", 95 % in {self.interval[0]:.4g} to {self.interval[1]:.4g}," if self.interval else ""
         return f"gap {number} by {self.how}{fit}{rest}{'' if self.settled else ': not settled, try later times'}"
 
 

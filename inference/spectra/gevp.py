@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from ...models.types import Matrix
+from ...models.types import Matrix, Vector
 from .gap import AbstractGapMethod, Gap
 from .lagged import TimeCorrelators, energy_of_ratio
 
@@ -50,13 +50,13 @@ class Gevp(AbstractGapMethod):
                 largest eigenvalue that does not fall between 0 and 1.
         """
         first, second = self._places(data)
-        energies, rows = self._energies(data, first, second)
+        energies, rows, weights, weight_rows = self._energies(data, first, second)
         errors = np.sqrt(np.sum(rows**2, axis=1))
         bias = bias_error = float("nan")
         later = second + 1 < len(data.times)
         if later:
             try:
-                following, moved = self._energies(data, first + 1, second + 1)
+                following, moved, *_ = self._energies(data, first + 1, second + 1)
                 bias, bias_error = float(energies[0] - following[0]), float(np.linalg.norm(rows[0] - moved[0]))
             except ValueError:  # noise only, one step later
                 later = False
@@ -64,7 +64,11 @@ class Gevp(AbstractGapMethod):
         seen = f"{given} operator{'s' if given > 1 else ''}"
         seen = seen if used == given else f"the first {used} of {seen}, which noise does not tell apart"
         how = f"GEVP of {seen}, t0 = {data.times[first]:g}, t = {data.times[second]:g}"
-        return Gap(float(energies[0]), float(errors[0]), how, energies, errors, bias, bias_error)
+        weight_errors = np.sqrt(np.sum(weight_rows**2, axis=1))
+        return Gap(
+            float(energies[0]), float(errors[0]), how, energies, errors, bias, bias_error,
+            weights=weights, weight_errors=weight_errors,
+        )  # fmt: skip
 
     def _places(self, data: TimeCorrelators) -> tuple[int, int]:
         if len(data.times) < 2:
@@ -78,17 +82,24 @@ class Gevp(AbstractGapMethod):
             )
         return first, second
 
-    def _energies(self, data: TimeCorrelators, first: int, second: int) -> tuple[np.ndarray, Matrix]:
-        """Energies, lowest first, and the rows of their covariance, (state, row); states lost in noise are left out."""
+    def _energies(self, data: TimeCorrelators, first: int, second: int) -> tuple[Vector, Matrix, Vector, Matrix]:
+        """Energies, lowest first, and weights of the first operator, each with the rows of its covariance.
+
+        States lost in noise are left out. psi = C(t0) v e^(E t0/2) is what an operator has of a state; dv mixes in the
+        other vectors, v_l.(dC(t) - l_k dC(t0)).v_k/(l_k - l_l), and keeps v.C(t0).v = 1.
+        """
         used = self._resolved(data, first)
         start, later = (data.values[k, :used, :used] for k in (first, second))
         start_rows, later_rows = (data.rows[:, k, :used, :used] for k in (first, second))
         values, vectors = eigh(later, start)
-        energies, rows = [], []
-        for value, v in list(zip(values, vectors.T, strict=True))[::-1]:
-            change = np.einsum("i,rij,j->r", v, later_rows - value * start_rows, v)
+        seen = (start @ vectors)[0]  # of the first operator in every state
+        found: list[tuple[float, Vector, float, Vector]] = []
+        for k in range(used)[::-1]:
+            value, v = float(values[k]), vectors[:, k]
+            mixed = np.einsum("il,rij,j->rl", vectors, later_rows - value * start_rows, v)
+            change = mixed[:, k]
             if value <= _SIGMA * np.linalg.norm(change) or value >= 1.0:
-                if not energies:
+                if not found:
                     raise ValueError(
                         f"expected a largest eigenvalue between 0 and 1 by {_SIGMA:g} errors, got {value:.3g} +- "
                         f"{np.linalg.norm(change):.2g} from t0 = {data.times[first]:g} to t = {data.times[second]:g}; "
@@ -96,9 +107,16 @@ class Gevp(AbstractGapMethod):
                     )
                 break
             energy, slope = energy_of_ratio(1.0 / value, data.times[first], data.times[second], data.period)
-            energies.append(energy)
-            rows.append(-change / (value * slope))
-        return np.array(energies), np.array(rows)
+            moved = -change / (value * slope)
+            apart = np.where(np.arange(used) == k, np.inf, value - values)
+            turned = mixed / apart
+            turned[:, k] = -0.5 * np.einsum("i,rij,j->r", v, start_rows, v)
+            psi = np.einsum("rj,j->r", start_rows[:, 0], v) + turned @ seen
+            size, fall = _wave(data, energy, data.times[first])
+            weight = float(seen[k] ** 2 / size)
+            found.append((energy, moved, weight, 2.0 * seen[k] * psi / size - weight * fall * moved))
+        energies, rows, weights, weight_rows = (np.array(part) for part in zip(*found, strict=True))
+        return energies, rows, weights, weight_rows
 
     def _resolved(self, data: TimeCorrelators, first: int) -> int:
         """How many of the operators, from the first on, are clearly different from each other at t0.
@@ -119,6 +137,17 @@ class Gevp(AbstractGapMethod):
             f"expected C(t0) positive by {_SIGMA:g} errors, got {sizes[0]:.2g} +- {spread:.2g} for the first operator "
             f"(of unit size) at t0 = {data.times[first]:g}; try an earlier t0 or more networks"
         )
+
+
+def _wave(data: TimeCorrelators, energy: float, time: float) -> tuple[float, float]:
+    """What a state of weight one adds to the correlator at a time, and the logarithm's slope in its energy."""
+
+    def log(e: float) -> float:
+        wave = np.exp(-e * time) + (0.0 if np.isinf(data.period) else np.exp(-e * (data.period - time)))
+        return float(np.log(wave * np.abs(data.share(np.array([e]))[0])))
+
+    step = 1e-6 * max(energy, 1e-6)
+    return float(np.exp(log(energy))), (log(energy + step) - log(energy - step)) / (2.0 * step)
 
 
 def _place(data: TimeCorrelators, time: float) -> int:

@@ -59,6 +59,7 @@ class TimeCorrelators:
         rows: rows^T rows is the covariance of the values, (row, time, operator, operator); no rows: exact.
         period: length L of the box in time; infinite without one.
         words: where it comes from.
+        removed: energies that `inf.without_level` has taken out; a level E counts exp(-E_0 dt) - exp(-E dt) for each.
 
     Raises:
         ValueError: times that do not increase or lie beyond half a period; shapes that do not fit; numbers that are
@@ -70,6 +71,7 @@ class TimeCorrelators:
     rows: Float[np.ndarray, "row time operator operator"] = field(repr=False)
     period: float = float("inf")
     words: str = "correlators"
+    removed: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.times), *[self.values.shape[-1]] * 2)
@@ -143,6 +145,12 @@ class TimeCorrelators:
     def exact(self) -> bool:
         """Whether no error came along."""
         return not np.any(self.rows)
+
+    def share(self, energies: Float[np.ndarray, "*state"]) -> Float[np.ndarray, "*state"]:
+        """By how much the weights of levels have changed as others were taken out; ones where none were."""
+        step = float(self.times[1] - self.times[0]) if self.removed else 0.0
+        changes = [np.exp(-level * step) - np.exp(-energies * step) for level in self.removed]
+        return np.prod([np.ones_like(energies), *changes], axis=0)
 
     def effective_mass(self, operator: int = 0) -> EffectiveMass:
         """The effective mass of one operator between neighbouring times; it is not the gap.

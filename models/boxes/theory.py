@@ -115,6 +115,10 @@ class BoxTheory(AbstractModel):
             )
 
     @property
+    def period(self) -> float:
+        return self.box.length
+
+    @property
     def missing(self) -> float:
         """The variance that the potential's counterterm makes up for, delta; -C in d = 2, zero without one."""
         if not isinstance(self.counterterm, bool):

@@ -85,6 +85,18 @@ class Independent:
         known = [kind.site_orders for kind in self.kinds]
         return tuple(takewhile(lambda r: all(r in one for one in known), range(2, HIGHEST + 1, 2)))
 
+    @property
+    def period(self) -> float:
+        """Length after which all neurons repeat; infinite where lengths are drawn."""
+        own = {kind.period for kind in self.kinds}
+        return own.pop() if len(own) == 1 and self.shared_length is None else float("inf")
+
+    @property
+    def spacing(self) -> float:
+        """Of the lattice that all neurons share, else zero."""
+        own = {kind.spacing for kind in self.kinds}
+        return own.pop() if len(own) == 1 and self.shared_length is None else 0.0
+
     def cumulants(self, points: Points, top: int) -> Cumulants:
         """Connected functions of order 2, 4, .., top with their errors and the rule behind them."""
         scale, count = self.shared_scale, len(points)

@@ -117,6 +117,13 @@ class AbstractModel(eqx.Module):
         """The two-point function, (point, point): exact, or in the limit of infinite width where that is known."""
         return dense(self.cumulants(points, 2).values[2], len(points) * self.outputs, 2)
 
+    def spectrum(self, count: int = 32) -> Any:
+        """Energies and weights of the two-point function in time, a `Spectrum`, where they are known one by one."""
+        raise NotKnown(
+            f"expected a model that brings `spectrum`, its energies and weights, got {self.name}, which has none; try "
+            "inf.real_time, which reads them off its correlators"
+        )
+
     def site_moments(self, points: Points, order: int) -> Float[np.ndarray, "half point"] | None:
         """Exact <phi(x)^2r> at each single point, 2r = 2, 4, .., order, (order/2, point); None where not known."""
         if self.as_sum is None or order not in self.as_sum.site_orders:
@@ -127,6 +134,16 @@ class AbstractModel(eqx.Module):
     def knows_sites(self) -> bool:
         """Whether `site_moments` answers at every order that is ever asked for."""
         return self.as_sum is not None and HIGHEST in self.as_sum.site_orders
+
+    @property
+    def period(self) -> float:
+        """Length after which the field repeats along every axis, infinite where it does not or where it is unknown."""
+        return float("inf") if self.as_sum is None else self.as_sum.period
+
+    @property
+    def spacing(self) -> float:
+        """Of the lattice whose sites alone count, zero where every point does."""
+        return 0.0 if self.as_sum is None else self.as_sum.spacing
 
     @property
     def even(self) -> bool:

@@ -24,6 +24,7 @@ from ..types import Points, Vector
 __all__ = [
     "Modes",
     "Quantile",
+    "angular_average",
     "box_integral",
     "box_momenta",
     "box_squares",
@@ -45,6 +46,15 @@ _ANGULAR = {
     3: lambda z: np.sinc(z / pi),
     4: lambda z: 2.0 * special.j1(np.maximum(z, 1e-300)) / np.maximum(z, 1e-300),
 }
+
+
+def angular_average(d: int, z: np.ndarray) -> np.ndarray:
+    """The average of cos(p.q) over the directions of p in d dimensions, z = |p||q|; d from 1 to 4.
+
+    >>> angular_average(3, np.array([0.0, np.pi])).round(12).tolist()
+    [1.0, 0.0]
+    """
+    return np.asarray(_ANGULAR[d](z))
 
 
 def radial_integral(

@@ -11,6 +11,7 @@ momenta, the published net (arXiv:2112.04527, 2307.03223): its kurtosis grows wi
 from the propagator, with a constant amplitude: N * kurtosis = (3/2) mu4 - 3 at every cutoff.
 """
 
+from collections.abc import Mapping
 from functools import reduce
 from itertools import product
 from math import log, pi
@@ -76,7 +77,6 @@ class ScalarMode(AbstractNeuron):
 
     # Static: the normalisation and the table of momenta are computed from numbers, when the model is traced.
     words = "scalar"
-    reasons = UNIFORM_PHASE
     even = True  # c -> c + pi
     mass: float = eqx.field(static=True)
     cutoff: float = eqx.field(static=True)
@@ -201,6 +201,21 @@ class ScalarMode(AbstractNeuron):
     @property
     def orders(self) -> range:
         return EVERY_EVEN
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """A uniform phase, and outside the box momenta without a direction."""
+        return UNIFORM_PHASE | ({"rotations": "the momenta are isotropic"} if self.length is None else {})
+
+    @property
+    def period(self) -> float:
+        return float("inf") if self.length is None else self.length
+
+    @property
+    def spacing(self) -> float:
+        if self.regulator != "lattice" or self.length is None or self.modes is None:
+            return 0.0
+        return self.length / (2 * self.modes + 1)
 
     def site_moment(self, points: Points, order: int) -> Vector:
         """<s(x)^r> = E[A^r] C(r, r/2)/2^r at each point, (point,), for any even order r: the same everywhere.

@@ -158,6 +158,16 @@ class AbstractNeuron(eqx.Module):
         """Even orders at which `site_moment` answers."""
         return self.orders
 
+    @property
+    def period(self) -> float:
+        """Length after which it repeats along every axis, infinite where it does not."""
+        return float("inf")
+
+    @property
+    def spacing(self) -> float:
+        """Of the lattice on which alone its field is the theory it stands for; zero where it is so everywhere."""
+        return 0.0
+
     def kernel(self, x: Here, y: There) -> Float[np.ndarray, "here there"]:
         """<s(x) s(y)> in closed form between two sets of points, (here, there)."""
         raise self.unknown("kernel", "<s(x) s(y)> in closed form")

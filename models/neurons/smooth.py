@@ -27,8 +27,6 @@ _PRICE = 1e-9  # change of averages of derivatives, between two rules, over the 
 _LATTICE_IS_FASTER = 8e5  # nodes: of Erf at order 6; up to there the rules of `signs.py` take longer
 
 ODD_AND_BOUNDED: dict[str, Any] = {"height": 1.0, "mirrored": True}  # of an odd f with |f| <= 1 that varies over one
-
-
 _ODD = ROTATED | {"sign": "the activation is odd, z and -z are equally likely, whatever the readout"}
 
 

@@ -8,7 +8,7 @@ the accuracy asked for the next pair is tried, and at last the number is refused
 and at finite beta, in a periodic box of that length, traces with e^(-beta H)/Z in place of the ground state.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +22,7 @@ from ..recursion import even_cumulants
 from ..refusals import is_whole
 from ..types import Points, Vector
 from .levels import Levels
+from .timed import AbstractTimed
 
 __all__ = ["AbstractOscillator"]
 
@@ -39,7 +40,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractOscillator(ABC):
+class AbstractOscillator(AbstractTimed):
     """A Hamiltonian p^2/2 + V(x), V(-x) = V(x), of one or more coordinates; hbar = mass = 1.
 
     Attributes:
@@ -59,6 +60,10 @@ class AbstractOscillator(ABC):
             raise ValueError(f"expected beta > 0, got {self.beta!r}; try beta=4.0, or leaving it out for T = 0")
         if not _positive(self.accuracy) or not 1e-14 <= self.accuracy <= 1e-2:
             raise ValueError(f"expected an accuracy from 1e-14 to 1e-2, got {self.accuracy!r}; try leaving it out")
+
+    @property
+    def period(self) -> float:
+        return self.beta
 
     @abstractmethod
     def levels(self, size: int) -> Levels:
@@ -140,6 +145,9 @@ class AbstractOscillator(ABC):
         if not labels:
             return 1.0
         return float(self._agreed(f"the moment {powers}", lambda levels: self._moment(levels, labels)))
+
+    def site_moment(self, order: int) -> float:
+        return self.moment(order, *[0] * (self.fields - 1))
 
     def weights(self, states: int = 4, *, field: int = 0) -> Vector:
         """Z_k = |<0|x|k>|^2 for k = 0, 1, .., (state,), accurate relative to their sum <x^2>; degenerate states share.

@@ -17,9 +17,10 @@ and returns NumPy arrays. Their `nodes` may be left out where theta are numbers;
 `grid_nodes` of the couplings that need most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,8 +29,13 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from ..combinatorics import sorted_tuples
+from ..correlators import Correlators, check_points
+from ..quantum.levels import Levels
+from ..quantum.timed import AbstractTimed
+from ..recursion import even_cumulants
 from ..runtime import settled
-from ..types import Matrix, Vector
+from ..types import Matrix, Points, Vector
 from .chain_grid import DEPTH, grid_nodes, least_nodes
 
 __all__ = ["Chain", "correlator", "draw_fields", "gap", "kinetic", "log_partition", "statistics"]
@@ -217,7 +223,7 @@ _slope = jax.jit(jax.grad(_log_partition), static_argnames=("sites", "nodes"))
 _curvature = jax.jit(jax.hessian(_log_partition), static_argnames=("sites", "nodes"))
 
 
-class Chain(eqx.Module):
+class Chain(eqx.Module, AbstractTimed):
     """One chain and its exact numbers, as NumPy.
 
     Args:
@@ -241,6 +247,10 @@ class Chain(eqx.Module):
     lam: float
     sites: int = eqx.field(default=16, static=True)
     nodes: int | None = eqx.field(default=None, static=True)
+    spacing: ClassVar[float] = 1.0
+    reasons: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"translations": "by sites, all of which have one action", "rotations": "the transfer matrix is symmetric"}
+    )
 
     def __check_init__(self) -> None:
         if not (np.isfinite(self.m2) and np.isfinite(self.lam) and (self.lam > 0 or (self.lam == 0 and self.m2 > 0))):
@@ -267,6 +277,13 @@ class Chain(eqx.Module):
             return np.asarray(function(*first, theta, **{"nodes": self._grid} | options))
 
     @property
+    def transfer(self) -> tuple[Vector, Matrix]:
+        """The nodes of a site and T on them, the step between nodes included, (node,) and (node, node)."""
+        with settled():
+            nodes, matrix = _transfer(jnp.array([self.m2, self.lam]), self.sites, self._grid)
+            return np.asarray(nodes), np.asarray(matrix)
+
+    @property
     def log_partition(self) -> float:
         """The logarithm of Z, the measure of each site dphi."""
         return float(self._at(_log_partition, sites=self.sites))
@@ -290,9 +307,60 @@ class Chain(eqx.Module):
         """<phi_x^power>."""
         return float(self.correlator(power, 0)[0])
 
+    def site_moment(self, order: int) -> float:
+        levels = self.levels
+        weight = levels.decay(self.period)
+        power = np.linalg.matrix_power(levels.coordinates[0], order)
+        return float(np.sum(weight * np.diag(power)) / np.sum(weight))
+
     def correlator(self, p: int = 1, q: int = 1) -> Vector:
         """<phi_0^p phi_r^q> for r = 0 .. M-1, (site,)."""
         return self._at(_correlator, powers=(p, q), sites=self.sites)
+
+    @property
+    def period(self) -> float:
+        return float(self.sites)
+
+    @property
+    def levels(self) -> Levels:
+        """-log of the eigenvalues of T, and phi between its eigenvectors: the chain as a quantum system in steps."""
+        with settled():
+            parts = _transfer(jnp.array([self.m2, self.lam]), self.sites, self._grid)
+            phi, matrix = (np.asarray(part) for part in parts)
+        values, vectors = np.linalg.eigh(matrix)
+        energies = -np.log(np.maximum(values[::-1] / values[-1], 1e-300))
+        states = vectors[:, ::-1]
+        return Levels(energies, (states.T @ (phi[:, None] * states))[None], len(phi))
+
+    def correlators(self, times: Points, *, orders: tuple[int, ...] = (2, 4)) -> Correlators:
+        """The exact correlators at sites of the chain, (site, 1), as `m.exact` gives them of a network.
+
+        Raises:
+            ValueError: times that are no sites; odd orders, or orders above 6.
+
+        >>> data = Chain(1.0, 1.0).correlators(np.array([[0.0], [1.0]]))
+        >>> print(f"{data.connected(2)[1]:.12f} {data.moment(4)[0]:.12f}")
+        0.043354234670 0.112301400808
+        """
+        points = check_points(times)
+        if points.shape[1] != 1 or np.any(points != np.round(points)):
+            raise ValueError(
+                f"expected sites of the chain, whole numbers (site, 1), got {points[:3].tolist()}; try [[0.0]]"
+            )
+        if not orders or any(r not in (2, 4, 6) for r in orders):
+            raise ValueError(f"expected orders among 2, 4, 6, got {orders}; try orders=(2, 4)")
+        levels, moments = self.levels, {}
+        for r in range(2, max(orders) + 1, 2):
+            rows = points[sorted_tuples(len(points), r), 0]
+            moments[r] = np.array([levels.correlation(row, (0,) * r, self.period) for row in rows])
+        cumulants = even_cumulants(moments, len(points))
+        return Correlators(
+            points=points,
+            moments={r: moments[r] for r in sorted(orders)},
+            cumulants={r: cumulants[r] for r in sorted(orders)},
+            even=True,
+            about={"accuracy": 1e-13, "rule": "transfer matrix", "model": repr(self)},
+        )
 
     def draw(self, n: int, *, key: jax.Array) -> Matrix:
         """Independent fields, (network, site), with the exact polynomial moments."""

@@ -1,4 +1,4 @@
-"""The table of what each rung explains: known numbers, one ensemble solved by hand, and the README's own digits."""
+"""The table of what each rung explains: known numbers, one ensemble solved by hand, and the digits of its page."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -130,8 +130,8 @@ def close_to(shown, computed):
     return all(abs(float(a) - float(b)) <= 1.01 * 10.0 ** -len(a.partition(".")[2]) * ("." in a) for a, b in pairs)
 
 
-def test_the_readme_shows_what_comes_out(table):
-    _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- rungs -->\n")
+def test_the_page_shows_what_comes_out(table):
+    _, _, rest = (ROOT / "analysis/gallery/site/ladder.md").read_text(encoding="utf-8").partition("<!-- rungs -->\n")
     shown, computed = rest.partition("<!-- /rungs -->")[0].strip().splitlines(), str(table).splitlines()
     assert len(shown) == len(computed) == 9
     assert all(close_to(a, b) for a, b in zip(shown, computed, strict=True))

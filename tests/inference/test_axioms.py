@@ -116,7 +116,7 @@ def test_errors_of_measured_lags_decide():
         (gaussian, {"times": [1.0, 6.0], "period": 10.0}, "below half the period, 5"),
         (gaussian, {"order": 4}, "try the network or Correlators"),
         (lambda t: 1.0, {}, "as a function of an array of times"),
-        (3.0, {}, "expected a network, Correlators, TimeCorrelators or a function"),
+        (3.0, {}, "expected a network, a known theory, Correlators, TimeCorrelators"),
         (free(), {"order": 3}, "expected order 2, 4 or 6"),
         (free(), {"axis": 1}, "expected an axis among"),
     ],
@@ -134,3 +134,95 @@ def test_correlators_without_the_points_say_which_times():
     lags = inf.TimeCorrelators.given([0.0, 1.0, 2.0], [1.0, 0.4, 0.2])
     with pytest.raises(ValueError, match="got none at lag 3"):
         inf.positivity(lags, [1.5])
+
+
+@pytest.mark.parametrize(
+    ("theory", "verdicts"),
+    [
+        (m.Network(m.Cos(), 50), ["no violation", "holds", "violated", "holds", "violated"]),
+        (m.Network(m.Cos(), 50, "rademacher"), ["no violation", "holds", "violated", "holds", "no violation"]),
+        (m.Network(m.Gauss(bias_scale=0.3), 50), ["violated", "violated", "violated", "holds", "violated"]),
+        (m.Network(m.Erf(), 50), ["no violation", "violated", "violated", "holds", "violated"]),
+        (free(cutoff=float("inf")), ["no violation", "holds", "violated", "holds", "violated"]),
+        (m.Oscillator(quartic=6.0), ["no violation", "holds", "no violation", "holds", "no violation"]),
+        (m.Oscillator(quartic=6.0, beta=4.0), ["no violation", "holds", "no violation", "holds", "not decidable"]),
+        (m.Chain(1.0, 1.0), ["no violation", "holds", "no violation", "holds", "not decidable"]),
+    ],
+)
+def test_verdicts_of_known_theories(theory, verdicts):
+    found = inf.axioms(theory)
+    assert [one.verdict for one in found.all] == verdicts
+    assert str(found).count("\n") == 5
+
+
+def test_a_network_without_a_cutoff_breaks_positivity_at_order_six_only():
+    found = inf.axioms(free(cutoff=float("inf"))).positivity
+    assert [order for order, one in found.items() if one.violated] == [6]
+    # Infinitely many neurons are the Gaussian field of the same kernel: the violation goes away like 1/N.
+    wide, wider = (
+        inf.positivity(m.Network(m.ScalarMode(cutoff=float("inf")), n), order=6).smallest for n in (10**4, 10**5)
+    )
+    assert 9.5 < wide / wider < 10.5
+
+
+def test_growth_of_moments():
+    def power(network):
+        return inf.axioms(network, THREE, orders=(2,))["OS0"]
+
+    gamma = m.Network(m.Cos(), 5, shared_scale=m.GammaScale(0.2))
+    for network, low, high in [
+        (m.Network(m.Cos(), 5, "uniform"), 0.0, 0.1),
+        (m.Network(m.Erf(), 5), 0.49, 0.6),
+        (m.Network(m.ReLU(), 5), 0.95, 1.05),
+        (m.Network(m.ReLU(), 5, "laplace"), 1.45, 1.6),
+        (gamma, 0.8, 1.05),
+    ]:
+        found = power(network)
+        assert found.verdict == "no violation"
+        assert low < found.size < high
+    for weak in (0.1, 1.0):
+        assert power(m.Network(m.Gauss(weight_scale=0.1, bias_scale=weak), 5)).verdict == "violated"
+    student = power(m.Network(m.Cos(), 5, shared_scale=m.StudentScale(8.0)))
+    assert "order 8 and above do not exist" in student.why
+    sharp = power(m.Network(m.Cos(), 5, shared_scale=m.LogNormalScale(0.3)))
+    assert sharp.verdict == "violated"
+
+
+@pytest.mark.parametrize(("mu4", "law"), [(3.0, "gaussian"), (1.8, "uniform"), (1.0, "rademacher")])
+def test_waves_keep_what_their_readouts_share_however_far_apart(mu4, law):
+    neurons = (m.Cos(), m.ScalarMode(cutoff=4.0), m.ScalarMode(cutoff=4.0, regulator="gaussian"))
+    for neuron in neurons[: 3 if law == "uniform" else 1]:
+        found = inf.axioms(m.Network(neuron, 10, law), THREE, orders=(2,))["OS4"]
+        if mu4 == 1.0:
+            assert found.verdict == "no violation"
+        else:
+            assert abs(found.size - (mu4 - 1.0) / 10.0) < 1e-3
+    box = m.Network(m.ScalarMode(regulator="box", length=20.0, modes=40), 10, law)
+    found = inf.axioms(box, THREE, orders=(2,))["OS4"]
+    assert found.verdict == "not decidable"
+    assert "on a circle of length 20 nothing is far apart" in found.why
+    antipode = float(found.why.split("<phi^2 phi^2>_c = ")[1].split()[0])  # the antipode adds mu4/2N
+    assert abs(antipode - (1.5 * mu4 - 1.0) / 10.0) < 2e-3
+
+
+def test_euclidean_invariance_in_the_plane():
+    gauss = m.Network(m.Gauss(bias_scale=0.3), 5)
+    found = inf.axioms(gauss, [0.5], orders=(2,), dimension=2, axis=1)["OS1"]
+    assert found.verdict == "violated"
+    assert "order 2" not in found.why
+    box = m.Network(m.ScalarMode(regulator="box", length=10.0, modes=3), 5)
+    found = inf.axioms(box, [0.5], orders=(2,), dimension=2)["OS1"]
+    assert "rotations and reflections: order 2" in found.why  # a square box is not round
+
+
+def test_what_has_no_exact_correlators_is_refused():
+    with pytest.raises(ValueError, match="expected a theory with exact correlators"):
+        inf.axioms(m.Deep.of(m.Cos(), 2, 10))
+    with pytest.raises(ValueError, match=r"try inf.positivity"):
+        inf.axioms(gaussian)
+    with pytest.raises(ValueError, match="expected positive times"):
+        inf.axioms(m.Network(m.Cos(), 5), [0.0])
+    with pytest.raises(ValueError, match="multiples of the lattice spacing 1"):
+        inf.axioms(m.Chain(1.0, 1.0), [0.5])
+    with pytest.raises(ValueError, match="expected an axiom among"):
+        inf.axioms(m.Network(m.Cos(), 5), THREE, orders=(2,))["OS7"]

@@ -1,6 +1,7 @@
 """A check of one's own on the page: does any coupling lie closer to zero than a tenth of its prior?"""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def test_it_stands_with_the_others(fit, tmp_path):
     assert an.diagnose(fit, resolution)[:-1] == an.diagnose(fit)
     page = an.report(fit, tmp_path / "out", checks=[resolution])
     text = page.read_text(encoding="utf-8")
-    assert f"{own.verdict}: resolution of my study" in text
+    assert re.search(rf"resolution of my study</th><td[^>]*><b>. {own.verdict}", text)
     assert "My students ask for a tenth." in text
     told = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))["checks"]
     assert [one["name"] for one in told] == [one.name for one in (*an.diagnose(fit), own)]

@@ -1,4 +1,4 @@
-"""Positivity positivity, the axiom that makes a Euclidean field quantum: <(Theta F) F> >= 0 for F at positive times.
+"""Reflection positivity, the axiom that makes a Euclidean field quantum: <(Theta F) F> >= 0 for F at positive times.
 
 Theta reflects time. The states F have a norm only if the matrix M_ab = <(Theta F_a) F_b> has no negative eigenvalue
 (K. Osterwalder and R. Schrader, Commun. Math. Phys. 31 (1973) 83). Any set of times can show a violation, none can show
@@ -16,9 +16,12 @@ from scipy import stats
 
 from ...models.correlators import Correlators
 from ...models.networks.model import AbstractModel
+from ...models.quantum.timed import AbstractTimed
 from ...models.types import Matrix, Vector
 from ..spectra.lagged import TimeCorrelators
-from .matrices import AbstractReflected, Lags, Measured, Program, Reflections, TwoPoint
+from .given import Lags, Measured, TwoPoint
+from .known import Known
+from .matrices import AbstractReflected, Reflections
 from .times import check_times, shown
 
 __all__ = ["SIGMAS", "Positivity", "as_reflected", "positivity", "worst_direction"]
@@ -78,22 +81,18 @@ class Positivity:
         seen = self.violated and self.share < 0.0
         return sigmas**2 * (1.0 + self.share**2) / self.share**2 if seen else float("inf")
 
-    def __str__(self) -> str:
-        where = f"on these times {shown(self.times)}"
+    @property
+    def words(self) -> str:
+        """The number and the times, in short."""
         spread = "" if self.error == 0.0 else f" +- {self.error:.2g}"
-        if self.violated:
-            by = "" if np.isinf(self.sigmas) else f" ({self.sigmas:.1f} sigma)"
-            return (
-                f"reflection positivity of order {self.order} violated{by}, smallest eigenvalue {self.smallest:.6g}, "
-                f"{100 * self.share:.3g} % of the size of the worst state, {where}"
-            )
-        value = f"{self.smallest:.2g}" if abs(self.smallest) > self.rounding else "0"
-        if self.error > 0.0:
-            return (
-                f"no violation of reflection positivity of order {self.order}, {self.size:.3g}{spread} in the worst "
-                f"direction, {where}"
-            )
-        return f"no violation of reflection positivity of order {self.order}, smallest eigenvalue {value}, {where}"
+        value = self.size if self.error > 0.0 else self.smallest if abs(self.smallest) > self.rounding else 0.0
+        share = f", {100 * self.share:.3g} % of the size of the worst state," if self.violated else ""
+        return f"order {self.order}: {value:.4g}{spread}{share} on these times {shown(self.times)}"
+
+    def __str__(self) -> str:
+        by = "" if np.isinf(self.sigmas) else f" ({self.sigmas:.1f} sigma)"
+        verdict = f"reflection positivity violated{by}" if self.violated else "no violation of reflection positivity"
+        return f"{verdict}, {'smallest eigenvalue' if self.error == 0.0 else 'worst direction'} at {self.words}"
 
 
 def positivity(
@@ -107,11 +106,11 @@ def positivity(
     period: float = float("inf"),
     accuracy: float | None = None,
 ) -> Positivity:
-    """Positivity positivity of correlators on a set of times: the smallest eigenvalue of <(Theta F_a) F_b>.
+    """Reflection positivity of correlators on a set of times: the smallest eigenvalue of <(Theta F_a) F_b>.
 
     Args:
-        data: a network or a model known exactly; `Correlators` at points that hold t and -t; `TimeCorrelators`; or a
-            function G(t) of arrays.
+        data: a network or a model known exactly, an oscillator or a chain; `Correlators` at points that hold t and -t;
+            `TimeCorrelators`; or a function G(t) of arrays.
         times: positive ones, (time,); default a dense set, short times among them, or all that the data have.
         order: 2, 4 or 6: F are fields, products of two and the constant 1, or of three and one.
         axis: the coordinate of the points that is time.
@@ -131,7 +130,7 @@ def positivity(
         -0.0721901954
         >>> cut = m.Network(m.ScalarMode(cutoff=50.0), width=50)
         >>> print(positivity(cut, [0.1, 0.4, 0.9]))
-        no violation of reflection positivity of order 2, smallest eigenvalue 4.4e-06, on these times {0.1, 0.4, 0.9}
+        no violation of reflection positivity, smallest eigenvalue at order 2: 4.353e-06 on these times {0.1, 0.4, 0.9}
         >>> positivity(cut).violated
         True
     """
@@ -161,12 +160,15 @@ def as_reflected(
     if isinstance(data, TimeCorrelators):
         return Lags(data)
     if isinstance(data, AbstractModel):
-        return Program(data, axis, dimension, period, 0.0 if origin is None else origin)
+        about = 0.0 if origin is None else origin
+        return Known.of_model(data, axis=axis, dimension=dimension, origin=about, period=period)
+    if isinstance(data, AbstractTimed):
+        return Known.of_timed(data)
     if callable(data):
         return TwoPoint(data, accuracy, period)
     raise ValueError(
-        f"expected a network, Correlators, TimeCorrelators or a function G(t), got {type(data).__name__}; try "
-        "inf.measure(data), or lambda t: np.exp(-t) / 2"
+        f"expected a network, a known theory, Correlators, TimeCorrelators or a function G(t), got "
+        f"{type(data).__name__}; try inf.measure(data), or lambda t: np.exp(-t) / 2"
     )
 
 

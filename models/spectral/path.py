@@ -29,7 +29,7 @@ from ..networks.accuracy import cumulant_errors
 from ..networks.independent import Cumulants, Independent
 from ..networks.model import AbstractModel
 from ..recursion import even_cumulants
-from ..refusals import check_deviation, is_traced, is_whole, number
+from ..refusals import NotKnown, check_deviation, is_traced, is_whole, number
 from ..types import Inputs, Points, Vector
 from .spectrum import Spectrum
 
@@ -167,7 +167,7 @@ class Path(AbstractModel):
             raise ValueError(f"expected how many levels, a whole number from 1 on, got {count!r}; try 32")
         known = self._known
         if known is None:
-            raise ValueError(
+            raise NotKnown(
                 f"expected a network of one kind of neurons along the path, got {self.network.name}; try "
                 "m.Path(m.Network(m.Cos(), width=10)), or energies from measured correlators: inf.time_correlators"
             )

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...models.refusals import is_whole
 from ...models.types import Points, Vector
 
-__all__ = ["check_times", "default_times", "few_times", "reflected_points", "shown", "time_scale"]
+__all__ = ["check_times", "default_times", "few_times", "most_few", "reflected_points", "shown", "time_scale"]
 
 _EVENLY = np.arange(1, 17) / 8.0  # of the correlation time
 _SHORT = 2.0 ** np.arange(-8.0, -3.9, 0.5)
@@ -30,13 +29,22 @@ def default_times(scale: float = 1.0) -> Vector:
     return scale * np.concatenate([_SHORT, _EVENLY])
 
 
-def few_times(scale: float = 1.0) -> Vector:
-    """Five times for higher orders, whose functionals are products of fields.
+def few_times(scale: float = 1.0, *, count: int = 5) -> Vector:
+    """At most five times for higher orders, whose functionals are products of fields.
 
     >>> few_times().tolist()
     [0.125, 0.25, 0.5, 1.0, 2.0]
     """
-    return scale * _FEW
+    return scale * _FEW[:count]
+
+
+def most_few(order: int) -> int:
+    """How many times an order above two is asked at, so that it stays quick.
+
+    >>> most_few(4), most_few(6)
+    (5, 4)
+    """
+    return 5 if order <= 4 else 4
 
 
 def time_scale(correlation: Callable[[Vector], Vector]) -> float:
@@ -90,20 +98,13 @@ def check_times(times: Any, *, period: float = float("inf")) -> Vector:
     return t
 
 
-def reflected_points(times: Vector, *, axis: int = 0, dimension: int = 1, origin: float = 0.0) -> Points:
-    """The points origin - t, then origin + t, on the time axis, all other coordinates zero, (2 time, axis).
-
-    Raises:
-        ValueError: an axis that is not one of the dimensions.
+def reflected_points(times: Vector) -> Points:
+    """The points -t, then t, (2 time, 1).
 
     >>> reflected_points(np.array([0.5, 1.0])).ravel().tolist()
     [-0.5, -1.0, 0.5, 1.0]
     """
-    if not is_whole(dimension, 1) or not is_whole(axis, 0) or axis >= dimension:
-        raise ValueError(f"expected an axis among 0..dimension-1, got axis {axis} of {dimension}; try axis=0")
-    points = np.zeros((2 * len(times), dimension))
-    points[:, axis] = origin + np.concatenate([-times, times])
-    return points
+    return np.concatenate([-times, times])[:, None]
 
 
 def shown(times: Vector) -> str:

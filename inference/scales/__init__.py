@@ -1,0 +1,1 @@
+"""The field on a coarser scale: sites left out, averaged in blocks, or without its short waves."""
