@@ -16,6 +16,7 @@ from .figures.posterior import plot_trace_rank as plot_trace_rank
 from .figures.prediction import plot_comparison as plot_comparison
 from .figures.prediction import plot_predictive as plot_predictive
 from .figures.prediction import plot_predictive_draws as plot_predictive_draws
+from .figures.real_time import plot_real_time as plot_real_time
 from .figures.times import plot_drift as plot_drift
 from .pages.report import load as load
 from .pages.report import report as report

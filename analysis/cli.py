@@ -10,6 +10,7 @@
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
     nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
+    nnft axioms cos                                    Osterwalder-Schrader axioms: kept, broken by how much, open
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Every setting of a study is an option; --set name=value says the same. Fewer than 1000 networks get a page of what so
@@ -32,7 +33,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from .. import __version__
 from .batch_cli import measure, pool
 from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
-from .theory_cli import symmetries
+from .theory_cli import axioms, symmetries
 
 __all__ = ["main"]
 
@@ -47,6 +48,7 @@ app = App(
 app.command(measure)
 app.command(pool)
 app.command(symmetries)
+app.command(axioms)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

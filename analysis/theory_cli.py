@@ -1,12 +1,43 @@
-"""Commands that ask what a field theory is: which symmetries it has."""
+"""Commands that ask what a field theory is: which symmetries it has, and whether it is a quantum field."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from .options import Settings, StudyOptions, settings_of, start, whole
+from .options import Settings, StudyOptions, settings_of, start, value_of, whole
 
-__all__ = ["symmetries"]
+__all__ = ["axioms", "symmetries"]
+
+
+def axioms(
+    study: str,
+    /,
+    *,
+    options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
+    settings: Settings = None,
+    times: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Which of the Osterwalder-Schrader axioms a network keeps, how far it breaks the others, on printed times.
+
+    Exact where its correlators are known at all points; with --n, and of a deep network, by a test of n networks at t
+    and -t.
+
+    Args:
+        study: cos, erf, relu, gauss, tanh, scalar, .. (nnft models), or a file study.toml
+        options: its settings
+        settings: any setting as name=value; may be repeated, and an option counts more
+        times: of reflection positivity, 0.2,0.5,1; default a dense set, or four of networks
+        quiet: no progress
+    """
+    start(quiet)
+    from .studies.study import study_named
+    from .theories.axioms import axioms_of
+
+    given = settings_of(options, settings)
+    asked = None if times is None else value_of(f"[{times}]")
+    print(axioms_of(study_named(study, given), asked, name=study, drawn="n" in given))
+    return 0
 
 
 def symmetries(

@@ -81,8 +81,8 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
-from .reflections.reflection import Positivity as Positivity
 from .reflections.reflection import positivity as positivity
+from .reflections.verdict import Positivity as Positivity
 from .scales.coarse import Coarse as Coarse
 from .scales.coarse import block as block
 from .scales.coarse import decimate as decimate

@@ -89,10 +89,10 @@ from .neurons.smooth import Softplus as Softplus
 from .neurons.smooth import Tanh as Tanh
 from .quantum.coupled import CoupledOscillators as CoupledOscillators
 from .quantum.oscillator import Oscillator as Oscillator
+from .quantum.spectrum import Spectrum as Spectrum
 from .runtime import complete_numpyro as _complete_numpyro
 from .spectral.free import FreeField as FreeField
 from .spectral.path import Path as Path
-from .spectral.spectrum import Spectrum as Spectrum
 from .theories.chain import Chain as Chain
 from .theories.conventions import LATTICE_CONVENTIONS as LATTICE_CONVENTIONS
 from .theories.conventions import convert_lattice as convert_lattice

@@ -13,8 +13,9 @@ import numpy as np
 
 from ...models.analytic.exact import exact
 from ...models.networks.model import AbstractModel
+from ...models.quantum.diagonalised import AbstractOscillator
+from ...models.quantum.spectrum import Spectrum
 from ...models.refusals import NotKnown
-from ...models.spectral.spectrum import Spectrum
 from ...models.types import Vector
 from ..reflections.reflection import positivity
 from ..spectra.constrained import Constrained
@@ -42,7 +43,7 @@ def real_time(
 
     Args:
         data: a model known exactly, an `m.Path` or a network of `m.ScalarMode` say; a function G(t); `TimeCorrelators`
-            with the lag zero, exact or with errors; energies and weights, an `m.Spectrum`.
+            with the lag zero, exact or with errors; energies and weights, an `m.Spectrum`; an oscillator.
         at: real times, (time,), of any sign.
         times: positive Euclidean times of the verdict on reflection positivity, default those of `inf.positivity`.
         method: how levels are fitted to correlators with errors, default `inf.Constrained()`; with known=(0.0,) where
@@ -69,6 +70,8 @@ def real_time(
         Traceback (most recent call last):
         ValueError: expected correlators that are positive under reflection, got the eigenvalue -0.07219020 of ...
     """
+    if isinstance(data, AbstractOscillator):
+        data = data.two_point()
     if isinstance(data, Spectrum):
         return RealTime.of_spectrum(data, at, f"{len(data.energies)} levels")
     _refuse_violated(data, times, dimension)

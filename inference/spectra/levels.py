@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float
 
+from ...models.quantum.spectrum import Spectrum
 from ...models.refusals import is_whole
-from ...models.spectral.spectrum import Spectrum
 from ...models.types import Vector
 
 __all__ = ["Levels", "RealTime", "weighted_quantiles"]
@@ -153,7 +153,10 @@ def _edges(level: float) -> Vector:
 
 
 def _times(times: Any) -> Vector:
-    t = np.atleast_1d(np.asarray(times, dtype=float))
+    try:
+        t = np.atleast_1d(np.asarray(times, dtype=float))
+    except (TypeError, ValueError):
+        t = np.array([np.nan])
     if t.ndim != 1 or not np.all(np.isfinite(t)):
         raise ValueError(f"expected finite real times (time,), got {times!r}; try np.linspace(0.0, 5.0, 51)")
     return t

@@ -11,8 +11,8 @@ ASSP 38 (1990) 814): at t > 0 the matrix of reflection positivity.
 import numpy as np
 from scipy.linalg import eigh
 
+from ...models.quantum.spectrum import Spectrum
 from ...models.refusals import is_whole
-from ...models.spectral.spectrum import Spectrum
 from .lagged import TimeCorrelators
 
 __all__ = ["resolved", "shifted", "without_level"]

@@ -170,7 +170,7 @@ def shared_reasons(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
 class Program(AbstractModel):
     """A function that draws a field, about which nothing else is known."""
 
-    program: Callable[[Inputs], Any]
+    program: Any  # a function of the points; None of an array, whose program nobody knows
 
     def __call__(self, points: Inputs) -> Any:
         return self.program(points)

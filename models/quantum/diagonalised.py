@@ -22,6 +22,7 @@ from ..recursion import even_cumulants
 from ..refusals import is_whole
 from ..types import Points, Vector
 from .levels import Levels
+from .spectrum import Spectrum
 from .timed import AbstractTimed
 
 __all__ = ["AbstractOscillator"]
@@ -164,6 +165,20 @@ class AbstractOscillator(AbstractTimed):
             return Judged(row[:states], float(row.sum()))
 
         return self._agreed("the weights", value, states)
+
+    def two_point(self, states: int = 12, *, field: int = 0) -> Spectrum:
+        """Energies above the ground state and weights Z_k of <x(0) x(t)>, at T = 0: in Euclidean and in real time.
+
+        Raises:
+            ValueError: a finite beta, where every state is a first one; no number of states.
+        """
+        if np.isfinite(self.beta):
+            raise ValueError(
+                f"expected the ground state, beta = inf, got beta = {self.beta:g}, where excited states are there too; "
+                "try leaving beta out"
+            )
+        energies = self.spectrum(states)
+        return Spectrum(energies - energies[0], self.weights(states, field=field))
 
     def correlator(self, times: Any, *, fields: tuple[int, int] | None = None) -> Any:
         """G(t) = <x(t) x(0)>, of any number of times, in their shape; `fields` picks two coordinates.

@@ -1,1 +1,1 @@
-"""Theories known by their energies: spectra, the free field, neurons on one random path."""
+"""Theories known by their energies: the free field, neurons on one random path."""

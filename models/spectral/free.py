@@ -19,9 +19,9 @@ from scipy import special
 from ..analytic.exact import exact
 from ..networks.model import AbstractModel
 from ..networks.momenta import angular_average
+from ..quantum.spectrum import Spectrum
 from ..refusals import is_whole
 from ..types import Vector
-from .spectrum import Spectrum
 
 __all__ = ["FreeField"]
 

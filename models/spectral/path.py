@@ -28,10 +28,10 @@ from ..combinatorics import set_partitions, sorted_tuples
 from ..networks.accuracy import cumulant_errors
 from ..networks.independent import Cumulants, Independent
 from ..networks.model import AbstractModel
+from ..quantum.spectrum import Spectrum
 from ..recursion import even_cumulants
 from ..refusals import NotKnown, check_deviation, is_traced, is_whole, number
 from ..types import Inputs, Points, Vector
-from .spectrum import Spectrum
 
 __all__ = ["Path"]
 

@@ -45,8 +45,8 @@ def test_a_rule_of_exact_correlators_holds_the_truth_in_its_band():
     assert np.all((found.low.imag <= truth.real_time(AT).imag) & (truth.real_time(AT).imag <= found.high.imag))
     assert not found.exact
     x = m.Oscillator(quartic=6.0)
-    energies = x.spectrum(10)
-    levels = m.Spectrum(energies - energies[0], x.weights(10))
+    levels = x.two_point(10)
+    assert abs(inf.real_time(x, 1.0).values[0] - levels.real_time(1.0)) < 1e-12
     times = np.arange(16) * 0.5
     rule = inf.real_time(inf.TimeCorrelators.given(times, x.correlator(times)), AT)
     np.testing.assert_allclose(rule.values, levels.real_time(AT), atol=1e-7)
@@ -77,6 +77,8 @@ def test_correlators_with_errors_have_a_band():
     [
         (lambda: inf.real_time(PATH, 1.0, times=[-0.5, 1.0]), "positive times"),
         (lambda: inf.real_time(PATH, [np.nan]), "finite real times"),
+        (lambda: inf.real_time(PATH, "soon"), "finite real times"),
+        (lambda: m.Oscillator(beta=4.0).two_point(), "the ground state, beta = inf, got beta = 4"),
         (lambda: inf.real_time("path", 1.0), "a network, a known theory, Correlators"),
         (lambda: m.Network(m.Cos(), 3).spectrum(), "a model that brings `spectrum`.*Cos"),
         (lambda: inf.real_time(m.Path(m.Network(m.Tanh(), 3)), 1.0), "exact result"),

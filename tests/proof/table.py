@@ -264,11 +264,22 @@ def _training(e: Entry) -> Row:
     )
 
 
+def _energy(e: Entry) -> Row:
+    real, imaginary = ([f"{share:.2f}" for share in part] for part in e["real_time_covered"])
+    return (
+        f"95 % intervals cover at least {e['goal_at_least']:g}; {e['replicates']} × {e['networks']:,} fields",
+        f"{e['covered']:.3f}, width {e['width']:.2f}, mean {e['mean']:.3f} ± {e['scatter']:.3f}; bands of G(it) at "
+        f"t = {', '.join(f'{t:g}' for t in e['real_time_at'])}: Re {', '.join(real)}, Im {', '.join(imaginary)}",
+        f"one or two exponentials: {e['exponentials_cover']:.3f}, mean {e['exponentials_mean']:.3f}",
+    )
+
+
 _ROWS: dict[str, Callable[[Entry], Row]] = {
     "box": _box,
     "68% intervals": _intervals,
     "95% intervals": _intervals,
     "few networks": _few,
+    "first energy": _energy,
     "Fisher step": _step,
     "coverage of a smooth prior": _smooth,
     "coverage": _coverage,
