@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ...inference.engines.executors import Executor
 from ...inference.engines.memory import expect_memory
 from ...inference.ensembles.chains import check_independent
-from ...inference.ensembles.ensemble import Ensemble
-from ...inference.ensembles.samples import Samples
+from ...inference.ensembles.source import Source
 from ...inference.equations.from_fields import observe
 from ...inference.equations.metric import choose_metric
 from ...inference.equations.schwinger_dyson import moment_equations, scaled_moments
 from ...inference.equations.terms import Terms, terms_of
 from ...inference.estimators.measure import MIN_NETWORKS, measure, places_of
+from ...inference.shards.parts import Parts
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Bilocal, Constant, FullQuartic, Local
 from ...models.analytic.exact import exact_if_known
@@ -48,7 +49,9 @@ from .nested import (
 __all__ = ["Comparison", "Row", "compare"]
 
 _QUARTIC_POINTS = 8  # up to here the full quartic (330 couplings) ends the default ladder
-_COPIES = 4  # of all networks, held at once while they are dealt
+_DEALT = 24.0  # bytes a network takes while networks are dealt: its number, the numbers that order it, its place
+_MOST = 2**31 - 1  # networks that are dealt
+_PARTS = 64  # that an executor gets
 CONTROL = "control: odd cubic"
 
 
@@ -114,7 +117,7 @@ class Comparison:
 
 
 def compare(
-    data: Correlators | Ensemble | Samples,
+    data: Correlators | Source,
     actions: Mapping[str, AbstractAction] | None = None,
     *,
     key: jax.Array,
@@ -122,12 +125,13 @@ def compare(
     weights: Vector | None = None,
     held_out: float = 0.5,
     progress: bool = False,
+    executor: Executor | None = None,
 ) -> Comparison:
     """Held-out score, share, effect size and tests of every action of a ladder, in one table.
 
     Args:
-        data: networks (`Ensemble`, `Samples`, or `inf.measure(...)` of them), or exact correlators of orders 2, 4 and
-            6, which give gains and shares without errors, tests or control.
+        data: networks (`Ensemble`, `Samples`, `Parts`, or `inf.measure(...)` of them), or exact correlators of orders
+            2, 4 and 6, which give gains and shares without errors, tests or control.
         actions: name -> action; the richest must hold the terms of all others. Default Constant, Local, Bilocal and,
             up to eight points, FullQuartic.
         key: `jax.random.key(seed)`; deals the networks to the two parts.
@@ -135,10 +139,12 @@ def compare(
         weights: quadrature weights, (point,).
         held_out: share of the networks that are scored, not fitted to.
         progress: bars for long passes.
+        executor: any `concurrent.futures` executor goes through the networks, in 64 parts; `inf.Parts` says more. The
+            networks are dealt as without it, so that all numbers agree to round-off.
 
     Raises:
-        ValueError: no action that contains all others; too few networks; correlators that are neither exact nor have
-            networks behind them; actions with a fixed part or of modes; weighted draws.
+        ValueError: no action that contains all others; too few networks, or an executor without any; correlators that
+            are neither exact nor have networks behind them; actions with a fixed part or of modes; weighted draws.
 
     Example, what infinitely many networks would say:
 
@@ -155,6 +161,13 @@ def compare(
     points = len(data.points)
     ladder = dict(actions or _default_ladder(points))
     source = data.source if isinstance(data, Correlators) else data
+    if executor is not None:
+        if source is None:
+            raise ValueError(
+                "expected networks to hand to workers, got correlators alone, which are compared in a second; try "
+                "leaving executor= out"
+            )
+        source = Parts(source, parts=min(_PARTS, source.n), executor=executor)
     if source is not None:
         check_independent(source, "to hold some of them out", "inf.fit, whose errors come from blocks")
     chosen, where, rest = choose_metric(data, source, metric)
@@ -206,8 +219,8 @@ def _exact_gains(data: Correlators, terms: Terms, maps: Mapping[str, Matrix]) ->
     return {name: float(value - heights[GAUSSIAN]) for name, value in heights.items()}
 
 
-def _deal(source: Ensemble | Samples, held_out: float, key: jax.Array) -> tuple[Samples, Samples, Samples]:
-    """Networks to fit to, to score on, and all of them, in random order."""
+def _deal(source: Source, held_out: float, key: jax.Array) -> tuple[Source, Source, Source]:
+    """Networks to fit to, to score on, and all of them, as a random order deals them."""
     if source.weighted:
         raise ValueError(
             "expected networks of equal weight, got draws weighted by numpyro.factor; try exact correlators, or a fit "
@@ -216,13 +229,12 @@ def _deal(source: Ensemble | Samples, held_out: float, key: jax.Array) -> tuple[
     least = 2 * MIN_NETWORKS[6]
     if source.n < least:
         raise ValueError(f"expected at least {least} networks to deal into two parts, got {source.n}; try more of them")
-    size = _COPIES * float(source.n) * source.places * np.dtype(np.float32).itemsize
-    expect_memory(size, f"{source.n} networks dealt into two parts", "fewer of them")
-    fields = source.read(0, source.n)[np.asarray(jax.random.permutation(key, source.n))]
+    expect_memory(_DEALT * source.n, f"{source.n} networks dealt into two parts", "fewer of them")
+    if source.n > _MOST:
+        raise ValueError(f"expected at most {_MOST} networks to deal into two parts, got {source.n}; try fewer of them")
+    order = np.asarray(jax.random.permutation(key, source.n))
     fitted = round((1.0 - held_out) * source.n)
-    parts = (fields[:fitted], fields[fitted:], fields)
-    train, test, whole = (Samples(part, np.asarray(source.points)) for part in parts)
-    return train, test, whole
+    return source.dealt(order[:fitted]), source.dealt(order[fitted:]), source.dealt(order)
 
 
 Found = dict[str, tuple[tuple[float, float], tuple[float, float] | None]]
@@ -230,9 +242,9 @@ Tests = dict[str, tuple[Hotelling | None, Hotelling | None]]
 
 
 def _held_out(
-    train: Samples,
-    test: Samples,
-    whole: Samples,
+    train: Source,
+    test: Source,
+    whole: Source,
     terms: Terms,
     even: int,
     maps: Mapping[str, Matrix],
@@ -247,7 +259,8 @@ def _held_out(
         return {name: up.T @ np.linalg.solve(up @ a @ up.T, up @ b) for name, up in ladder.items()}
 
     equations = observe(train, terms, progress=progress)
-    mean, spread = held_out_scores(test, terms, np.stack(list(fitted(equations.matrix, equations.vector).values())))
+    thetas = np.stack(list(fitted(equations.matrix, equations.vector).values()))
+    mean, spread = held_out_scores(test, terms, thetas, progress=progress)
     names, unit = list(ladder), np.eye(len(ladder))
     gains: Found = {}
     first, best = names.index(GAUSSIAN), names.index(richest)
@@ -264,7 +277,7 @@ def _held_out(
     equations = observe(whole, terms, progress=progress)
     a, b, n = equations.matrix, equations.vector, whole.n
     pilots = fitted(a, b)
-    noise = dict(zip(ladder, noises(whole, terms, np.stack(list(pilots.values()))), strict=True))
+    noise = dict(zip(ladder, noises(whole, terms, np.stack(list(pilots.values())), progress=progress), strict=True))
     tests: Tests = {}
     e = slice(0, even)
     for name, inside in maps.items():
@@ -279,7 +292,7 @@ def _held_out(
     return gains, tests
 
 
-def _four_point(data: Any, whole: Samples, metric: Matrix) -> tuple[Vector, np.ndarray | None, str]:
+def _four_point(data: Any, whole: Source, metric: Matrix) -> tuple[Vector, np.ndarray | None, str]:
     """G4c and its error rows: exact where the model knows it, else measured."""
     truth = exact_if_known(data.model, np.asarray(data.points), (4,))
     if truth is not None:

@@ -13,18 +13,17 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...inference.ensembles.samples import Samples
+from ...inference.ensembles.source import Source
+from ...inference.equations.from_fields import summed
 from ...inference.equations.terms import Terms, terms_of
 from ...models.actions.base import AbstractAction
 from ...models.actions.monomials import Monomials, dense
 from ...models.combinatorics import multiplicities, sorted_tuples, tuple_count
 from ...models.distance import hotelling
-from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "wald_test",
 ]
 
-_BLOCK = 2048  # networks at a time
 GAUSSIAN = "Gaussian"
 
 
@@ -151,42 +149,35 @@ def _quadratic(value: Vector, covariance: Matrix, n: int) -> Hotelling:
     return Hotelling(statistic, dof, hotelling(statistic, dof, n - 1.0))
 
 
-def held_out_scores(source: Samples, terms: Terms, thetas: Matrix) -> tuple[Vector, Matrix]:
+def held_out_scores(source: Source, terms: Terms, thetas: Matrix, *, progress: bool = False) -> tuple[Vector, Matrix]:
     """Mean Hyvarinen score of every action, (action,), and the covariance of one network's scores."""
-
-    def block(fields: jax.Array) -> tuple[jax.Array, ...]:
-        bare = terms.residuals(fields, jnp.zeros(terms.size))
-        # J = 1/2 theta.(psi(theta) + psi(0)), network by network
-        j = jnp.stack([0.5 * (terms.residuals(fields, t) + bare) @ t for t in jnp.asarray(thetas)], axis=1)
-        return j.sum(0), j.T @ j
-
-    first, second = _sums(source, block)
+    count = len(thetas)
+    zero = [np.zeros(count), np.zeros((count, count))]
+    (first, second), _ = summed(source, terms, _scores, zero, "scores", progress, np.asarray(thetas))
     mean = first / source.n
     return mean, (second - source.n * np.outer(mean, mean)) / (source.n - 1)
 
 
-def noises(source: Samples, terms: Terms, thetas: Matrix) -> np.ndarray:
+def _scores(fields: jax.Array, alive: jax.Array, terms: Terms, thetas: jax.Array, *, watch: bool) -> Any:
+    """Sums over a block of J = 1/2 theta.(psi(theta) + psi(0)), network by network, and of its products."""
+    bare = terms.residuals(fields, jnp.zeros(terms.size))
+    j = jnp.stack([0.5 * (terms.residuals(fields, t) + bare) @ t for t in thetas], axis=1) * alive[:, None]
+    return (j.sum(0), j.T @ j), None
+
+
+def noises(source: Source, terms: Terms, thetas: Matrix, *, progress: bool = False) -> np.ndarray:
     """B, the covariance of psi over networks, at every estimate, (action, term, term)."""
-
-    def block(fields: jax.Array) -> tuple[jax.Array, ...]:
-        psi = jnp.stack([terms.residuals(fields, t) for t in jnp.asarray(thetas)])
-        return psi.sum(1), jnp.einsum("kni,knj->kij", psi, psi)
-
-    first, second = _sums(source, block)
+    shape = (len(thetas), terms.size)
+    zero = [np.zeros(shape), np.zeros((*shape, terms.size))]
+    (first, second), _ = summed(source, terms, _products, zero, "sandwich", progress, np.asarray(thetas))
     mean = first / source.n
     return (second - source.n * mean[:, :, None] * mean[:, None, :]) / (source.n - 1)
 
 
-def _sums(source: Samples, block: Any) -> list[np.ndarray]:
-    """Sums of a statistic over all networks in float64; the last block, shorter, is a program of its own."""
-    total: list[np.ndarray] = []
-    with settled():
-        run = eqx.filter_jit(block)
-        for start in range(0, source.n, _BLOCK):
-            fields = source.read(start, min(_BLOCK, source.n - start)).astype(float)
-            parts = [np.asarray(part) for part in run(jnp.asarray(fields))]
-            total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
-    return total
+def _products(fields: jax.Array, alive: jax.Array, terms: Terms, thetas: jax.Array, *, watch: bool) -> Any:
+    """Sums over a block of psi at every estimate and of its products."""
+    psi = jnp.stack([terms.residuals(fields, t) for t in thetas]) * alive[:, None]
+    return (psi.sum(1), jnp.einsum("kni,knj->kij", psi, psi)), None
 
 
 def frobenius(values: np.ndarray) -> np.ndarray:

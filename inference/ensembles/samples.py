@@ -20,12 +20,14 @@ from ..arrays.axes import as_store, float_type, orientation, refused, shape_advi
 from ..arrays.copies import copies, discrete, in_runs, row_hashes
 from ..arrays.files import load_array, load_points, printable, reading
 from ..arrays.tables import from_frame
+from ..engines.memory import expect_memory
 from .chains import LOOKED, Dependence, dependence_of, series_of
 from .source import Slice, Source, two_point
 
 __all__ = ["Samples"]
 
 _CHECK = 2**22  # numbers looked at together when samples are checked: 32 MB
+_COPIES = 3  # of networks put into another order: as they lie, as they were asked for, and what looks for copies
 _PILOT = 500  # networks held out for a two-point function at least
 _CHECKED = 4  # points looked at to tell copies from values that repeat
 
@@ -139,6 +141,11 @@ class Samples(Source):
         count = int(max(_PILOT, share * self.n))
         head, rest = self.split(count)
         return two_point(head.read(0, count)), f"the first {count} networks, held out", rest
+
+    def dealt(self, order: np.ndarray) -> Source:
+        size = _COPIES * float(len(order)) * self.places * self.dtype.itemsize
+        expect_memory(size, f"{len(order)} networks in another order", "fewer of them, or an inf.Ensemble")
+        return type(self)(self.read(0, self.n)[order], np.asarray(self.points), outputs=self.outputs)
 
     def sent(self, first: int, count: int) -> Source:
         """The rows of one part and no others; a file is opened where they are needed."""

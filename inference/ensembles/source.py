@@ -5,14 +5,17 @@ of each other, of a model that is not known. Sums over networks are kept apart f
 order, whose borders belong to the whole: a contiguous part (`Shard`) sums whole groups, or parts of one, and parts add.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...models.display import card, points_in_words
 from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.refusals import NOT_FINITE, is_whole
@@ -20,12 +23,13 @@ from ...models.types import Matrix, Points
 from ..engines.processes import in_processes
 from .chains import Dependence
 
-__all__ = ["GROUPS", "Grouping", "Shard", "Slice", "Source", "Work", "two_point"]
+__all__ = ["GROUPS", "Chosen", "Grouping", "Shard", "Slice", "Source", "Work", "two_point"]
 
 GROUPS = 1024  # groups of networks whose sums are kept apart: the degrees of freedom of every covariance
 _PIECE = 4096  # networks summed at a time by one device: their monomials fit its cache
 _LEAST_PIECES = 64  # of a shard inside one group, to be its groups; else it is divided anew
 _PILOT = 4000  # networks read for a two-point function at most, where none can be held out
+_STRETCH = 65_536  # networks read at a time where some of them are left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,13 @@ class Source(ABC):
     copied: int = 0
     first: int = 0
     outputs: int = 1
+
+    def _repr_html_(self) -> str:
+        rows = [("networks", f"{self.n:,}"), ("points", points_in_words(np.asarray(self.points)))]
+        rows += [("outputs", str(self.outputs))] if self.outputs > 1 else []
+        rows += [] if self.model is None else [("model", repr(self.model))]
+        rows += [("copies left out", str(self.copied))] if self.copied else []
+        return card(type(self).__name__, rows)
 
     @property
     def places(self) -> int:
@@ -166,6 +177,13 @@ class Source(ABC):
     def through(self, view: Callable[["Source"], "Source"]) -> "Source":
         """Its networks in another view, gone through as these are."""
         return view(self)
+
+    def dealt(self, order: np.ndarray) -> "Source":
+        """The networks of these numbers, a source of its own of which no model is known; in index order here.
+
+        What lies in memory comes in the order it was dealt in, so that its groups are drawn from all of the file.
+        """
+        return Chosen.of(self, order)
 
     def sent(self, first: int, count: int) -> "Source":
         """What a worker needs for these networks: a recipe needs nothing else."""
@@ -284,6 +302,70 @@ class Slice(Source):
         if start < self.start or start + count > self.start + len(self.fields):
             raise ValueError(f"expected networks of this part, got {start} to {start + count - 1}; try the whole")
         return self.fields[start - self.start : start - self.start + count]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen(Source):
+    """Some networks of another source, in index order: one bit for each network of that, and no model.
+
+    Args:
+        source: where they are read.
+        members: which, bits packed into bytes, from network `low` of it on.
+        low: number in the source of the network of the first bit.
+        start: number here of the first that the bits name.
+        n: of all of them, those included that other workers have.
+
+    >>> class Ramp(Source):
+    ...     points, n = np.array([[0.0]]), 100
+    ...     def read(self, start, count):
+    ...         return np.arange(float(start), start + count)[:, None]
+    >>> odd = Chosen.of(Ramp(), np.array([7, 1, 5, 99]))
+    >>> odd.read(1, 3).tolist(), odd.sent(1, 2).read(1, 2).tolist()
+    ([[5.0], [7.0], [99.0]], [[5.0], [7.0]])
+    """
+
+    source: Source
+    members: np.ndarray = field(repr=False)
+    low: int
+    start: int
+    n: int = field()
+
+    def __post_init__(self) -> None:
+        for name in ("points", "outputs"):
+            object.__setattr__(self, name, getattr(self.source, name))
+
+    @classmethod
+    def of(cls, source: Source, order: np.ndarray) -> "Chosen":
+        """Those of the given numbers, in any order."""
+        named = np.zeros(source.n, dtype=bool)
+        named[order] = True
+        return cls(source, np.packbits(named), 0, 0, int(named.sum()))
+
+    @cached_property
+    def _numbers(self) -> np.ndarray:
+        """In the source, of those that the bits name, ascending."""
+        return self.low + np.flatnonzero(np.unpackbits(self.members))
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        named = self._numbers[max(0, start - self.start) : max(0, start - self.start) + count]
+        if start < self.start or len(named) < count:
+            raise ValueError(f"expected networks of this part, got {start} to {start + count - 1}; try the whole")
+        parts = [self.source.read(0, 0)] if not count else []
+        for some in np.split(named, np.flatnonzero(np.diff(named // _STRETCH)) + 1) if count else []:
+            first = int(some[0])
+            parts.append(self.source.read(first, int(some[-1]) + 1 - first)[some - first])
+        return np.concatenate(parts)
+
+    def sent(self, first: int, count: int) -> Source:
+        """The bits of one part, and what it needs of the source."""
+        named = self._numbers[first - self.start : first - self.start + count]
+        low, high = int(named[0]), int(named[-1]) + 1
+        bits = np.zeros(high - low, dtype=bool)
+        bits[named - low] = True
+        return Chosen(self.source.sent(low, high - low), np.packbits(bits), low, first, self.n)
+
+    def recipe(self) -> dict[str, Any]:
+        return {**self.source.recipe(), "chosen": hashlib.sha256(self.members.tobytes()).hexdigest()[:16]}
 
 
 def two_point(fields: np.ndarray) -> Matrix:

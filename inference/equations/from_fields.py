@@ -33,7 +33,7 @@ from .parity import ODD_FALSE_ALARM
 from .schwinger_dyson import RESOLUTION_LIMIT
 from .terms import Terms, far_off
 
-__all__ = ["Observed", "direct_equations", "observe"]
+__all__ = ["Observed", "direct_equations", "observe", "summed"]
 
 _FLOATS = 4_000_000  # of one block's largest table: fits the cache of two cores
 _CHUNK = 2**24  # floats read at a time
@@ -121,12 +121,13 @@ def observe(source: Source, terms: Terms, *, progress: bool = False) -> Observed
     odds = (1 + len(_odd_pairs(terms)), points)
     zero = [np.zeros(s) for s in (shape, terms.size, terms.size, terms.size, odds, odds)]
     block = _shared_moments if shared and root is None else _moments
-    (gram, vector, first, second, odd, square), values = _sum(source, terms, block, zero, "equations", progress, root)
+    given = terms, block, zero, "equations"
+    (gram, vector, first, second, odd, square), values = summed(source, *given, progress, root, watch=True)
     tail = _converging(
         values,
         terms,
         "grad T . W grad T",
-        lambda: _sum(gaussian_twin(source), terms, block, zero, "equations", False, root)[1],
+        lambda: summed(gaussian_twin(source), *given, False, root, watch=True)[1],
     )
     n = source.n
     if gram.ndim == 3:
@@ -190,13 +191,13 @@ def _scatter(
 ) -> tuple[Matrix, Matrix, float, Tail | None]:
     """Covariance over networks of psi at the pilot and of the Hyvarinen scores of (Gaussian, pilot, pilot), and dof."""
     zero = [np.zeros(s) for s in (terms.size, (terms.size, terms.size), 2, (2, 2))]
-    given = pilot, gauss, fit
-    (first, second, mean, square), values = _sum(source, terms, _residuals, zero, "sandwich", progress, *given)
+    given, last = (terms, _residuals, zero, "sandwich"), (pilot, gauss, fit)
+    (first, second, mean, square), values = summed(source, *given, progress, *last, watch=True)
     tail = _converging(
         values,
         terms,
         "psi",
-        lambda: _sum(gaussian_twin(source), terms, _residuals, zero, "sandwich", False, *given)[1],
+        lambda: summed(gaussian_twin(source), *given, False, *last, watch=True)[1],
         beside=source,
     )
     n = source.n
@@ -283,7 +284,7 @@ def _residuals(
     return added, psi[:, _looked(terms, WATCHED)] if watch else None
 
 
-def _sum(
+def summed(
     source: Source,
     terms: Terms,
     block: Callable[..., Any],
@@ -291,12 +292,13 @@ def _sum(
     what: str,
     progress: bool,
     *given: Any,
+    watch: bool = False,
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """Sums over networks in float64, block after block; padding is the zero field with alive = 0.
+    """Sums over networks in float64 of a block(fields, alive, terms, *given, watch=); padding is the zero field.
 
-    Beside them what some terms give network by network, (network, term), where it decides whether averages converge.
+    Beside them what some terms give network by network, (network, term), where `watch` asks whether averages converge.
     """
-    work = _Sums(terms, block, tuple(zero), given, watched(source), progress=progress, what=what)
+    work = _Sums(terms, block, tuple(zero), given, watched(source) if watch else 0, progress=progress, what=what)
     parts = source.gather(work)
     added = [np.sum(leaves, axis=0) for leaves in zip(*[part[0] for part in parts], strict=True)]
     return added, np.concatenate([part[1] for part in parts]) if work.watch else None

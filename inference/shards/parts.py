@@ -113,6 +113,9 @@ class Parts(Source):
         other = view(self.source)
         return replace(self, source=other, parts=min(self.parts, other.n))
 
+    def dealt(self, order: np.ndarray) -> Source:
+        return self.through(lambda source: source.dealt(order))
+
     def sent(self, first: int, count: int) -> Source:
         return self.source.sent(first, count)
 

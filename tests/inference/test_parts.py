@@ -282,6 +282,24 @@ def test_a_worker_gets_its_rows_and_no_others():
     assert len(pickle.dumps(sent)) < 1.1 * fields.read(*span).nbytes + 20_000
 
 
+def test_chosen_networks_are_those(monkeypatch):
+    """In index order of a recipe, as dealt of an array; a worker gets a few bits and reads no further than it must."""
+    monkeypatch.setattr(sourcing, "_STRETCH", 64)
+    ens = ensemble()
+    order = np.random.default_rng(0).permutation(ens.n)[:700]
+    some = inf.Parts(ens, parts=3).dealt(order)
+    assert (some.n, some.model, some.even) == (700, None, False)
+    np.testing.assert_array_equal(some.read(0, 700), ens.read(0, ens.n)[np.sort(order)])
+    span = some.span(1, 3)
+    sent = pickle.loads(pickle.dumps(some.sent(*span)))
+    np.testing.assert_array_equal(sent.read(*span), some.read(*span))
+    assert len(pickle.dumps(sent)) < 5000
+    with pytest.raises(ValueError, match="expected networks of this part"):
+        sent.read(0, 3)
+    array = inf.Samples(ens.read(0, ens.n), POINTS)
+    np.testing.assert_array_equal(array.dealt(order).read(0, 700), array.read(0, ens.n)[order])
+
+
 def test_bad_parts_are_refused():
     for options, words in (
         ({"parts": 0}, "expected 1 to n = 3000 parts, got 0"),
