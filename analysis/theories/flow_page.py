@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ... import __version__
+from ...inference.arrays.files import load_array, printable
 from ...inference.ensembles.samples import Samples
 from ...inference.estimators.measure import measure
 from ...models.analytic.exact import exact_if_known
@@ -118,8 +119,11 @@ def _file(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if not all(is_whole(n, 1) for n in shape):
         raise ValueError(f"expected shape, sites along each axis, as whole numbers, got {asked['shape']!r}; try 8,8")
     sites = np.stack(np.unravel_index(np.arange(int(np.prod(shape))), shape), axis=1).astype(float)
+    array, _ = load_array(study)
+    rows: Any = np.asarray(array).reshape(-1, len(sites)) if tuple(array.shape[1:]) == shape else array
+    samples = Samples(rows, sites, name=printable(Path(study).name))
     options = {"shape": shape, "every": _list(asked["every"]), "ways": _list(asked["ways"])}
-    found = flow(Samples(study, sites), key=jax.random.key(int(asked["seed"])), **options)
+    found = flow(samples, key=jax.random.key(int(asked["seed"])), **options)
     return _lattice(found, f"{Path(study).name}, a lattice of {' × '.join(map(str, shape))} sites", asked)
 
 
