@@ -187,8 +187,8 @@ def _fitted(data: Correlators | Source, shape: tuple[int, ...], key: jax.Array) 
     given: Any = data
     tree = fit(given, LatticePhi4(shape), key=key, method=method, sampler=Closed(draws=1000))
     if "point" in tree:
-        return np.array([float(tree["point"][name].item()) for name in NAMES]), np.zeros(3)
-    draws = [tree["posterior"][name].values for name in NAMES]
+        return np.array([float(np.asarray(tree["point"].dataset[name]).item()) for name in NAMES]), np.zeros(3)
+    draws = [np.asarray(tree["posterior"].dataset[name]) for name in NAMES]
     return np.array([np.mean(d) for d in draws]), np.array([np.std(d) for d in draws])
 
 

@@ -75,7 +75,7 @@ def test_what_cannot_run_is_refused():
             call()
     pair = inf.Samples(np.random.default_rng(0).normal(size=(500, 6, 2)), np.arange(6.0)[:, None], outputs=2)
     with pytest.raises(ValueError, match="one field on a lattice, got 2"):
-        an.flow(pair, key=jax.random.key(0))
+        an.flow(pair, key=jax.random.key(0), every=(1, 2))
     ring = inf.Samples(np.random.default_rng(0).normal(size=(500, 8)), np.arange(8.0)[:, None])
     for given, words in [
         ({"every": (1, 3)}, "3 does not divide; try|that 3 does not divide"),
