@@ -114,7 +114,7 @@ def axioms(
     found = {}
     for order in chosen:
         where = theory.times(order) if times is None else check_times(times, period=theory.period)
-        found[order] = judged(theory.matrices(where, order), where, order)
+        found[order] = judged(theory.matrices(where, order), where, order, theory.about)
     all_five = (growth(theory), invariance(theory), positive(found), _PERMUTED, clustering(theory))
     return Axioms(name or _name(data), all_five, found)
 

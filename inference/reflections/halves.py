@@ -29,22 +29,23 @@ _EACH = 20  # networks of a half for each functional
 _NEAR = 1e-6
 
 
-def reflected_times(source: Source, axis: int = 0, origin: float | None = None) -> dict[float, tuple[int, int]]:
-    """Positive time -> numbers of the points at -t and at t, about the origin, or else the middle of the points.
+def reflected_times(
+    source: Source, axis: int = 0, origin: float | None = None
+) -> tuple[float, dict[float, tuple[int, int]]]:
+    """The origin, or else zero or the middle of the points, and positive time -> numbers of the points at -t and at t.
 
     Raises:
         ValueError: no such pair.
     """
-    found = mirrored(source.points, axis, 0.0 if origin is None else origin)
-    if not found and origin is None:
-        t = np.asarray(source.points, dtype=float)[:, axis]
-        found = mirrored(source.points, axis, float(t.min() + t.max()) / 2.0)
-    if not found:
-        raise ValueError(
-            f"expected networks at points t and -t, got {np.asarray(source.points)[:4].tolist()}.. without a pair; try "
-            "points on both sides of origin="
-        )
-    return dict(sorted(found.items()))
+    t = np.asarray(source.points, dtype=float)[:, axis]
+    tried = [0.0, float(t.min() + t.max()) / 2.0] if origin is None else [origin]
+    for about in tried:
+        if found := mirrored(source.points, axis, about):
+            return about, dict(sorted(found.items()))
+    raise ValueError(
+        f"expected networks at points t and -t, got {np.asarray(source.points)[:4].tolist()}.. without a pair; try "
+        "points on both sides of origin="
+    )
 
 
 @settled(None)
@@ -76,7 +77,7 @@ def split(
     check_source(source)
     if source.outputs != 1:
         raise ValueError(f"expected one field, got {source.outputs} outputs at a point; try fields[:, :, 0]")
-    places = reflected_times(source, axis, origin)
+    _about, places = reflected_times(source, axis, origin)
     known = np.array(list(places))
     wanted = known if times is None else check_times(times)
     if missing := [t for t in wanted if np.min(np.abs(known - t)) > _NEAR * known[-1]]:

@@ -70,7 +70,9 @@ def positivity(
         return split(data, times, order=order, axis=axis, origin=origin)
     held = as_reflected(data, axis=axis, dimension=dimension, origin=origin, period=period, accuracy=accuracy)
     chosen = held.times(order) if times is None else times
-    return judged(held.matrices(check_times(chosen, period=held.period), order), np.sort(np.ravel(chosen)), order)
+    return judged(
+        held.matrices(check_times(chosen, period=held.period), order), np.sort(np.ravel(chosen)), order, held.about
+    )
 
 
 def as_reflected(

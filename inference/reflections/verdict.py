@@ -33,6 +33,7 @@ class Positivity:
         reflected: M, (functional, functional).
         plain: K, (functional, functional).
         tested: networks behind the error; inf of correlators.
+        about: the time about which is reflected.
     """
 
     order: int
@@ -47,6 +48,7 @@ class Positivity:
     reflected: Matrix = field(repr=False)
     plain: Matrix = field(repr=False)
     tested: float = float("inf")
+    about: float = 0.0
 
     @property
     def violated(self) -> bool:
@@ -79,8 +81,9 @@ class Positivity:
         """The number and the times, in short."""
         spread = "" if self.error == 0.0 else f" +- {self.error:.2g}"
         value = self.size if self.error > 0.0 else self.smallest if abs(self.smallest) > self.rounding else 0.0
+        where = f" about t = {self.about:g}" if self.about else ""
         share = f", {100 * self.share:.3g} % of the size of the worst state," if self.violated else ""
-        return f"order {self.order}: {value:.4g}{spread}{share} on these times {shown(self.times)}"
+        return f"order {self.order}: {value:.4g}{spread}{share} on these times {shown(self.times)}{where}"
 
     def __str__(self) -> str:
         by = "" if np.isinf(self.sigmas) else f" ({self.sigmas:.1f} sigma)"
@@ -88,7 +91,7 @@ class Positivity:
         return f"{verdict}, {'smallest eigenvalue' if self.error == 0.0 else 'worst direction'} at {self.words}"
 
 
-def judged(known: Reflections, times: Vector, order: int) -> Positivity:
+def judged(known: Reflections, times: Vector, order: int, about: float = 0.0) -> Positivity:
     """The verdict of M and K."""
     m, k = known.reflected, known.plain
     values, vectors = np.linalg.eigh(m)
@@ -108,7 +111,9 @@ def judged(known: Reflections, times: Vector, order: int) -> Positivity:
         sigmas = float(stats.norm.isf(max(stats.chi2.sf(s**2, dof), 1e-300)))
     size, norm = float(direction @ m @ direction), float(direction @ k @ direction)
     share = size / norm if norm > 0.0 else 0.0
-    return Positivity(order, times, float(values[0]), rounding, direction, size, share, error, sigmas, m, k)
+    return Positivity(
+        order, times, float(values[0]), rounding, direction, size, share, error, sigmas, m, k, about=about
+    )
 
 
 def _error(rows: Float[np.ndarray, "row functional functional"], direction: Vector) -> float:

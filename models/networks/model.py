@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..arrays import dense
+from ..display import card, fields_of
 from ..neurons.base import brings, forget
 from ..refusals import NOT_FINITE, NotKnown
 from ..types import Inputs, Matrix, Points
@@ -61,6 +62,10 @@ class AbstractModel(eqx.Module):
     def name(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    def _repr_html_(self) -> str:
+        known = ", ".join(f"G{order}c" for order in self.orders) or "nothing, to be measured"
+        return card(self.name, [*fields_of(self), ("known exactly", known)])
 
     @property
     def elsewhere(self) -> str:

@@ -88,6 +88,7 @@ def test_correlators_lags_and_the_program_say_the_same():
     for order in (2, 4):
         want = inf.positivity(net, THREE, order=order).smallest
         assert abs(inf.positivity(known, order=order).smallest - want) < 1e-12
+    assert str(inf.positivity(known)).endswith("on these times {0.2, 0.5, 1} about t = 7")
     lags = np.arange(7) * 0.5
     line = inf.TimeCorrelators.given(lags, gaussian(lags))
     assert abs(inf.positivity(line).smallest - inf.positivity(gaussian, [0.25, 0.75, 1.25]).smallest) < 1e-14
@@ -274,7 +275,7 @@ def test_what_networks_say_of_all_five():
 @pytest.mark.parametrize(
     ("points", "times", "words"),
     [
-        ([[0.0], [1.0], [3.0]], None, "without a pair"),
+        ([[0.0, 0.0], [1.0, 1.0], [3.0, 0.5]], None, "without a pair"),
         ([[-1.0], [1.0], [2.0]], [1.0, 2.0], "got none at t = 2"),
         ([[-1.0], [1.0], [2.0]], [-1.0], "expected positive times"),
     ],
