@@ -57,6 +57,11 @@ def run_flow(
     Raises:
         ValueError: before any work an unknown study or setting, or a folder that exists or cannot be written; what a
             flow refuses: scales that do not divide the lattice, G4c of so heavy tails that it has no error.
+
+    Example, as `nnft flow chain -o out/`; what is not known is refused before any work:
+        >>> run_flow("chain", "out/flow", settings={"sitez": 4})
+        Traceback (most recent call last):
+        ValueError: expected n, seed, sites, m2, lam, every, ways for chain, got sitez; try --set every=1,2,4
     """
     folder, given = check_folder(out, force=force), dict(settings or {})
     if study == "chain":
@@ -194,7 +199,15 @@ def _network(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any
 
 
 def plot_flow(found: Flow) -> Figure:
-    """lambda, m2 and kappa against b, one colour a way; exact ones as lines and open circles."""
+    """lambda, m2 and kappa against b, one colour a way; exact ones as lines and open circles.
+
+    Example:
+        >>> import jax
+        >>> from nnft import models as m
+        >>> ring = m.DecimatedChain(m.Chain(1.0, 0.1, 6))
+        >>> len(plot_flow(flow(ring.correlators(), key=jax.random.key(0), every=(1, 2), ways=("sites",))).axes)
+        3
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 7.2), layout="constrained")
         panels = figure.subplots(3, 1, sharex=True)
@@ -220,7 +233,14 @@ def plot_flow(found: Flow) -> Figure:
 
 
 def plot_running(found: Running, known: Running | None = None) -> Figure:
-    """|lambda| against its scale, both logarithmic, with one standard error and the exact line."""
+    """|lambda| against its scale, both logarithmic, with one standard error and the exact line.
+
+    Example:
+        >>> from nnft import models as m
+        >>> net, x = m.Network(m.ReLU(bias_scale=0.0), 10), np.array([[0.2], [1.0]])
+        >>> len(plot_running(cutoff_flow(net, m.exact(net, x), [1.0, 2.0, 8.0])).axes)
+        1
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.4), layout="constrained")
         panel = figure.subplots()
