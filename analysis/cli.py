@@ -11,6 +11,7 @@
     nnft check out/                                    the verdicts of a finished run
     nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
     nnft axioms cos                                    Osterwalder-Schrader axioms: kept, broken by how much, open
+    nnft cite out/                                     the BibTeX of what a run used; nnft cite erf of a network
     nnft flow chain -o out/                            how couplings run on coarser lattices; flow relu: with the cutoff
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
@@ -33,6 +34,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .batch_cli import measure, pool
+from .cite_cli import cite
 from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
 from .theory_cli import axioms, flow, symmetries
 
@@ -48,6 +50,7 @@ app = App(
 )
 app.command(measure)
 app.command(pool)
+app.command(cite)
 app.command(symmetries)
 app.command(axioms)
 app.command(flow)
