@@ -25,6 +25,9 @@ proof: ready  ## coverage, calibration and efficiency with tight bands (up to an
 rungs: ready  ## the table of the site: what each rung of the ladder of actions explains
 	$(python) -c "from nnft.analysis.comparisons.rungs import update; update('analysis/gallery/site/ladder.md')"
 
+axioms: ready  ## the table of the site: which theory keeps which of the Osterwalder-Schrader axioms
+	$(python) -c "from nnft.analysis.theories.axioms import update; update('analysis/gallery/site/axioms.md')"
+
 bench: ready  ## timings and memory
 	$(python) tests/benchmarks/run.py
 
@@ -53,4 +56,4 @@ ready:
 size = full
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint proof rungs bench notebooks docs lock lowest ready
+.PHONY: help study test lint proof rungs axioms bench notebooks docs lock lowest ready

@@ -28,3 +28,9 @@ from .studies.published_page import run_experiment as run_experiment
 from .studies.study import Study as Study
 from .studies.study import run as run
 from .theories.box import run_box as run_box
+from .theories.flow import flow as flow
+from .theories.flow_page import plot_flow as plot_flow
+from .theories.flow_page import plot_running as plot_running
+from .theories.flow_page import run_flow as run_flow
+from .theories.running import active_flow as active_flow
+from .theories.running import cutoff_flow as cutoff_flow

@@ -10,6 +10,9 @@
     nnft pool parts/ -o data.nc                        the parts put together; nnft fit data.nc and run --data take it
     nnft check out/                                    the verdicts of a finished run
     nnft symmetries cos                                translations, reflections, .. with p-values, and what is proved
+    nnft axioms cos                                    Osterwalder-Schrader axioms: kept, broken by how much, open
+    nnft cite out/                                     the BibTeX of what a run used; nnft cite erf of a network
+    nnft flow chain -o out/                            how couplings run on coarser lattices; flow relu: with the cutoff
     nnft recover chain --method score -o out/          plant couplings, simulate, refit: is the posterior calibrated?
 
 Every setting of a study is an option; --set name=value says the same. Fewer than 1000 networks get a page of what so
@@ -31,8 +34,9 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .batch_cli import measure, pool
+from .cite_cli import cite
 from .options import Folder, ReadOptions, Settings, StudyOptions, settings_of, start, whole
-from .theory_cli import symmetries
+from .theory_cli import axioms, flow, symmetries
 
 __all__ = ["main"]
 
@@ -46,7 +50,10 @@ app = App(
 )
 app.command(measure)
 app.command(pool)
+app.command(cite)
 app.command(symmetries)
+app.command(axioms)
+app.command(flow)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,9 +231,10 @@ def check(folder: str, /) -> int:
     from .pages.report import load
     from .studies.few_page import few_summary
     from .theories.box import box_verdicts
+    from .theories.flow_page import flow_verdicts
     from .theories.learning import learning_verdicts
 
-    for verdicts in (box_verdicts, learning_verdicts):
+    for verdicts in (box_verdicts, learning_verdicts, flow_verdicts):
         if (found := verdicts(folder)) is not None:
             print(found[0])
             return 0 if found[1] else 1

@@ -1,5 +1,7 @@
 """From networks to numbers: ensembles, measured correlators, and the couplings fitted to them."""
 
+from types import ModuleType as _Module
+
 from .axioms.axiom import Axiom as Axiom
 from .axioms.real_time import real_time as real_time
 from .axioms.verdicts import Axioms as Axioms
@@ -81,8 +83,8 @@ from .priors.prior import Unknowns as Unknowns
 from .priors.smooth import SmoothPrior as SmoothPrior
 from .quasirandom.quantiles import quantile as quantile
 from .quasirandom.sobol import Sobol as Sobol
-from .reflections.reflection import Positivity as Positivity
 from .reflections.reflection import positivity as positivity
+from .reflections.verdict import Positivity as Positivity
 from .scales.coarse import Coarse as Coarse
 from .scales.coarse import block as block
 from .scales.coarse import decimate as decimate
@@ -121,3 +123,12 @@ from .symmetries.inputs import Translations as Translations
 from .symmetries.power import networks_to_see as networks_to_see
 from .symmetries.whole import SameField as SameField
 from .symmetries.whole import same_field as same_field
+
+# What completion and `*` see: the names above and not the wings they come from.
+__all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name, held in globals().items() if not name.startswith("_") and not isinstance(held, _Module)
+)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,5 +1,7 @@
 """What the field theory is: neurons, networks, their exact correlators, and the actions that describe them."""
 
+from types import ModuleType as _Module
+
 from .actions.base import AbstractAction as AbstractAction
 from .actions.base import Symbol as Symbol
 from .actions.boundedness import boundedness as boundedness
@@ -106,3 +108,12 @@ from .training.trained import Trained as Trained
 from .training.way import AbstractWay as AbstractWay
 
 _complete_numpyro()
+
+# What completion and `*` see: the names above and not the wings they come from.
+__all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name, held in globals().items() if not name.startswith("_") and not isinstance(held, _Module)
+)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from .arrays import dense, factor_of, on_tuples, place_label, split_rows
+from .arrays import dense, factor_of, on_tuples, split_rows
 from .combinatorics import connected_from_moments, cumulant_jacobian, sorted_tuples
+from .display import correlators_card, correlators_text
 from .distance import Chi2, distance
 from .files import load_correlators, save_correlators
 from .refusals import is_whole
@@ -292,10 +294,35 @@ class Correlators:
         attrs |= {f"flag_{r}": why for r, why in self.flags.items()}
         return xr.Dataset(out, coords=coords, attrs=attrs)
 
+    to_xarray = to_dataset
+
+    def to_dataframe(self, *orders: int, kind: str = "connected") -> pd.DataFrame:
+        """One row a component: its `order`, its places `x1`, `x2`, .., blank beyond its order, its `value` and `error`.
+
+        Places are numbers of points, of D outputs point D + output; `orders` are all that are given.
+        `kind` is "connected" or "moment".
+
+        Raises ValueError for an order that is not given.
+
+            >>> data = Correlators.from_arrays(np.zeros((1, 1)), connected={2: np.array([2.0])})
+            >>> data.to_dataframe().to_dict("list")
+            {'order': [2], 'x1': [0], 'x2': [0], 'value': [2.0], 'error': [0.0]}
+        """
+        chosen, parts = orders or sorted(self._table(kind)), []
+        for order in chosen:
+            places = {f"x{k + 1}": pd.array(column, "Int64") for k, column in enumerate(self.tuples(order).T)}
+            numbers = {"value": self._value(order, kind), "error": self.error(order, kind)}
+            parts.append(pd.DataFrame({"order": order, **places, **numbers}))
+        names = ["order", *(f"x{k + 1}" for k in range(max(chosen, default=0))), "value", "error"]
+        return pd.concat(parts, ignore_index=True).reindex(columns=names) if parts else pd.DataFrame(columns=names)
+
     def __str__(self) -> str:
-        return table(self)
+        return correlators_text(self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return correlators_card(self)
 
 
 def check_points(points: Any) -> Points:
@@ -369,30 +396,3 @@ def _stacked(mine: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray], o
         padded = np.pad(first, ((0, depth - len(first)), (0, 0)))
         out[order] = np.concatenate([padded, theirs.get(order, first[:0])])
     return out
-
-
-def table(data: Correlators, *, rows: int = 4) -> str:
-    """A page for the reader: each order with its most significant components, errors and warnings."""
-    count, d = data.points.shape
-    space = data.about.get("space", "field")
-    drawn = "networks" if space == "field" else f"draws in {space} space"
-    if "sampling" in data.about:
-        drawn += f" ({data.about['sampling']})"
-    who = "exact" if np.isinf(data.networks) else f"{data.networks:,.0f} {drawn}"
-    parity = "Z2 used exactly" if data.even else "mean subtracted"
-    fields = f" of {data.outputs} outputs" if data.outputs > 1 else ""
-    lines = [f"Correlators ({data.maker}, {who}) at {count} points in d = {d}{fields}; {parity}"]
-    for order in sorted({*data.cumulants, *data.refused}):
-        if order in data.refused:
-            lines.append(f"  G{order}c  refused: {data.refused[order]}")
-            continue
-        value, error, tuples = data.connected(order), data.error(order), data.tuples(order)
-        size = np.abs(value) / np.where(error > 0, error, 1.0)
-        best = np.sort(np.argsort(-size, kind="stable")[:rows])
-        note = f"   [{data.flags[order]}]" if order in data.flags else ""
-        lines.append(f"  G{order}c  {len(value)} components{note}")
-        for k in best:
-            label = ",".join(place_label(a, data.outputs) for a in tuples[k].tolist())
-            tail = f" +- {error[k]:.2g}  ({value[k] / error[k]:+.1f} sd)" if error[k] > 0 else ""
-            lines.append(f"        ({label})  {value[k]:+.6g}{tail}")
-    return "\n".join(lines)

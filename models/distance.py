@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from .display import card
 from .types import Vector
 
 __all__ = ["Chi2", "distance", "hotelling", "leading", "spherical"]
@@ -46,6 +47,11 @@ class Chi2(NamedTuple):
     def __str__(self) -> str:
         p = "no p-value" if np.isnan(self.p) else f"p = {self.p:.2g}"
         return f"chi2/dof = {self.value:.1f}/{self.dof:.3g}, {p} ({self.why})"
+
+    def _repr_html_(self) -> str:
+        p = "none" if np.isnan(self.p) else f"{self.p:.2g}"
+        row = (f"{self.value:.1f}", f"{self.dof:.3g}", p, self.why)
+        return card("Distance from zero", [row], head=("chi2", "dof", "p-value", "why"))
 
 
 def distance(

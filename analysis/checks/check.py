@@ -7,6 +7,8 @@ sound; "note", no limit applies.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ...models.display import card
+
 __all__ = ["GROUPS", "LIMITS", "Check", "Diagnosis", "about", "answers", "grouped"]
 
 VERDICTS = ("note", "pass", "warn", "fail")  # the gravest last
@@ -127,3 +129,7 @@ class Diagnosis(tuple[Check, ...]):
         return "\n".join(f"{c.verdict:>4}  {c.name:<{width}}  {c.value}  (limit {c.limit})" for c in self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [(c.verdict, c.name, c.value, c.limit, "" if c.verdict in ("pass", "note") else c.why) for c in self]
+        return card("Checks", rows, head=("verdict", "check", "value", "limit", "why"))

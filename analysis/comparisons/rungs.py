@@ -23,7 +23,7 @@ from ...models.actions.boundedness import minimum_on_sphere
 from ...models.actions.lattice import TranslationInvariant
 from ...models.actions.rungs import Bilocal, Constant, FullQuartic, FullSextic, Local
 from ...models.analytic.exact import exact
-from ...models.combinatorics import rank, sorted_tuples, tuple_count
+from ...models.combinatorics import even_cumulants, even_moments, rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators
 from ...models.diagrams.from_couplings import four_point, non_gaussianity, whitened
 from ...models.networks.latents import GammaScale
@@ -31,7 +31,6 @@ from ...models.networks.network import Network
 from ...models.neurons.cos import Cos
 from ...models.neurons.relu import ReLU
 from ...models.neurons.smooth import Erf
-from ...models.recursion import even_cumulants, even_moments
 from ...models.types import Matrix, Points, Vector
 from .nested import frobenius, left_over
 

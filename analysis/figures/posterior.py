@@ -15,7 +15,7 @@ from scipy import stats
 from ..reading.couplings import INTERVAL, indices
 from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
-from .canvas import BLACK, BLUE, CHAINS, GREEN, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall
+from .canvas import BLACK, BLUE, CHAINS, GREEN, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall, thinned
 from .maps import plot_couplings
 
 __all__ = [
@@ -37,6 +37,14 @@ def plot_four_point(fit: Reading) -> Figure:
 
     Raises:
         ValueError: no four-point function was measured (too many points).
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> len(plot_four_point(fit).axes)
+        1
     """
     observed, constants = fit.group("observed_data"), fit.constants
     if "G4" not in observed:
@@ -48,11 +56,12 @@ def plot_four_point(fit: Reading) -> Figure:
     value, error = observed["G4"].values, fit.errors("G4")
     exact = constants["G4_exact"].values if "G4_exact" in constants else None
     order = np.argsort(value if exact is None else exact, kind="stable")[::-1]
+    order = order[thinned(len(order))]
     rows = np.arange(len(order))
     figure = tall(len(order), header=1.2)
     widths = [1] if exact is None else [3, 1]
     panels = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-    main, inside = panels[0], [value - error, value + error]
+    main, inside = panels[0], [(value - error)[order], (value + error)[order]]
     main.axvline(0.0, color=GREY, lw=0.7)
     if "G4" in predicted:
         tree, loop = (predicted[n].mean(("chain", "draw")).values for n in ("G4", "G4_loop"))
@@ -60,13 +69,13 @@ def plot_four_point(fit: Reading) -> Figure:
         lines = main.hlines(rows, tree[order], loop[order], color=ORANGE, alpha=0.4, lw=thick)
         lines.set_label("fitted action, adding one loop")
         main.plot(tree[order], rows, "|", color=ORANGE, ms=thick + 2.5, mew=1.2, label="fitted action, tree level")
-        inside.append(tree)
+        inside.append(tree[order])
     if exact is not None:
         main.plot(exact[order], rows, "D", color=GREEN, mfc="none", ms=3.8, mew=0.9, label="exact")
-        inside.append(exact)
+        inside.append(exact[order])
     main.errorbar(value[order], rows, xerr=error[order], fmt="o", color=BLACK, ms=2.2, lw=0.9, label="measured")
     main.set_xlim(*_limits(inside))  # a loop far beyond the data is cut at the edge rather than hiding the data
-    main.set_xlabel(r"$G_4^c$")
+    main.set_xlabel(r"$G_4^c$, in units of $\varphi^4$")
     figure.legend(loc="outside upper center", ncols=2, handlelength=1.4, columnspacing=1.2)
     if exact is not None:
         pull = np.divide(value - exact, error, out=np.zeros_like(value), where=error > 0)
@@ -92,6 +101,7 @@ def plot_schwinger_dyson(fit: Reading) -> Figure:
     z, error, contained = schwinger_dyson(fit)
     solved = error == 0.0
     order = np.lexsort((-z, contained, solved))[: np.sum(~solved)]
+    order = order[thinned(len(order))]
     labels = [indices(str(q)) for q in fit.constants["quad"].values[order]]
     shown, inside = z[order], contained[order]
     if np.any(solved):
@@ -119,6 +129,9 @@ def plot_trace_rank(fit: Reading) -> Figure:
     """Traces and ranks of the three couplings with the worst R-hat: chains that agree overlap, their ranks are flat.
 
     The grey band holds 95 % of the rank counts of independent draws (Vehtari et al. 2021, arXiv:1903.08008).
+
+    Raises:
+        ValueError: no fit, or one without draws.
     """
     worst = sorted([*fit.couplings, *fit.quadratics], key=lambda c: c.rhat)[::-1][:3]
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(worst)), layout="constrained")
@@ -151,10 +164,14 @@ def plot_prior_posterior(fit: Reading) -> Figure:
     """Prior beside posterior of each coupling of the interaction, 89 % intervals; how many times the data narrowed it.
 
     The axis is linear up to the smallest posterior sd and logarithmic beyond, so that both are seen.
+
+    Raises:
+        ValueError: no fit, or one without draws.
     """
     found = fit.couplings
     if found[0].site == "g4":
         found = [c for site in ("g4", "g6") for c in sorted(found, key=lambda c: -c.mean) if c.site == site]
+    found = [found[k] for k in thinned(len(found))]
     rows = np.arange(len(found))
     figure = tall(len(found), header=1.2)
     panel = figure.subplots()

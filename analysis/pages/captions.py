@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ..figures.canvas import MOST_ROWS
 from ..reading.fit import Reading, reads
 from .paragraph import count
+
+_UNITS = r" In units of $\varphi^{-4}$."
 
 __all__ = ["couplings_caption", "four_point_caption", "prior_caption", "schwinger_dyson_caption", "trace_caption"]
 
@@ -15,25 +18,25 @@ def couplings_caption(fit: Reading) -> str:
         return (
             "Couplings by the displacement r between two sites, posterior mean with one standard deviation: g of "
             r"$\varphi_x^4$, u(r) of $\varphi_x\varphi_{x+r}^3$, v(r) of $\varphi_x^2\varphi_{x+r}^2$, each summed "
-            "over all sites x."
+            "over all sites x." + _UNITS
         )
     if kind == "numbers":
         letters = [f"${c.tex}$" for c in [*fit.couplings, *fit.quadratics] if not c.where]
         if len(letters) == 1:
-            return f"Posterior density of the one coupling {letters[0]}; shaded, its 89 % interval."
+            return f"Posterior density of the one coupling {letters[0]}; shaded, its interval."
         names = f"{', '.join(letters[:-1])} and {letters[-1]}"
-        return f"Posterior densities of {names}, in the convention stated below; shaded, the 89 % intervals."
+        return f"Posterior densities of {names}, in the convention stated below; shaded, the intervals."
     if kind == "sorted":
         return _sorted_caption(fit)
     if kind == "local":
-        return r"$\lambda(x)$ at each point, posterior mean with one standard deviation."
+        return r"$\lambda(x)$ at each point, posterior mean with one standard deviation." + _UNITS
     where = "position" if fit.constants.sizes["axis"] == 1 else "number"
     return (
-        r"Left: posterior mean of $\lambda_i(x,y)$, the coupling of $\varphi(x)^i\varphi(y)^{4-i}$, in the gauge "
-        "stated below. Right: its posterior standard deviation. Each map has its own colour scale, logarithmic away "
-        f"from zero where the couplings differ widely; points are named by their {where}. Grey cells are zero by the "
-        r"choice of gauge. A ring marks a mean within two standard deviations of zero. $\lambda_3$, the transpose of "
-        r"$\lambda_1$, is not drawn."
+        r"Above: posterior mean of $\lambda_i(x,y)$, the coupling of $\varphi(x)^i\varphi(y)^{4-i}$, in the gauge "
+        "stated below. Below: its standard deviation. One square is one pair of points, named by their "
+        f"{where}; the maps of a row share one colour scale, logarithmic away from zero where the couplings differ "
+        "widely. A ring marks a mean within two standard deviations of zero, an empty square a zero by the choice of "
+        r"gauge. $\lambda_3$, the transpose of $\lambda_1$, is not drawn." + _UNITS
     )
 
 
@@ -42,7 +45,7 @@ def _sorted_caption(fit: Reading) -> str:
     if "g4" not in sites:
         return (
             "Couplings by name, posterior mean with one standard deviation, sorted; a row is named by its points, and "
-            "what it multiplies is in the action below."
+            f"what it multiplies is in the action below.{_thinned(len(fit.couplings))}"
         )
     label, monomial = _example(fit)[:2]
     below = (
@@ -51,7 +54,7 @@ def _sorted_caption(fit: Reading) -> str:
     return (
         r"Coefficients $g_{abcd}$ of the sorted monomials $\varphi_a\varphi_b\varphi_c\varphi_d$, posterior mean with "
         f"one standard deviation, sorted. Row {label} belongs to {monomial}; a coefficient counts all orderings of its "
-        f"points, so that mixed ones are larger.{below}"
+        f"points, so that mixed ones are larger.{below}{_thinned(sum(c.site == 'g4' for c in fit.couplings))}"
     )
 
 
@@ -60,7 +63,7 @@ def four_point_caption(fit: Reading) -> str:
     """For `plots.plot_four_point`."""
     observed, constants = fit.group("observed_data"), fit.constants
     predicted = (
-        " Orange: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
+        " Bars: what the fitted quartic couplings predict with the two-point function on every line, from tree level "
         "(tick) to tree plus one loop; the length of the bar is the size of the truncation, not a statistical error, "
         "and a bar that leaves the frame is cut."
         if "predictions" in fit.children
@@ -71,14 +74,16 @@ def four_point_caption(fit: Reading) -> str:
     text = (
         "The connected four-point function (fourth joint cumulant over networks), one row for each distinct "
         f"component, named where there is room ({label} is that of {places}), sorted by the "
-        f"{'exact' if known else 'measured'} value. Black: measured, with one standard error.{predicted}"
+        f"{'exact' if known else 'measured'} value, in units of $\\varphi^4$. Dots: measured, with one standard error."
+        f"{predicted}{_thinned(len(observed['G4']))}"
     )
     if not known:
         return text
     pull = ((observed["G4"] - constants["G4_exact"]) / fit.errors("G4")).values
     return text + (
-        " Green: exact. Right: distance of the measured value from the exact one in standard errors, root mean square "
-        f"{np.sqrt(np.mean(pull**2)):.2f}; the band is ±2. Components share their noise, so that many move together."
+        " Diamonds: exact. Right: distance of the measured value from the exact one in standard errors, root mean "
+        f"square {np.sqrt(np.mean(pull**2)):.2f}; the band is ±2. Components share their noise, and move "
+        "together."
     )
 
 
@@ -88,7 +93,7 @@ def schwinger_dyson_caption(z: np.ndarray, error: np.ndarray, contained: np.ndar
     inside = int(np.sum(contained))
     which = "all" if solved == inside else str(solved)
     exactly = f", {which} of them solved exactly by the fit (last row)" if solved else ""
-    rings = f"Rings: the {inside} monomials the action contains{exactly}."
+    rings = f"Rings: the {inside} monomials the action contains{exactly}.{_thinned(len(z) - solved)}"
     far = int(np.sum(np.abs(outside) > 3))
     return (
         r"Each quartic monomial T gives one equation, $\langle\nabla T\cdot W\nabla S\rangle = \langle\Delta_W "
@@ -105,9 +110,9 @@ def prior_caption(fit: Reading) -> str:
     ratios = [c.prior_sd / c.sd for c in fit.couplings]
     middle = f" (median {count(float(np.median(ratios)))})" if len(ratios) > 1 else ""
     return (
-        "89 % intervals of prior (grey) and posterior (blue); the dot is the posterior mean. The axis is linear "
+        "Intervals of prior (wide bars) and posterior (narrow ones); the dot is the posterior mean. The axis is linear "
         f"near zero and logarithmic beyond. On the right, how many times the data narrowed each coupling{middle}; "
-        "where this is near one, the prior speaks."
+        f"where this is near one, the prior speaks.{_thinned(len(fit.couplings))}"
     )
 
 
@@ -120,6 +125,13 @@ def trace_caption(fit: Reading) -> str:
         "all draws; chains that agree are flat within the grey band, which holds 95 % of the counts of independent "
         "draws."
     )
+
+
+def _thinned(rows: int) -> str:
+    """What to say where not all rows are drawn."""
+    if rows <= MOST_ROWS:
+        return ""
+    return f" Of {rows} rows {MOST_ROWS} are drawn: ten at each end and an even choice between; all are in `fit.nc`."
 
 
 def _example(fit: Reading) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..figures.canvas import png
+from ..figures.canvas import svg
 from ..reading.couplings import indices
 from ..reading.typesetting import typeset
 from .formulas import mathml, prose
@@ -29,7 +29,7 @@ def render(frame: str, **content: Any) -> str:
 
 def drawn_figure(figure: Figure, title: str, caption: str, seen: str) -> dict[str, str]:
     """A figure as a page holds it: embedded, with a title, a caption for `prose`, and in words what is seen."""
-    data = base64.b64encode(png(figure)).decode("ascii")
+    data = base64.b64encode(svg(figure).encode()).decode("ascii")
     return {"title": title, "data": data, "caption": caption, "seen": seen}
 
 

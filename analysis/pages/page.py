@@ -11,6 +11,7 @@ import numpy as np
 
 from ...models.theories.recipes import code, described
 from ...models.theories.registry import THEORIES
+from ...models.theories.sources import bibtex
 from ...models.types import Vector
 from ..checks.check import GROUPS, VERDICTS, Check, grouped
 from ..figures import posterior as plots
@@ -18,6 +19,7 @@ from ..reading.couplings import INTERVAL
 from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
 from ..reading.typesetting import count, significant, typeset, with_error
+from ..reading.uses import uses_of
 from . import captions, seen
 from .frame import drawn_figure, render
 from .paragraph import action_name, drawn, explained, measured, origin, where
@@ -80,6 +82,7 @@ def page(fit: Reading, checks: Iterable[Check]) -> str:
         study=str(attrs.get("study", "")).rstrip(),
         command=command(fit),
         session=session(fit),
+        bibtex=bibtex(*uses_of(attrs)),
         versions=f"{f'Fitted {attrs["created_at"]} with ' if 'created_at' in attrs else 'With '}{python}{packages}",
     )
 

@@ -53,7 +53,7 @@ def schwinger_dyson_seen(fit: Reading) -> str:
     z, _, contained = schwinger_dyson(fit)
     outside = z[~contained]
     if not len(outside):
-        return "Residuals of equations that the action contains, all about zero."
+        return f"Residuals of {len(z)} equations that the action contains, all about zero."
     far = int(np.sum(np.abs(outside) > 3.0))
     return (
         f"Residuals in rows, from {significant(float(z.min()), 2)} to {significant(float(z.max()), 2)} standard "

@@ -12,7 +12,6 @@ from .axiom import HOLDS, OPEN, UNSEEN, VIOLATED, Axiom
 __all__ = ["euclidean", "invariance"]
 
 WORDS = "Euclidean invariance"
-_KEYS = {"translations": "translations", "rotations": "rotations and reflections"}
 _PROVED = 1e-9  # an exact difference below is round-off
 _ORDERS = (2, 4)
 
@@ -35,12 +34,12 @@ def invariance(theory: Known) -> Axiom:
         >>> invariance(Known.of_model(m.Network(m.Cos(), width=3))).verdict
         'holds'
         >>> print(invariance(Known.of_model(m.Network(m.Gauss(bias_scale=0.3), width=3))).why)
-        translations: order 4 by 16; rotations and reflections: the input weights are isotropic
+        translations: order 4 by 16; reflection of x: the input weights are isotropic
     """
     words, verdicts, sizes = [], [], []
     for key, group in euclidean(theory.dimension).items():
         if reason := theory.reasons.get(key, ""):
-            words.append(f"{_KEYS[key]}: {reason}")
+            words.append(f"{group.name}: {reason}")
             verdicts.append(HOLDS)
             continue
         broken = {r: _broken(theory, group, r) for r in _ORDERS if r in theory.orders}
@@ -48,7 +47,7 @@ def invariance(theory: Known) -> Axiom:
         sizes += seen.values()
         verdicts.append(VIOLATED if seen else UNSEEN if broken else OPEN)
         what = ", ".join(f"order {r} by {size:.2g}" for r, size in seen.items())
-        words.append(f"{_KEYS[key]}: {what or ('none at orders ' + str(tuple(broken)) if broken else 'not known')}")
+        words.append(f"{group.name}: {what or ('none at orders ' + str(tuple(broken)) if broken else 'not known')}")
     verdict = next(v for v in (VIOLATED, OPEN, UNSEEN, HOLDS) if v in verdicts)
     return Axiom("OS1", WORDS, verdict, "; ".join(words), max(sizes, default=float("nan")), np.inf if sizes else np.nan)
 

@@ -1,19 +1,22 @@
 """All axioms of Osterwalder and Schrader at once: an ensemble that keeps them is a quantum field.
 
-Exact where correlators are exact; of networks by tests that pay for what they choose (`split.py`).
+Exact where correlators are exact; of networks by tests that pay for what they choose (`reflections/halves.py`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..ensembles.source import Source
 from ..reflections.known import Known
-from ..reflections.reflection import Positivity, as_reflected, judged
+from ..reflections.reflection import as_reflected
 from ..reflections.times import check_times
+from ..reflections.verdict import Positivity, judged
 from .axiom import HOLDS, OPEN, UNSEEN, VIOLATED, Axiom
 from .clustering import clustering
 from .growth import growth
 from .invariance import invariance
+from .sampled import sampled_clustering, sampled_growth, sampled_invariance, sampled_positivity
 
 __all__ = ["Axioms", "axioms"]
 
@@ -34,6 +37,9 @@ class Axioms:
         theory: what they were asked of.
         all: OS0 to OS4.
         positivity: order -> what its times say.
+
+    Raises:
+        ValueError: an axiom asked for by another name than theirs.
     """
 
     theory: str
@@ -70,7 +76,8 @@ def axioms(
     """Which of the Osterwalder-Schrader axioms a theory keeps, how far it breaks the others, what is not decidable.
 
     Args:
-        data: a network or a model known exactly, an oscillator or a chain.
+        data: a network or a model known exactly, an oscillator or a chain; or networks, an `Ensemble` or `Samples` at
+            points that hold t and -t.
         times: at which reflection positivity is asked, (time,); default a dense set at order 2, a few beyond.
         orders: of reflection positivity, default 2, 4 and 6 as far as they are known.
         axis: the coordinate of the points that is time.
@@ -88,6 +95,10 @@ def axioms(
         >>> found.positivity[2].holds, found["OS4"].verdict
         (True, 'violated')
     """
+    if isinstance(data, Source):
+        third, halves = sampled_positivity(data, times, orders or (2, 4), axis=axis)
+        said = (sampled_growth(data), sampled_invariance(data), third, _PERMUTED, sampled_clustering(data, axis=axis))
+        return Axioms(name or f"{data.n:,} networks", said, halves)
     theory = as_reflected(data, axis=axis, dimension=dimension, period=period)
     if not isinstance(theory, Known):
         raise ValueError(
@@ -103,7 +114,7 @@ def axioms(
     found = {}
     for order in chosen:
         where = theory.times(order) if times is None else check_times(times, period=theory.period)
-        found[order] = judged(theory.matrices(where, order), where, order)
+        found[order] = judged(theory.matrices(where, order), where, order, theory.about)
     all_five = (growth(theory), invariance(theory), positive(found), _PERMUTED, clustering(theory))
     return Axioms(name or _name(data), all_five, found)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...models.display import card, points_in_words
 from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.independent import Independent
 from ...models.refusals import NOT_FINITE, is_whole
@@ -93,6 +94,13 @@ class Source(ABC):
     copied: int = 0
     first: int = 0
     outputs: int = 1
+
+    def _repr_html_(self) -> str:
+        rows = [("networks", f"{self.n:,}"), ("points", points_in_words(np.asarray(self.points)))]
+        rows += [("outputs", str(self.outputs))] if self.outputs > 1 else []
+        rows += [] if self.model is None else [("model", repr(self.model))]
+        rows += [("copies left out", str(self.copied))] if self.copied else []
+        return card(type(self).__name__, rows)
 
     @property
     def places(self) -> int:

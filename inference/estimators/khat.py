@@ -20,6 +20,7 @@ FLAG_KHAT, REFUSE_KHAT = 0.5, 0.7
 FALSE_ALARM = 1e-3  # of a flag on a Gaussian field
 EXCESS = 1.0 / 12.0  # of k-hat of |phi| itself over a Gaussian's before anything is refused: 1/2 for |phi|^6
 _DISTINCT = 0.9  # share of different values in a tail, below which it is one of numbers on a grid
+_SAME = 1e-12  # of a value: nearer ones are equal but for rounding
 _ERRORS = 2.0  # errors of k-hat by which a refused one is beyond what a Gaussian sample shows
 
 
@@ -53,13 +54,24 @@ def pareto_khat(values: np.ndarray) -> float:
         return np.nan if len(v) else -np.inf
     size = int(3 * np.sqrt(len(v)))
     v = np.partition(v, len(v) - size)
-    different = len(np.unique(v[-size:]))
+    different = len(_values(v[-size:])[0])
     if different == 1:
         return -np.inf  # an atom at the top (a Rademacher readout on one site, clipped data)
     if different < _DISTINCT * size:
-        v = _spread(*np.unique(v, return_counts=True))
+        v = _spread(*_values(v))
     khat = array_stats.pareto_khat(v[None, :] / np.median(v), r_eff=1.0, tail="right", log_weights=False)
     return float(np.asarray(khat))
+
+
+def _values(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different values and how often each occurs; what only the order of a sum sets apart is one value.
+
+    >>> [part.tolist() for part in _values(np.array([0.3, 0.1 + 0.2, 1.0]))]
+    [[0.3, 1.0], [2, 1]]
+    """
+    values, counts = np.unique(v, return_counts=True)
+    first = np.flatnonzero(np.diff(values, prepend=-np.inf) > _SAME * np.abs(values))
+    return values[first], np.add.reduceat(counts, first)
 
 
 def _spread(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from ...models.analytic.exact import exact, known_orders
 from ...models.combinatorics import sorted_tuples, tuple_count
 from ...models.correlators import Correlators, check_points
 from ...models.diagrams.from_couplings import non_gaussianity
+from ...models.display import card, points_in_words, strip
 from ...models.multiplets.placed import Placed, at_places
 from ...models.networks.model import AbstractModel
 from ...models.runtime import settled
@@ -158,6 +159,27 @@ class Design:
         return "\n".join(_table(self))
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        z, blank = self.z, "-"
+        best = np.arange(len(self.names)) if z is None else np.argsort(-np.abs(z), kind="stable")
+        each = None if z is None else self.needed().each
+        rows = [
+            (
+                self.names[k],
+                blank if self.expected is None else f"{self.expected[k]:+.3e}",
+                f"{self.error[k]:.2e}",
+                f"{self.posterior_error[k]:.2e}",
+                blank if z is None or each is None else f"{z[k]:+.2f}",
+                blank if each is None else f"{each[k]:.2e}",
+            )
+            for k in best[:_ROWS]
+        ]
+        head = ("coupling", "expected", "error", "with prior", "z", f"networks for {_SIGMA:g} sigma")
+        said = (f"p_eff = {self.effective:.1f} of {len(self.names)}", f"{self.resolved} directions with n l > 1")
+        title = f"{self.action} at {points_in_words(self.points)}; {self.networks:,.0f} networks; {', '.join(said)}"
+        scaled = () if z is None else z[best]
+        return card(title, rows, head=head, below=strip(scaled, np.ones(len(scaled)), [self.names[k] for k in best]))
 
 
 @settled(None)

@@ -19,6 +19,7 @@ from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
 from ...models.arrays import dense
 from ...models.combinatorics import multiplicities, rank, sorted_tuples
+from ...models.display import card, points_in_words
 from ...models.refusals import checked_weights
 from ...models.runtime import settled
 from ...models.types import Matrix, Points, Vector
@@ -87,6 +88,19 @@ class Few:
         return "\n".join(_table(self))
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        g, c = self.gaussianity, self.couplings
+        bound = f"below {g.bound:.2g} at {self.level:.0%}" if np.isfinite(g.bound) else f"no bound at {self.level:.0%}"
+        rows = [
+            ("Gaussian?", f"p = {g.p:.3g}", f"statistic {g.statistic:.4g}, {g.expected:.4g} expected of a Gaussian"),
+            ("eps4", f"{g.eps4:.2g}", f"{bound}; {_count(self.decided_by[1])} networks would decide at the bound"),
+        ]
+        for k, name in enumerate(self.names):
+            inside = f"{self.level:.0%} within [{c.low[k]:.3g}, {c.high[k]:.3g}]"
+            rows.append((name, f"{c.estimate[k]:+.3g}", f"no interval: {c.why}" if c.why else inside))
+        title = f"What {self.networks:,} networks tell, at {points_in_words(self.points)}"
+        return card(title, rows, head=("question", "answer", "how sure"))
 
 
 @settled(None)

@@ -87,8 +87,8 @@ class Measured(AbstractReflected):
             known = ", ".join(f"{t:.4g}" for t in sorted(after))
             raise ValueError(
                 f"expected correlators with points at t and -t for all times, got none at t = {missing[0]:g}; try "
-                f"times among {{{known}}}, or measuring at {(-missing[0] + self._origin):g} and "
-                f"{missing[0] + self._origin:g} too"
+                f"times among {{{known}}}, or measuring at {(-missing[0] + self.about):g} and "
+                f"{missing[0] + self.about:g} too"
             )
         keys = np.array(list(after))
         chosen = [float(keys[np.flatnonzero(_near(t, keys))[0]]) for t in times]
@@ -106,7 +106,7 @@ class Measured(AbstractReflected):
         return found if order == 2 else found[np.unique(np.linspace(0, len(found) - 1, 5).astype(int))]
 
     @property
-    def _origin(self) -> float:
+    def about(self) -> float:
         if self.origin is not None:
             return self.origin
         t = np.asarray(self.data.points, dtype=float)[:, self.axis]
@@ -114,7 +114,7 @@ class Measured(AbstractReflected):
 
     def _places(self) -> tuple[dict[float, int], dict[float, int]]:
         """Time -> number of the point at -t, and of that at t."""
-        pairs = mirrored(self.data.points, self.axis, self._origin)
+        pairs = mirrored(self.data.points, self.axis, self.about)
         return {t: a for t, (a, _) in pairs.items()}, {t: b for t, (_, b) in pairs.items()}
 
 

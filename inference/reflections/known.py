@@ -55,6 +55,10 @@ class Known(AbstractReflected):
     dimension: int = 1
     origin: float = 0.0
 
+    @property
+    def about(self) -> float:
+        return self.origin
+
     def __post_init__(self) -> None:
         if not is_whole(self.dimension, 1) or not is_whole(self.axis, 0) or self.axis >= self.dimension:
             raise ValueError(

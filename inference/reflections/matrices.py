@@ -66,6 +66,11 @@ class AbstractReflected(ABC):
 
     period: float = float("inf")
 
+    @property
+    def about(self) -> float:
+        """The time about which is reflected."""
+        return 0.0
+
     @abstractmethod
     def matrices(self, times: Vector, order: int) -> Reflections:
         """M and K of the functionals of this order at positive times; ValueError where they are not known."""

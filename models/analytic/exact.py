@@ -11,13 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..arrays import points_label
-from ..combinatorics import moments_from_connected, tuple_count
+from ..combinatorics import even_moments, moments_from_connected, tuple_count
 from ..correlators import Correlators, check_points
 from ..networks.accuracy import REFUSED, judged, largest
 from ..networks.independent import Cumulants
 from ..networks.model import AbstractModel, as_model
 from ..neurons.base import AbstractNeuron
-from ..recursion import even_moments
 from ..types import ByOrder, Points
 
 __all__ = ["exact", "exact_if_known", "known_orders"]

@@ -175,8 +175,9 @@ class DecimatedChain:
         near = np.einsum("bj,ij,jl->bil", power, step, step) * back.T  # from behind i to ahead l
         table = np.einsum("bil,ai,cl->abc", near, power, power, optimize=True)
         table /= table[0, 0, 0]
-        chosen = [p for p in product(range(_DEGREE + 1), repeat=3) if sum(p) <= _DEGREE and sum(p) % 2 == 0]
-        return {p: float(table[p]) for p in chosen}
+        each = range(_DEGREE + 1)
+        chosen = [(a, b, c) for a, b, c in product(each, each, each) if a + b + c <= _DEGREE and (a + b + c) % 2 == 0]
+        return {powers: float(table[powers]) for powers in chosen}
 
     def _moments(self, order: int) -> Vector:
         """<phi ... phi> on sorted tuples: those that begin at the first site, and the translations."""

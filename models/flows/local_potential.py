@@ -16,7 +16,7 @@ At 1 + u2 = 0 the propagator of the longest wave has a pole: what lies beyond be
 into it is refused there. The sixth power is the published truncation; more couplings show what it costs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import factorial, gamma, pi
 from typing import Any, NamedTuple
@@ -216,7 +216,7 @@ def fixed_point(dimension: float, couplings: int = 3) -> FixedPoint:
         tried = np.linspace(-_LOWEST, -1e-6, _TRIALS)
         last = np.array([_beyond(dimension, u2, count)[-1] for u2 in tried])
         ends = [
-            brentq(lambda u2, n=count: float(_beyond(dimension, u2, n)[-1]), *tried[k : k + 2], xtol=1e-15)
+            _root(lambda u2, n=count: float(_beyond(dimension, u2, n)[-1]), float(tried[k]), float(tried[k + 1]))
             for k in np.flatnonzero(np.sign(last[1:]) != np.sign(last[:-1]))
         ]
         if not ends:
@@ -226,7 +226,12 @@ def fixed_point(dimension: float, couplings: int = 3) -> FixedPoint:
             )
         found = min(ends, key=lambda u2: abs(u2 - found))
     potential = LocalPotential(dimension, _beyond(dimension, found, couplings)[:-1])
-    return FixedPoint(potential, np.sort(np.linalg.eigvals(potential.stability).real))
+    return FixedPoint(potential, np.sort(np.real(np.linalg.eigvals(potential.stability))))
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    found: Any = brentq(function, low, high, xtol=1e-15)
+    return float(found)
 
 
 def _beyond(dimension: float, u2: float, count: int) -> Vector:

@@ -21,13 +21,12 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from ..combinatorics import connected_from_moments, sorted_tuples
+from ..combinatorics import connected_from_moments, even_cumulants, sorted_tuples
 from ..networks.accuracy import cumulant_errors
 from ..networks.independent import HIGHEST, Cumulants
 from ..networks.model import AbstractModel, shared_reasons
 from ..networks.readouts import Readout
 from ..neurons.base import AbstractNeuron, as_neuron
-from ..recursion import even_cumulants
 from ..refusals import check_deviation, is_traced, is_whole, number
 from ..types import Inputs, Points, Tuples, Vector
 from .laws import AbstractWeights, Copies, Leaving, Tied

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from ..combinatorics import sorted_tuples
+from ..combinatorics import even_cumulants, even_moments, sorted_tuples
 from ..neurons.base import AbstractNeuron
-from ..recursion import even_cumulants, even_moments
 from ..types import Points
 from .accuracy import Errors, cumulant_errors, moment_errors
 from .latents import AbstractScale, LogNormalLength

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..arrays import dense
+from ..display import card, fields_of
 from ..neurons.base import brings, forget
 from ..refusals import NOT_FINITE, NotKnown
 from ..types import Inputs, Matrix, Points
@@ -61,6 +62,10 @@ class AbstractModel(eqx.Module):
     def name(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    def _repr_html_(self) -> str:
+        known = ", ".join(f"G{order}c" for order in self.orders) or "nothing, to be measured"
+        return card(self.name, [*fields_of(self), ("known exactly", known)])
 
     @property
     def elsewhere(self) -> str:
@@ -170,7 +175,7 @@ def shared_reasons(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
 class Program(AbstractModel):
     """A function that draws a field, about which nothing else is known."""
 
-    program: Callable[[Inputs], Any]
+    program: Any  # a function of the points; None of an array, whose program nobody knows
 
     def __call__(self, points: Inputs) -> Any:
         return self.program(points)

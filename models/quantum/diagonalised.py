@@ -16,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..combinatorics import sorted_tuples
+from ..combinatorics import even_cumulants, sorted_tuples
 from ..correlators import Correlators, check_points
-from ..recursion import even_cumulants
 from ..refusals import is_whole
 from ..types import Points, Vector
 from .levels import Levels

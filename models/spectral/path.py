@@ -24,12 +24,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ..combinatorics import set_partitions, sorted_tuples
+from ..combinatorics import even_cumulants, set_partitions, sorted_tuples
 from ..networks.accuracy import cumulant_errors
 from ..networks.independent import Cumulants, Independent
 from ..networks.model import AbstractModel
 from ..quantum.spectrum import Spectrum
-from ..recursion import even_cumulants
 from ..refusals import NotKnown, check_deviation, is_traced, is_whole, number
 from ..types import Inputs, Points, Vector
 

@@ -29,11 +29,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ..combinatorics import sorted_tuples
+from ..combinatorics import even_cumulants, sorted_tuples
 from ..correlators import Correlators, check_points
 from ..quantum.levels import Levels
 from ..quantum.timed import AbstractTimed
-from ..recursion import even_cumulants
 from ..runtime import settled
 from ..types import Matrix, Points, Vector
 from .chain_grid import DEPTH, grid_nodes, least_nodes

@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
 
 def test_the_page_holds_both_columns_and_the_weights(folder):
     page = (folder / "index.html").read_text(encoding="utf-8")
-    for words in ("anharmonic oscillator", "0.354841", "1.40504", "ESS/n", "k-hat", "width by width", "png;base64"):
+    for words in ("anharmonic oscillator", "0.354841", "1.40504", "ESS/n", "k-hat", "width by width", "svg+xml;base64"):
         assert words in page
     held = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     numbers = held["couplings"][0]["numbers"]

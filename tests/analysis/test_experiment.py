@@ -132,7 +132,7 @@ def test_the_folder_holds_a_page_that_stands_alone_and_the_numbers(found, tmp_pa
     page = pages.run_experiment("hms-relu", out, n=20_000, widths=(2, 5, 20), seed=1)
     html = page.read_text(encoding="utf-8")
     assert sorted(file.name for file in out.iterdir()) == ["index.html", "summary.json"]
-    assert html.count("data:image/png;base64,") == 1
+    assert html.count("data:image/svg+xml;base64,") == 1
     assert not re.search(r"https?:|url\(|<script|<link", re.sub(r"base64,[^\"]*", "", html))
     assert "n = 20\u202f000 networks" in html
     assert "key(seed = 1)" in html

@@ -82,7 +82,7 @@ def test_the_page_stands_alone(html):
     assert {link.removeprefix("#") for link in tags.links} <= set(tags.ids)
     assert all(link.startswith("#") for link in tags.links)
     assert len(tags.loads) == 5
-    assert all(tag == "img" and source.startswith("data:image/png;base64,") for tag, source in tags.loads)
+    assert all(tag == "img" and source.startswith("data:image/svg+xml;base64,") for tag, source in tags.loads)
     assert all(tags.alts)
     assert not re.search(r"https?:|url\(|@import|\bon\w+=", re.sub(r"base64,[^\"]*", "", html))
 

@@ -8,8 +8,7 @@ import pytest
 
 from nnft.inference import fit_polynomial
 from nnft.models import Correlators, Cos, Erf, GammaScale, Network, effective_couplings, exact
-from nnft.models.combinatorics import connected_from_moments, moments_from_connected
-from nnft.models.recursion import even_cumulants, even_moments
+from nnft.models.combinatorics import connected_from_moments, even_cumulants, even_moments, moments_from_connected
 
 TEN = (2, 4, 6, 8, 10)
 

@@ -8,9 +8,9 @@ from scipy.special import erf
 
 from nnft.models import Cos, Erf, GammaScale, Gauss, LogNormalLength, Network, ReLU, ScalarMode, Tanh, exact
 from nnft.models.analytic.exact import exact_if_known
+from nnft.models.combinatorics import even_cumulants, even_moments
 from nnft.models.networks.accuracy import cumulant_errors, judged, moment_errors
 from nnft.models.neurons import quadrature
-from nnft.models.recursion import even_cumulants, even_moments
 
 LINE = np.array([[-0.4], [0.1], [0.9]])
 
