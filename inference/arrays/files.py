@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import xarray as xr
 
 from ...models.correlators import check_points
 from ...models.types import Points
+from ..engines.memory import expect_memory
 from .axes import Refused, off_device, refused
 from .tables import read_text
 
@@ -92,6 +94,7 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
         if not head.startswith(begins):
             got = next((what for start, what in _KNOWN.items() if head.startswith(start)), "another kind of file")
             raise refused(f"{path.name} to be a {kind} file", got, f"writing it again as {kind}")
+    expect_memory(_size(path, kind), f"the arrays of {path.name}", "np.save of each, which is read as it lies")
     with reading(path.name):
         if kind == ".npy":
             return {"array": np.load(path, mmap_mode="r", allow_pickle=False)}
@@ -117,6 +120,16 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             return {name: value for name, value in held.items() if value.ndim}
         array, places = read_text(path)
         return {"array": array, **({} if places is None else {"points": places})}
+
+
+def _size(path: Path, kind: str) -> float:
+    """Bytes of what is read at once: the arrays in an archive, else the file; none where it is read as it lies."""
+    if kind in (".npy", ".nc", ".zarr"):
+        return 0.0
+    if kind != ".npz":
+        return float(path.stat().st_size)
+    with reading(path.name), ZipFile(path) as archive:
+        return float(sum(part.file_size for part in archive.infolist()))
 
 
 @contextmanager

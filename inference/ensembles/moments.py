@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ...models.combinatorics import rank, sorted_tuples
+from ...models.combinatorics import rank, sorted_tuples, tuple_count
 from ...models.types import ByOrder, Vector
+from ..engines.memory import expect_memory
 from .source import Source
 from .sums import Statistic, group_length, spread_rows, sums
 
@@ -26,6 +27,7 @@ __all__ = ["MAX_COMPONENTS", "averages", "far_centre", "group_moments", "group_s
 
 FAR = 10.0  # standard deviations: of sixth moments a millionth of the digits, 1e-10, is lost there
 MAX_COMPONENTS = 6000  # a joint covariance factor of 1024 rows then takes 50 MB
+_COPIES = 3  # of the sums of groups: themselves, the rows, and one while these are made
 
 
 def group_moments(
@@ -36,6 +38,9 @@ def group_moments(
     rows^T rows is the covariance of the means: weighted deviations of the group means, over sqrt(groups - 1). With a
     `centre`, (point,), they are those of phi - centre.
     """
+    components = sum(tuple_count(source.places, r) for r in orders)
+    size = _COPIES * 8.0 * -(-source.n // source.grouping.size) * components
+    expect_memory(size, f"{components} components", "fewer orders or points")
     sizes, totals = group_sums(source, orders, centre=centre, progress=progress)
     return *averages(sizes, totals, source.dependence.inflation(group_length(source))), len(sizes)
 

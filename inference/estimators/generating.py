@@ -31,6 +31,7 @@ from ...models.neurons.base import AbstractNeuron
 from ...models.refusals import NotKnown, nearest
 from ...models.runtime import settled
 from ...models.types import Points
+from ..engines.memory import expect_memory
 from ..ensembles.chains import check_worth
 from ..ensembles.ensemble import Ensemble
 from ..ensembles.source import Source
@@ -46,6 +47,7 @@ DECISIVE = 100_000  # draws needed before k-hat alone refuses
 SPACES = ("field", "readout", "neuron")
 _LEAST = 1000  # of networks or neurons
 _DRAWS = 131_072  # looked at for their tail
+_COPIES = 3  # of their exponents: themselves, in memory of JAX, and one raised
 _LARGEST = 350.0  # of an exponent: its square is then still a floating-point number
 
 Sources = Float[np.ndarray, "source *place"]
@@ -119,6 +121,9 @@ def generating(source: Source, sources: Sources, *, space: str = "field", progre
         raise ValueError(
             f"expected at least {_LEAST} draws for an average of exponentials, got {draws:.0f}; try n=100_000"
         )
+    few, each = min(source.n, _DRAWS), -(-source.n // source.grouping.size)
+    size = 8.0 * (few * source.places + (_COPIES * few + 2.0 * each) * len(j))
+    expect_memory(size, f"{len(j)} sources", "fewer of them at a time")
     neurons = source.neurons
     flags: dict[int, str] = {}
     if neurons is not None:

@@ -15,10 +15,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ...models.combinatorics import connected_from_moments
+from ...models.combinatorics import connected_from_moments, tuple_count
 from ...models.correlators import Correlators
 from ...models.distance import Chi2
 from ...models.runtime import settled
+from ..engines.memory import expect_memory
 from ..ensembles.ensemble import Ensemble, check_key
 from ..ensembles.moments import moment_sums
 from ..ensembles.sums import GROUPS, sums
@@ -27,6 +28,7 @@ __all__ = ["Null", "null"]
 
 _RESOLUTION = 1e-10  # of the correlation matrix of the fresh ensembles: below it a combination never varies
 _LEAST = 100  # networks of an ensemble
+_COPIES = 3  # of the sums of all ensembles: themselves, their means, and what is made of them
 
 Deviations = Mapping[int, Float[np.ndarray, "ensemble _"]]
 
@@ -152,7 +154,10 @@ def null(
     chosen = tuple(sorted(set(orders)))
     exact = {kind: {r: _value(truth, r, kind) for r in chosen} for kind in ("moment", "connected")}
     needed = tuple(range(2 if symmetric else 1, max(chosen) + 1, 2 if symmetric else 1))
-    sizes, totals = sums(fresh, moment_sums(points, tuple(sorted({*needed, *chosen}))), progress=progress)
+    wanted = tuple(sorted({*needed, *chosen}))
+    components = sum(tuple_count(points, r) for r in wanted)
+    expect_memory(_COPIES * 8.0 * GROUPS * components, f"{components} components", "fewer orders or points")
+    sizes, totals = sums(fresh, moment_sums(points, wanted), progress=progress)
     means = {r: whole / sizes[:, None] for r, whole in totals.items()}
     cumulants: dict[int, list[np.ndarray]] = {r: [] for r in chosen}
     for k in range(len(sizes)):

@@ -13,8 +13,11 @@ import numpy as np
 
 from ...models.correlators import Correlators, fewest_scrambles
 from ...models.distance import Chi2
+from ..engines.memory import expect_memory
 
 __all__ = ["WidthSplit", "split_widths"]
+
+_COPIES = 3  # of the rows of all widths: themselves, and those of either part
 
 
 class WidthSplit(NamedTuple):
@@ -83,6 +86,8 @@ def split_widths(measured: Mapping[int, Correlators], *, order: int = 4) -> Widt
             f"expected measured correlators with errors at every width, got none at width {width}; try inf.measure"
         )
     rows = [d.rows["connected"][order] for d in data]
+    size = _COPIES * 8.0 * sum(map(np.size, rows))
+    expect_memory(size, f"{value.shape[1]} components at {len(widths)} widths", "fewer points")
     powers = np.vander(1.0 / np.array(widths, dtype=float), terms + 1, increasing=True)
     surviving, finite = _least_squares(powers[:, :terms], error)[:2]
     parts = [_combined(data, weights, value, rows, order) for weights in (surviving, finite)]

@@ -24,6 +24,7 @@ from ...models.runtime import settled
 from ...models.types import Points
 from ..boxes.couplings import Couplings, couplings
 from ..boxes.observables import Observables
+from ..engines.memory import expect_memory
 from ..ensembles.samples import Samples
 from .gamma import Averaged, gamma_method
 from .leapfrog import AbstractSystem, agreement, run
@@ -210,6 +211,8 @@ def sample_box(
         True
     """
     system, numbers = _Modes.of(theory)
+    size = (32.0 if double else 28.0) * chains * draws * numbers.units.size  # as drawn, in units, in order, and squares
+    expect_memory(size, f"{chains} chains x {draws} fields of {numbers.units.size} modes", "fewer of one of them")
     drawn = run(
         system, numbers, key=key, chains=chains, draws=draws, warmup=warmup, thin=thin, length=length, double=double
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...models.refusals import is_whole
 from ...models.types import Points
+from ..engines.memory import expect_memory
 from ..ensembles.samples import Samples
 from .gamma import Averaged, gamma_method
 from .leapfrog import AbstractSystem, agreement, run
@@ -166,6 +167,8 @@ def sample_lattice(
         (True, (64, 100, 16))
     """
     shape = _checked(m2, lam, shape)
+    size = (24.0 if double else 16.0) * chains * draws * prod(shape)  # as drawn, in order, and their squares
+    expect_memory(size, f"{chains} chains x {draws} fields of {prod(shape)} sites", "fewer of one of them")
     system, couplings = _Lattice(shape), np.array([m2, lam])
     drawn = run(
         system, couplings, key=key, chains=chains, draws=draws, warmup=warmup, thin=thin, length=length, double=double

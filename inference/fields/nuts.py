@@ -22,12 +22,14 @@ from ...models.actions.boundedness import boundedness
 from ...models.combinatorics import sorted_tuples
 from ...models.runtime import settled
 from ...models.types import Matrix, Tuples, Vector
+from ..engines.memory import expect_memory
 from .chains import advanced
 
 __all__ = ["FieldDraws", "sample_action"]
 
 _SCAN = 25  # draws of every chain in one call of the compiled program
 _RADII = (3.0, 10.0, 30.0, 100.0, 300.0)  # in standard deviations: where a callable action is probed
+_COPIES = 3  # of the fields: as they come, put together, and in units of the field
 _PROBES = 512  # directions it is probed along
 
 Potential = Callable[[jax.Array], jax.Array]
@@ -127,6 +129,7 @@ def sample_action(
             f"expected the number of points, or a metric of that size, got points={points} and "
             f"{'no metric' if given is None else f'a metric of {count}'}; try points=M"
         )
+    expect_memory(_COPIES * 8.0 * chains * draws * count, f"{chains} chains x {draws} fields", "fewer of one of them")
     even = not callable(action) and all(r % 2 == 0 for r in action)
     if callable(action):
         if given is None:

@@ -17,11 +17,13 @@ import numpy as np
 from ...models.correlators import Correlators
 from ...models.files import recipe_hash, versions
 from ...models.theories.recipes import made
+from ..engines.memory import expect_memory
 from ..estimators.measure import Plan, finished
 
 __all__ = ["pool", "restored"]
 
 _SAME = 1e-4  # relative: fields of the first networks on another processor
+_COPIES = 3  # of what files hold: the parts, their sums put together, and the rows made of them
 _LISTED = 6  # missing ranges
 
 
@@ -92,6 +94,8 @@ def _read(parts: Any) -> tuple[list[str], list[Correlators]]:
     if isinstance(parts, str | Path):
         place = Path(parts)
         parts = sorted(place.glob("*.nc")) if place.is_dir() else [place]
+        size = _COPIES * float(sum(file.stat().st_size for file in parts if file.is_file()))
+        expect_memory(size, f"{len(parts)} files of parts", "pooling some of them first (partial=True)")
         if not parts:
             raise ValueError(f"expected files of parts (.nc) in {str(place)!r}, got none; try nnft measure -o {place}")
     names, found = [], []
