@@ -132,6 +132,7 @@ def experiment_page(found: Experiment) -> str:
         "at the accuracy marked by the bar."
     )
     figure = plot_experiment(found)
+    parts = _parts(found)
     return render(
         "published.html",
         title=title,
@@ -140,7 +141,8 @@ def experiment_page(found: Experiment) -> str:
         shown=drawn_figure(
             figure, "Deviation from the limit, its fall with the width, and the couplings", caption, _lead(found)
         ),
-        parts=_parts(found),
+        top=parts[0],
+        parts=parts[1:],
     )
 
 
@@ -174,7 +176,7 @@ def _where(found: Experiment) -> str:
         f"Deviations at x = {points}, widths N = {', '.join(map(str, found.widths))}, {count(found.n)} networks each; "
         f"couplings at x = {fitted}, N = {setting.coupling_width}, vertices at |y| ≤ Λ = {setting.cutoff:g}; six-point "
         f"function at x = {predicted}."
-    )
+    ).replace("-", "−")
 
 
 def _parts(found: Experiment) -> list[dict[str, Any]]:
