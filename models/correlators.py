@@ -314,7 +314,7 @@ class Correlators:
             numbers = {"value": self._value(order, kind), "error": self.error(order, kind)}
             parts.append(pd.DataFrame({"order": order, **places, **numbers}))
         names = ["order", *(f"x{k + 1}" for k in range(max(chosen, default=0))), "value", "error"]
-        return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+        return pd.concat(parts, ignore_index=True).reindex(columns=names) if parts else pd.DataFrame(columns=names)
 
     def __str__(self) -> str:
         return correlators_text(self)

@@ -64,8 +64,8 @@ def strip(values: Sequence[float] | np.ndarray, errors: Sequence[float] | np.nda
     up = [4 + (high - y) / (high - low) * (height - 8) for y in (0.0, *value, *(value - error), *(value + error))]
     zero, middle, bottom, top = up[0], *np.split(np.array(up[1:]), 3)
     marks = [f'<line x1="0" x2="{width}" y1="{zero:.1f}" y2="{zero:.1f}" stroke="currentColor" opacity=".4"/>']
-    for k in np.flatnonzero(seen):
-        x, said = 7 + 9 * int(k), escape(f"{names[k]}  {value[k]:+.4g}" + (f" +- {error[k]:.2g}" * bool(error[k])))
+    for k in np.flatnonzero(seen).tolist():
+        x, said = 7 + 9 * k, escape(f"{names[k]}  {value[k]:+.4g}" + (f" +- {error[k]:.2g}" * bool(error[k])))
         marks.append(
             f'<g><title>{said}</title><line x1="{x}" x2="{x}" y1="{bottom[k]:.1f}" y2="{top[k]:.1f}" stroke="{BLUE}"/>'
             f'<circle cx="{x}" cy="{middle[k]:.1f}" r="2.4" fill="{BLUE}"/></g>'

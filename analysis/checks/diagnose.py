@@ -33,6 +33,15 @@ def diagnose(fit: Reading, *more: Callable[[Reading], Check | Iterable[Check]]) 
 
     Raises:
         ValueError: the tree is not such a fit; a check of one's own that does not answer.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> found = diagnose(fit)
+        >>> found.worst, found[0].name
+        ('warn', 'draws of the closed form')
     """
     if "point" in fit.children:
         raise ValueError(

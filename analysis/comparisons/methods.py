@@ -60,6 +60,15 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
 
     Raises:
         ValueError: fewer than two fits, of different actions or numbers of networks, or without their equations.
+
+    Example, of one fit; `compare_methods(score, gold)` gives Hausman's chi^2:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> compare_methods(fit)
+        Traceback (most recent call last):
+        ValueError: ...
     """
     if len(fits) < 2:
         raise ValueError(f"expected at least two fits to compare, got {len(fits)}; try score and gold")

@@ -101,6 +101,17 @@ def predictive(fit: Reading, *, key: jax.Array | None = None, draws: int = 24) -
     Raises:
         ValueError: a point result, or a fit without measured correlators of order 4 (more points than diagrams allow);
             fewer than two draws.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> from nnft import analysis as an
+        >>> found = predictive(fit, draws=4)
+        >>> ladder = an.compare(data, key=jax.random.key(1))
+        >>> len(an.plot_predictive(found).axes), len(an.plot_comparison(ladder).axes)
+        (2, 1)
     """
     missing = [name for name in ("posterior", "correlators", "constant_data") if name not in fit.children]
     if missing or "G4" not in fit.children["correlators"]:

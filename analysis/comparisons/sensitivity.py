@@ -24,6 +24,15 @@ def loo(fit: Reading) -> Any:
 
     Raises:
         ValueError: a fit by estimating equations, which has one log likelihood a draw and none a network.
+
+    Example, what a fit without a likelihood is told; `inf.fit(samples, action, method="gold", key=key)` has one:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> loo(fit)
+        Traceback (most recent call last):
+        ValueError: ...
     """
     if not _per_network(fit):
         method = fit.method
@@ -49,6 +58,14 @@ def prior_sensitivity(fit: Reading) -> xr.Dataset:
     Raises:
         ValueError: a fit without draws or equations, or whose prior has parameters of its own (smooth and low-rank
             actions), so that no one number is the prior's.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> set(prior_sensitivity(fit)["diagnosis"].values.tolist())
+        {'-'}
     """
     constants = fit.constants if "constant_data" in fit.children else xr.Dataset()
     missing = [name for name in ("posterior", "log_prior") if name not in fit.children]

@@ -31,6 +31,19 @@ def plot_couplings(fit: Reading) -> Figure:
     a ring where |mean| < 2 sd.
     Local: lambda(x) = g_x/w_x and one sd. Where all are single numbers: the posterior density of each. Translation
     invariant: g, u(r), v(r) by displacement r. Any other action: sorted, with one sd, a panel a name.
+
+    Raises:
+        ValueError: no fit, or one without draws.
+
+    Example, and the other figures of a fit:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> from nnft import analysis as an
+        >>> draws = plot_couplings, an.plot_prior_posterior, an.plot_trace_rank, an.plot_schwinger_dyson
+        >>> [len(draw(fit).axes) for draw in draws]
+        [12, 1, 6, 1]
     """
     found, kind = fit.couplings, fit.look
     if kind == "by displacement":

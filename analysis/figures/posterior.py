@@ -37,6 +37,14 @@ def plot_four_point(fit: Reading) -> Figure:
 
     Raises:
         ValueError: no four-point function was measured (too many points).
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> len(plot_four_point(fit).axes)
+        1
     """
     observed, constants = fit.group("observed_data"), fit.constants
     if "G4" not in observed:
@@ -121,6 +129,9 @@ def plot_trace_rank(fit: Reading) -> Figure:
     """Traces and ranks of the three couplings with the worst R-hat: chains that agree overlap, their ranks are flat.
 
     The grey band holds 95 % of the rank counts of independent draws (Vehtari et al. 2021, arXiv:1903.08008).
+
+    Raises:
+        ValueError: no fit, or one without draws.
     """
     worst = sorted([*fit.couplings, *fit.quadratics], key=lambda c: c.rhat)[::-1][:3]
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(worst)), layout="constrained")
@@ -153,6 +164,9 @@ def plot_prior_posterior(fit: Reading) -> Figure:
     """Prior beside posterior of each coupling of the interaction, 89 % intervals; how many times the data narrowed it.
 
     The axis is linear up to the smallest posterior sd and logarithmic beyond, so that both are seen.
+
+    Raises:
+        ValueError: no fit, or one without draws.
     """
     found = fit.couplings
     if found[0].site == "g4":

@@ -24,6 +24,9 @@ def plot_comparison(comparison: Comparison) -> Figure:
 
     Points: share of the richest action's held-out gain with one standard error. Bars: 1 - (what tree level leaves of
     G4c)^2, in the plain and in the whitened norm. The control's point stands for the richest action with wrong terms.
+
+    Raises:
+        ValueError: a comparison in which no action explains anything.
     """
     rows = [row for row in comparison.rows if row.share is not None and row.couplings]
     if not rows:
@@ -102,6 +105,17 @@ def plot_predictive_draws(fit: Reading, *, components: int = 4) -> az.PlotCollec
     Args:
         fit: a fit of `inf.fit`.
         components: how many of the largest components of G4c.
+
+    Raises:
+        ValueError: no fit, or one without a four-point function.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> type(plot_predictive_draws(fit, components=2)).__name__
+        'PlotCollection'
     """
     observed = fit.group("observed_data")["G4"]
     largest = np.argsort(-np.abs(observed.values), kind="stable")[:components]

@@ -126,7 +126,19 @@ def load(path: str | Path) -> xr.DataTree:
 
 @reads
 def summary(fit: Reading, *, checks: Iterable[Check] | None = None) -> str:
-    """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`."""
+    """What one wants to see after a fit, in at most 25 lines; `checks` as in `report`.
+
+    Raises:
+        ValueError: no fit, or one without draws.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> summary(fit).splitlines()[0]
+        'bilocal quartic action, 100 000 networks at 2 points: cosine networks of width 20'
+    """
     checks = _checks(fit, checks)
     attrs, found = fit.constants.attrs, fit.couplings
     networks = count(fit.networks).replace("\u202f", " ")

@@ -71,7 +71,27 @@ def verdict(tree: xr.DataTree) -> bool:
 
 
 def calibration_table(tree: xr.DataTree) -> str:
-    """What a recovery found, a line a coupling: p-value in the simultaneous band and coverage at each level."""
+    """What a recovery found, a line a coupling: p-value in the simultaneous band and coverage at each level.
+
+    Raises:
+        ValueError: a tree that no recovery made.
+
+    Example, the mean of four Gaussian numbers with its exact posterior:
+        >>> import jax, jax.numpy as jnp
+        >>> import numpyro.distributions as dist
+        >>> from nnft import inference as inf
+        >>> mean = inf.Recovery(
+        ...     ("a", "b"),
+        ...     dist.Normal(jnp.zeros(2), 0.5).to_event(1),
+        ...     lambda key, theta: theta + jax.random.normal(key, (4, 2)),
+        ...     {"exact": lambda key, x, draws: 0.5 * x.mean(0) + jax.random.normal(key, (draws, 2)) / 8**0.5},
+        ... )
+        >>> tree = inf.recover(mean, "exact", key=jax.random.key(1), simulations=20, draws=19)
+        >>> calibration_table(tree).splitlines()[-1]
+        'calibrated at a false-alarm rate of 0.001'
+        >>> len(plot_calibration(tree).axes)
+        4
+    """
     about = tree.attrs
     levels = tree["coverage"].dataset["level"].values
     title = f"{about.get('planted', 'planted couplings')}, {about['method']}: {about['simulations']} simulations"

@@ -52,6 +52,11 @@ def run_experiment(
 
     Raises:
         ValueError: before any work: what `experiment` refuses, a folder that exists or cannot be written.
+
+    Example, as `nnft run hms-relu -o out/`; what is not known is refused before any work:
+        >>> run_experiment("hms-tanh", "out")
+        Traceback (most recent call last):
+        ValueError: expected an experiment among hms-gauss, hms-erf, hms-relu, got 'hms-tanh'; try 'hms-gauss'
     """
     _, n, widths = check_arguments(name, n, widths, seed)
     folder = check_folder(out, force=force)

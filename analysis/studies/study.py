@@ -215,6 +215,12 @@ def run(
         ValueError: before any long work: a folder that exists or cannot be written, a Gram matrix that cannot be
             inverted. `NoFit`, a ValueError with the measured correlators: moments that do not converge, too few
             networks, couplings that cannot be told apart.
+
+    Example, as `nnft run cos -o out/`; a folder that is there is refused before any work:
+        >>> from tempfile import mkdtemp
+        >>> run(Study(net="cos"), mkdtemp())
+        Traceback (most recent call last):
+        ValueError: expected a folder that does not exist yet, got ...
     """
     place = check_folder(folder, force=force)
     few = _few(study.points)

@@ -76,6 +76,11 @@ def run_box(
     Raises:
         ValueError: before any work an unknown name, or a folder that exists or cannot be written; what the theory and
             the engine refuse.
+
+    Example, as `nnft run oscillator -o out/`; what is not known is refused before any work:
+        >>> run_box("oscilator", "out")
+        Traceback (most recent call last):
+        ValueError: expected one of oscillator, phi4-box, got 'oscilator'; try oscillator
     """
     if name not in BOXES:
         raise ValueError(f"expected one of {', '.join(BOXES)}, got {name!r}; try oscillator")

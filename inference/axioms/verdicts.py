@@ -37,6 +37,9 @@ class Axioms:
         theory: what they were asked of.
         all: OS0 to OS4.
         positivity: order -> what its times say.
+
+    Raises:
+        ValueError: an axiom asked for by another name than theirs.
     """
 
     theory: str

@@ -10,7 +10,12 @@ __all__ = ["Estimate"]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, or an array of them, with errors; rows^T rows is the covariance, rows of two estimates that of both."""
+    """A number, or an array of them, with errors; rows^T rows is the covariance, rows of two estimates that of both.
+
+    Attributes:
+        value: one number, or an array of any shape.
+        rows: (row, *shape of value).
+    """
 
     value: Any
     rows: np.ndarray = field(repr=False)

@@ -118,7 +118,12 @@ def planted_chain(
 
 
 def planted_site(*, n: int = 20_000, reference: int = 20) -> Recovery:
-    """One site, S = m2 phi^2/2 + lam phi^4: log Z is a quadrature, and no free part is fixed."""
+    """One site, S = m2 phi^2/2 + lam phi^4: log Z is a quadrature, and no free part is fixed.
+
+    Example:
+        >>> planted_site(n=1000).about["planted"]
+        'site'
+    """
     chain = planted_chain(n=n, sites=1, reference=reference)
     return replace(chain, about={**chain.about, "planted": "site"})
 

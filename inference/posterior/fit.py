@@ -188,6 +188,19 @@ def model(
     Arguments as in `fit`; the key is that of a method that draws. Sites in `likelihood.coupling_model`;
     `nnft.configure(x64=True)` first. Of a prior with parameters of its own the model holds what NUTS moves: amplitudes,
     lengths, discrepancies, or the products.
+
+    Raises:
+        ValueError: what `fit` refuses.
+
+    Example; `numpyro.infer.MCMC(numpyro.infer.NUTS(posterior), ...)` draws it:
+        >>> import numpyro
+        >>> from nnft import inference as inf, models as m
+        >>> ens = inf.Ensemble(m.Network(m.Cos(), 20), points=np.zeros((1, 1)), n=2000, key=jax.random.key(0))
+        >>> posterior = inf.model(ens, m.Local())
+        >>> with jax.enable_x64(True):
+        ...     sites = numpyro.handlers.trace(numpyro.handlers.seed(posterior, jax.random.key(1))).get_trace()
+        >>> [name for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]]
+        ['quartic_white', 'quadratic_white']
     """
     how, believed = method_of(method), prior_of(prior)
     problem = prepare(data, action, metric=how.metric, weights=weights, prior_scale=believed.scale)

@@ -173,6 +173,10 @@ class Automatic(AbstractSampler):
 
     Args:
         chains, warmup, draws: as of `Nuts`.
+
+    Example:
+        >>> Automatic(draws=2000)
+        Automatic(draws=2000)
     """
 
     chains: int = 4

@@ -38,6 +38,10 @@ class Variational(AbstractSampler):
 
     Raises:
         ValueError: under a prior with parameters of its own, whose posterior no normal guide follows.
+
+    Example:
+        >>> Variational(draws=2000).word
+        'svi'
     """
 
     chains: int = 4

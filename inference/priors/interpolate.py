@@ -43,6 +43,15 @@ def interpolate(fit: xr.DataTree, points: Points, *, key: jax.Array, variance: V
 
     Raises:
         ValueError: a fit with another prior; a field whose variance differs from point to point, without `variance`.
+
+    Example, what a fit with another prior is told:
+        >>> import jax, numpy as np
+        >>> from nnft import inference as inf, models as m
+        >>> data = m.exact(m.Network(m.Cos(), 20), np.array([[0.0], [2.0]]))
+        >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
+        >>> interpolate(fit, np.array([[1.0]]), key=jax.random.key(1))
+        Traceback (most recent call last):
+        ValueError: expected a fit with a smooth prior to interpolate, got ...
     """
     if "amplitude" not in fit["posterior"].data_vars:
         raise ValueError(

@@ -106,7 +106,7 @@ def coupling_model(
     laws = dict(laws or {})
     edges = np.cumsum([0, *[count for _, count in names]])
 
-    def site(name: str, factor: Matrix) -> Any:
+    def site(name: str, factor: Any) -> Any:
         count = len(factor)
         if name not in laws:
             return factor @ numpyro.sample(f"{name}_white", dist.Normal(0.0, 1.0).expand([count]).to_event(1))

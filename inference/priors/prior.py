@@ -38,6 +38,10 @@ class Unknowns(NamedTuple):
 
     points: (point, axis); labels: {name: (coupling, label)}, the points each belongs to; factor: L with L L^T their
     covariance under the unit-information prior, (coupling, coupling).
+
+    Example, what one network tells of two couplings:
+        >>> Unknowns(np.zeros((2, 1)), {"g": np.array([[0], [1]])}, np.diag([0.5, 0.2])).scale.tolist()
+        [0.5, 0.20000000298023224]
     """
 
     points: Points

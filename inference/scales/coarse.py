@@ -105,6 +105,12 @@ class Coarse(Source):
     Attributes:
         source: the finer fields.
         map: what was made of them.
+
+    Example:
+        >>> from nnft import inference as inf
+        >>> fine = inf.Samples(np.random.default_rng(0).normal(size=(100, 4)), np.arange(4.0)[:, None])
+        >>> decimate(fine, every=2).read(0, 3).shape
+        (3, 2)
     """
 
     source: Source

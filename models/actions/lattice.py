@@ -43,6 +43,9 @@ class TranslationInvariant(AbstractAction):
 
         >>> TranslationInvariant(shape=(6,)).size(6)
         9
+
+    Raises:
+        ValueError: a shape without sites, a negative reach, points that are not as many as the sites.
     """
 
     symbols = _BY_STEP
@@ -171,6 +174,9 @@ class LatticePhi4(AbstractAction):
     Example, the one site of a "lattice" has no kinetic term:
         >>> LatticePhi4(shape=(4, 4)).quadratic(16).count
         2
+
+    Raises:
+        ValueError: fewer than two sites along an axis, points that are not as many as the sites.
     """
 
     symbols = _PHI4

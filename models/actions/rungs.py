@@ -107,7 +107,12 @@ class Bilocal(AbstractAction):
 
 
 class FullQuartic(AbstractAction):
-    """Every quartic monomial: S4 = sum over a<=b<=c<=d of g4_abcd phi_a phi_b phi_c phi_d."""
+    """Every quartic monomial: S4 = sum over a<=b<=c<=d of g4_abcd phi_a phi_b phi_c phi_d.
+
+    Example, C(M+3, 4) couplings:
+        >>> FullQuartic().size(4)
+        35
+    """
 
     symbols = _FULL
     name = "full quartic action"
@@ -129,7 +134,12 @@ class FullQuartic(AbstractAction):
 
 
 class FullSextic(AbstractAction):
-    """Every quartic and every sextic monomial: what a fit must hold before it is compared with NLO diagrams."""
+    """Every quartic and every sextic monomial: what a fit must hold before it is compared with NLO diagrams.
+
+    Example, C(M+3, 4) and C(M+5, 6) couplings:
+        >>> FullSextic().size(4)
+        119
+    """
 
     symbols = _FULL
     name = "full sextic action"
@@ -159,6 +169,13 @@ class Modes(AbstractAction):
     Attributes:
         count: number of modes kept.
         action: the action of the modes, in place of points.
+
+    Raises:
+        ValueError: fewer than one mode, or an action of places.
+
+    Example:
+        >>> Modes(3, FullQuartic()).count
+        3
     """
 
     count: int = eqx.field(static=True)
@@ -226,6 +243,11 @@ def SmoothBilocal(discrepancy: bool = True) -> NoReturn:
 
     Raises:
         ValueError: always.
+
+    Example:
+        >>> SmoothBilocal()
+        Traceback (most recent call last):
+        ValueError: expected an action, got a prior; try inf.fit(data, m.Bilocal(), prior=inf.SmoothPrior(), ...
     """
     _no_action(f"SmoothPrior({'' if discrepancy is True else f'discrepancy={discrepancy!r}'})")
 
@@ -235,6 +257,11 @@ def LowRankBilocal(rank: int = 1) -> NoReturn:
 
     Raises:
         ValueError: always.
+
+    Example:
+        >>> LowRankBilocal()
+        Traceback (most recent call last):
+        ValueError: expected an action, got a prior; try inf.fit(data, m.Bilocal(), prior=inf.LowRankPrior(rank=1), ...
     """
     _no_action(f"LowRankPrior(rank={rank!r})")
 
@@ -252,6 +279,13 @@ def gauge(blocks: Mapping[str, np.ndarray], weights: Vector) -> np.ndarray:
     Args:
         blocks: "coupling" (..., 1), or "g" (..., M) and optionally "u" (..., M(M-1)), "v" (..., M(M-1)/2).
         weights: quadrature weights, (point,).
+
+    Raises:
+        ValueError: couplings of another number than the points have.
+
+    Example, one coupling g at each of two points, w = 1: lambda_0 is diagonal:
+        >>> gauge({"g": np.array([0.1, 0.2])}, np.ones(2))[0].tolist()
+        [[0.1, 0.0], [0.0, 0.2]]
     """
     count = len(weights)
     g = np.asarray(blocks["coupling"]) * weights if "coupling" in blocks else np.asarray(blocks["g"])
@@ -278,6 +312,12 @@ def identifiable(lam: np.ndarray, weights: Vector | None = None) -> dict[str, np
 
     Raises:
         ValueError: not four square slices.
+
+    Example, lambda_2 alone, off the diagonal, is v:
+        >>> lam = np.zeros((4, 2, 2))
+        >>> lam[2] = [[0.0, 0.5], [0.5, 0.0]]
+        >>> identifiable(lam)["v"].tolist()
+        [1.0]
     """
     lam = np.asarray(lam, dtype=float)
     if lam.ndim < 3 or lam.shape[-3] != 4 or lam.shape[-1] != lam.shape[-2]:

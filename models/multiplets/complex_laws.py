@@ -60,6 +60,9 @@ class Phases(AbstractWeights):
 def circular(fields: int) -> Normals:
     """Complex Gaussian weights, E|w|^2 = 1, independent for each complex field: U(D) at every width.
 
+    Raises:
+        ValueError: fewer than one field.
+
     Example:
         >>> round(circular(1).moment((0, 0)) + circular(1).moment((1, 1)), 12)
         1.0
@@ -70,6 +73,9 @@ def circular(fields: int) -> Normals:
 
 def complex_sphere(fields: int) -> Spherical:
     """A complex vector uniform on the sphere |w|^2 = D: SU(D) at every width, and not Gaussian.
+
+    Raises:
+        ValueError: fewer than one field.
 
     Example:
         >>> round(sum(complex_sphere(2).moment((i, i)) for i in range(4)), 12)

@@ -152,7 +152,11 @@ class AbstractScale(eqx.Module):
 
 
 class GammaScale(AbstractScale):
-    """tau ~ Gamma of mean one and the given variance: E tau^k = prod_{j<k} (1 + j v)."""
+    """tau ~ Gamma of mean one and the given variance: E tau^k = prod_{j<k} (1 + j v).
+
+    Raises:
+        ValueError: a variance that is not positive.
+    """
 
     variance: float = eqx.field(converter=number)
 
@@ -199,7 +203,11 @@ class GammaScale(AbstractScale):
 
 
 class LogNormalScale(AbstractScale):
-    """tau log-normal of mean one and the given variance: E tau^k = (1 + v)^(k(k-1)/2)."""
+    """tau log-normal of mean one and the given variance: E tau^k = (1 + v)^(k(k-1)/2).
+
+    Raises:
+        ValueError: a variance that is not positive.
+    """
 
     variance: float = eqx.field(converter=number)
 
@@ -221,6 +229,13 @@ class StudentScale(AbstractScale):
     """1/tau ~ Gamma: the readout weights are jointly Student-t of nu degrees of freedom, unit variance.
 
     E tau^k = prod_{j=1..k} (nu - 2)/(nu - 2j), which exists for nu > 2k: G4c for nu > 4, G6c for nu > 6.
+
+    Raises:
+        ValueError: two degrees of freedom or fewer, whose variance is infinite.
+
+    Example:
+        >>> StudentScale(10.0).moment(2)   # 8/8 . 8/6
+        1.3333333333333333
     """
 
     nu: float = eqx.field(converter=number)
@@ -245,7 +260,11 @@ class StudentScale(AbstractScale):
 
 
 class LogNormalLength(eqx.Module):
-    """A length l of median one that divides the points, log l ~ N(0, spread^2), drawn once per network."""
+    """A length l of median one that divides the points, log l ~ N(0, spread^2), drawn once per network.
+
+    Raises:
+        ValueError: a spread that is not positive.
+    """
 
     spread: float = eqx.field(converter=number)
 

@@ -192,6 +192,21 @@ def _symmetry(e: Entry) -> Row:
     return f"p uniform (KS > 1e-4); {e['replicates']} ensembles", told("order"), faults
 
 
+def _axioms(e: Entry) -> Row:
+    if "power" in e:
+        return (
+            f"violation seen at 3σ in {_band(e['band'])}; {e['sets']} × 2 × {e['networks']:,} Gaussian fields",
+            f"{e['power']:.3f} in the best direction; {e['chosen']:.3f} in those chosen, predicted "
+            f"{e['chosen_predicted']:.3f}",
+            "",
+        )
+    return (
+        f"positive fields accused at 3σ below {e['most']:.3f}; {e['sets']} × {e['networks']:,} fields",
+        f"{e['alarms']:.4f}; below .05 {e['below_5_percent']:.3f}",
+        f"tested on its own half: {e['direction_tested_on_itself']:.3f}",
+    )
+
+
 def _lattice(e: Entry) -> Row:
     def told(key: str) -> str:
         return ", ".join(f"{value:.2f}" for value in e[key])
@@ -295,6 +310,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "sbc": _calibration,
     "sobol intervals": _sobol,
     "symmetry": _symmetry,
+    "axioms": _axioms,
     "couplings of erf networks": _training,
     "drift": _training,
 }

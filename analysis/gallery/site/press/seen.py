@@ -20,10 +20,13 @@ SITE = Path(__file__).resolve().parents[1]
 
 
 class Seen(NamedTuple):
-    """made: what returns or holds it, in words of a session (`inf.design`); used: names whose examples speak of it;
-    pages: places of the site with code that does.
+    """Where a name is at work, in words of a session, `inf.design`.
+
+    kinds: classes that derive from it; made: what returns or holds it; used: names whose examples speak of it; pages:
+    places of the site whose code does.
     """
 
+    kinds: tuple[str, ...]
     made: tuple[str, ...]
     used: tuple[str, ...]
     pages: tuple[str, ...]
@@ -59,11 +62,17 @@ def seen() -> dict[Public, Seen]:
         one: "\n".join(re.findall(r"^\s*(?:>>>|\.\.\.) (.*)$", documented(t), re.M)) for one, t in things().items()
     }
     pages = {path.relative_to(SITE).with_suffix("").as_posix(): _code(path) for path in sorted(SITE.rglob("*.md"))}
+    pages |= {f"gallery/{path.stem}": path.read_text(encoding="utf-8") for path in sorted(SITE.parent.glob("*.py"))}
     shorts = {room: short for short, (room, _) in FACES.items()}
     found = {}
     for one, thing in things().items():
         spoken = re.compile(rf"\b{shorts[one.room]}\.{one.name}\b")
         bare = re.compile(rf"(?<![\w.]){one.name}\b")
+        kinds = [
+            f"{shorts[other.room]}.{other.name}"
+            for other, kind in things().items()
+            if inspect.isclass(kind) and inspect.isclass(thing) and thing in kind.__mro__[1:]
+        ]
         makes = [maker for maker, parts in makers.items() if any(part is thing for part in parts)]
         used = [
             f"{shorts[other.room]}.{other.name}"
@@ -71,18 +80,17 @@ def seen() -> dict[Public, Seen]:
             if other != one and (spoken.search(text) or (other.room == one.room and bare.search(text)))
         ]
         on = [place for place, text in pages.items() if spoken.search(text)]
-        found[one] = Seen(tuple(makes), tuple(used), tuple(on))
+        found[one] = Seen(tuple(kinds), tuple(makes), tuple(used), tuple(on))
     return found
 
 
 def lines_seen(one: Public) -> list[str]:
     """The same of one name in reStructuredText, at most four of a kind."""
     where = seen()[one]
-    made = ", ".join(f"``{name}``" for name in where.made[:4])
-    used = ", ".join(f"``{name}``" for name in where.used[:4])
+    kinds, made, used = (", ".join(f"``{name}``" for name in names[:4]) for names in where[:3])
     pages = ", ".join(f":doc:`/{place}`" for place in where.pages[:4])
-    said = [f"Made by, or part of: {made}." if made else "", f"In the examples of {used}." if used else ""]
-    said += [f"At work in {pages}." if pages else ""]
+    said = [f"Written out by {kinds}." if kinds else "", f"Made by, or part of: {made}." if made else ""]
+    said += [f"In the examples of {used}." if used else "", f"At work in {pages}." if pages else ""]
     return [" ".join(filter(None, said)), ""] if any(said) else []
 
 
