@@ -170,8 +170,8 @@ def _adequacy(fit: Reading) -> Iterator[Check]:
         ratio = constants["naive_error"].values / constants["sandwich_error"].values
         value = f"{np.median(ratio):.2f} (worst {ratio.min():.2f})"
         why = (
-            "Naive errors, A^-1/n, hold if the model is true; calibrated ones, the sandwich A^-1 B A^-1/n of the "
-            "equations A theta = b with noise B/n, whether or not it is: their ratio (median; worst in brackets)."
+            "Naive errors hold only if the model is true; calibrated ones, the sandwich (the measured noise of the "
+            "equations between two inverses of their matrix), always: their ratio (median; worst in brackets)."
         )
         yield Check("naive over calibrated error", value, "none", "note", why)
     if "gain_full" in constants.attrs:

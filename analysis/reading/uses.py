@@ -14,7 +14,7 @@ def uses_of(provenance: Mapping[str, Any]) -> list[str]:
     """What a fit used, by the attributes of its tree: its network if it is one of the suite, method and sampler.
 
     Example:
-        >>> uses_of({"study": "net = 'erf'", "method": "score", "sampler": "nuts"})
+        >>> uses_of({"study": "net = 'erf'", "action": "Bilocal", "method": "score", "sampler": "nuts"})
         ['erf', 'action', 'score', 'nuts']
     """
     known = known_uses()
@@ -23,4 +23,5 @@ def uses_of(provenance: Mapping[str, Any]) -> list[str]:
     kind = neuron.get("class") if isinstance(neuron, dict) else None
     net = tomllib.loads(str(provenance.get("study", ""))).get("net", network_of(kind))
     words = [str(provenance.get(word, default)) for word, default in (("method", "score"), ("sampler", "nuts"))]
-    return [name for name in (net, "action", *words) if name in known]
+    fitted = ["action", *words] if "action" in provenance else []
+    return [name for name in (net, *fitted) if name in known]

@@ -73,6 +73,8 @@ class Setting:
         coupling_points: inputs at which the six-point function is predicted; the couplings are fitted at `fit_points`.
         coupling_width: N of the fit.
         cutoff: Lambda of the vertices.
+        closed_coupling: N lambda_0 of the local model by its formula in closed form, None where there is none: ReLU
+            -12.5/Lambda^5; Gauss at x = 0 on the whole line, -(3 e^4 - 3)/(24 sqrt(pi/2)).
     """
 
     neuron: type[AbstractNeuron]
@@ -81,6 +83,7 @@ class Setting:
     coupling_points: Points
     coupling_width: int
     cutoff: float
+    closed_coupling: float | None = None
 
     @property
     def fit_points(self) -> Points:
@@ -96,9 +99,11 @@ _WIDE = np.array([[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]])
 _RIGHT = np.array([[0.2], [0.4], [0.6], [0.8], [1.0], [1.2]])
 EXPERIMENTS = {
     # A cutoff of 10 is the whole line for Gauss: four kernels together fall like exp(-2 y^2).
-    "hms-gauss": Setting(Gauss, 1.0, 0.01 * _WIDE, 0.01 * _RIGHT, 1000, 10.0),
+    "hms-gauss": Setting(
+        Gauss, 1.0, 0.01 * _WIDE, 0.01 * _RIGHT, 1000, 10.0, -(3.0 * np.exp(4.0) - 3.0) / (24.0 * np.sqrt(np.pi / 2.0))
+    ),
     "hms-erf": Setting(Erf, 1.0, _WIDE, 0.01 * _RIGHT, 5, 100.0),
-    "hms-relu": Setting(ReLU, 0.0, _RIGHT, _RIGHT, 20, 100.0),
+    "hms-relu": Setting(ReLU, 0.0, _RIGHT, _RIGHT, 20, 100.0, -12.5 / 100.0**5),
 }
 
 

@@ -35,7 +35,7 @@ def test_entries_are_whole_and_stand_once():
 
 def test_a_run_is_cited_by_what_it_used(tmp_path, capsys):
     recipe = {"model": {"class": "Network", "options": {"neuron": {"class": "Erf"}}}}
-    made = {"recipe": json.dumps(recipe), "method": "tree", "sampler": SAMPLERS[1]}
+    made = {"action": "Bilocal", "recipe": json.dumps(recipe), "method": "tree", "sampler": SAMPLERS[1]}
     (tmp_path / "summary.json").write_text(json.dumps({"provenance": made}))
     assert main(["cite", str(tmp_path)]) == 0
     said = capsys.readouterr().out

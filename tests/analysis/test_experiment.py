@@ -136,6 +136,9 @@ def test_the_folder_holds_a_page_that_stands_alone_and_the_numbers(found, tmp_pa
     assert not re.search(r"https?:|url\(|<script|<link", re.sub(r"base64,[^\"]*", "", html))
     assert "n = 20\u202f000 networks" in html
     assert "key(seed = 1)" in html
+    assert "Published and found" in html
+    assert "<td>N λ₀ of the local model, exact correlators</td><td>−1.25000·10⁻⁹</td><td>−1.25000·10⁻⁹</td>" in html
+    assert "vertices at |y| ≤ Λ = 100" in html[: html.index("<img")]
     numbers = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert len(numbers["deviations"]) == 3 * 4 * 3
     assert {fit["identifiable"] for fit in numbers["couplings"] if len(fit["model"]) > 1} == {False}
