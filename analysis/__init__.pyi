@@ -8,6 +8,7 @@ from .comparisons.predictive import predictive as predictive
 from .comparisons.rungs import rungs as rungs
 from .comparisons.sensitivity import loo as loo
 from .comparisons.sensitivity import prior_sensitivity as prior_sensitivity
+from .figures.few import plot_few as plot_few
 from .figures.posterior import plot_couplings as plot_couplings
 from .figures.posterior import plot_four_point as plot_four_point
 from .figures.posterior import plot_prior_posterior as plot_prior_posterior

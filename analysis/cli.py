@@ -188,7 +188,8 @@ def fit(
     An action with a shape needs no points: nnft fit configs.npy --action lattice_phi4 --shape 8,8 -o out/
 
     Args:
-        samples: a .npy, .npz, .nc, .zarr, .h5, .csv or .txt file; or correlators, of nnft pool or Correlators.save
+        samples: a .npy, .npz, .nc, .zarr, .h5, .csv, .tsv or .txt file; or correlators, of nnft pool or
+            Correlators.save, or a table of indices of points, value and error with --networks
         output: folder of the page, made for it
         options: how it is read and fitted
         settings: any setting as name=value; may be repeated, and an option counts more
@@ -200,8 +201,9 @@ def fit(
     from .studies.study import Fitting, fit_measured, fit_samples
 
     given, reads = settings_of(options, settings), ("points", "variable", "dims", "markov_chains", "independent")
-    if (found := read_measured(samples)) is not None:
-        fitting = Fitting.of(given)
+    behind = given.pop("networks", None)
+    if (found := read_measured(samples, given.get("points"), behind)) is not None:
+        fitting = Fitting.of({name: value for name, value in given.items() if name != "points" or behind is None})
         return _finish(lambda: fit_measured(found, output, fitting, force=force), output, force=force, quiet=quiet)
     points, variable, dims, chains, independent = (given.pop(name, None) for name in reads)
     if dims is not None:

@@ -108,6 +108,8 @@ class StudyOptions(FitOptions):
 class ReadOptions(FitOptions):
     """How the array of somebody else's networks is read, and how couplings are fitted to it."""
 
+    networks: Value = None
+    """How many networks are behind a table of correlators with their errors."""
     variable: Value = None
     """The array in a file of several."""
     dims: Value = None

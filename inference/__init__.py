@@ -2,6 +2,7 @@
 
 from types import ModuleType as _Module
 
+from .arrays.measured import read_correlators as read_correlators
 from .axioms.axiom import Axiom as Axiom
 from .axioms.real_time import real_time as real_time
 from .axioms.verdicts import Axioms as Axioms

@@ -89,12 +89,13 @@ def points_in_words(points: np.ndarray) -> str:
     """How many points in how many dimensions, and where, of the first four.
 
     >>> points_in_words(np.array([[-1.0], [2.0]]))
-    '2 in d = 1: -1, 2'
+    '2 points in d = 1: -1, 2'
     """
     count, d = points.shape
     places = [f"{x[0]:.4g}" if d == 1 else f"({', '.join(f'{v:.3g}' for v in x[:3])})" for x in points[:_LISTED]]
     more = ", .." if count > _LISTED else ""
-    return f"{count} in d = {d}: {', '.join(places)}{more}" if d <= 3 else f"{count} in d = {d}"
+    named = f": {', '.join(places)}{more}" if d <= 3 else ""
+    return f"{count} point{'s' * (count > 1)} in d = {d}{named}"
 
 
 def _who(data: Any) -> str:
@@ -152,4 +153,4 @@ def correlators_card(data: Any) -> str:
         names = [f"G{shown[-1]}c{tuple(row)}" for row in data.tuples(shown[-1])[:_WIDEST].tolist()]
         below = strip(data.connected(shown[-1]), data.error(shown[-1]), names)
     head = ("order", "components", "clearest")
-    return card(title, [*rows, ("points", str(len(data.points)), where)], head=head, below=below)
+    return card(title, [*rows, ("points", "", where)], head=head, below=below)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ...inference.arrays.measured import holds_correlators, read_correlators
 from ...inference.engines.executors import Executor, each
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.estimators.measure import measure
@@ -22,7 +23,7 @@ from ...inference.pooling.pool import pool, restored
 from ...models.correlators import Correlators
 from ...models.files import FORMAT
 from ...models.runtime import keep_programs
-from .study import Study
+from .study import NoFit, Study, read_points
 
 __all__ = ["measure_parts", "of_study", "part_file", "pool_parts", "read_measured", "shard_named"]
 
@@ -120,12 +121,29 @@ def pool_parts(folder: str | Path, *, partial: bool = False) -> Correlators:
     return pool(files, partial=partial)
 
 
-def read_measured(file: str | Path) -> Correlators | None:
+def read_measured(file: str | Path, points: Any = None, networks: float | None = None) -> Correlators | None:
     """Correlators from a file of `Correlators.save`, with the model of their recipe; None for a file of another kind.
 
+    Somebody else's (`inference.read_correlators`) need their points, and the number of networks behind them.
+
     Raises:
-        ValueError: a part, which says nothing of the whole.
+        ValueError: a part, which says nothing of the whole; somebody else's that are not whole.
     """
+    if holds_correlators(file) and _attributes(file).get("format") != FORMAT:
+        data = read_correlators(file, None if points is None else read_points(points), networks=networks)
+        if networks is None:
+            raise NoFit(
+                f"expected the number of networks behind the errors in {Path(file).name}, got none; try --networks 1e6",
+                data,
+            )
+        if not {2, 4, 6} <= set(data.orders):
+            raise NoFit(
+                f"expected orders 2, 4 and 6 for couplings with errors, got {', '.join(map(str, data.orders))} in "
+                f"{Path(file).name}; try adding G6c, or at tree level "
+                "m.effective_couplings(inf.read_correlators(file, points), order='leading')",
+                data,
+            )
+        return data
     if Path(file).suffix != ".nc" or not Path(file).is_file() or _attributes(file).get("format") != FORMAT:
         return None
     data = Correlators.load(file)

@@ -21,7 +21,8 @@ from ...inference.planning.few import Few, check_few, few_networks
 from ...models.actions.base import AbstractAction
 from ...models.actions.rungs import Constant
 from ...models.files import write_whole
-from ..pages.frame import render
+from ..figures.few import eps4_seen, plot_few
+from ..pages.frame import drawn_figure, render
 from ..pages.report import FILES, check_folder, plain
 from ..reading.typesetting import count, typeset, with_error
 from .settings import Fitting
@@ -178,11 +179,83 @@ def _page(answer: FewAnswer) -> str:
         subtitle=answer.source,
         lead=typeset(_lead(f)),
         notes=[typeset(note) for note in answer.notes],
+        can=[typeset(line) for line in _can(f)],
+        cannot=[typeset(line) for line in _cannot(f)],
+        next=[typeset(line) for line in _next(f)],
+        picture=drawn_figure(plot_few(f), "What they can see, and how many would see more", _CAPTION, _seen(f)),
+        couplings=_couplings(f),
         answer=str(f),
         points=[[typeset(cell) for cell in row] for row in zip(named, positions, variances, strict=True)],
         session=_session(answer),
         version=__version__,
     )
+
+
+def _couplings(f: Few) -> list[list[str]]:
+    """Estimate, interval and networks that would decide, a row a coupling."""
+    c, rows = f.couplings, []
+    for k, name in enumerate(f.names):
+        inside = f"no interval: {c.why}" if c.why else f"[{c.low[k]:.3g}, {c.high[k]:.3g}]"
+        by = f.couplings_decided_by[k]
+        rows.append([name, f"{c.estimate[k]:+.3g}", inside, f"{by:.2g}" if np.isfinite(by) else "-"])
+    return [[typeset(cell) for cell in row] for row in rows]
+
+
+def _can(f: Few) -> list[str]:
+    """What so few networks say."""
+    relative = float(np.max(np.diag(f.two_point_error) / np.diag(f.two_point)))
+    lines = [f"the two-point function, to {relative:.0%} or better on the diagonal"]
+    if np.isfinite(seen := eps4_seen(f, f.networks)):
+        lines.append(f"whether the field is Gaussian, where eps4 is {seen:.2g} or more (in half of all such sets)")
+    if np.isfinite(f.gaussianity.bound):
+        lines.append(f"that eps4 is below {f.gaussianity.bound:.2g}, at {f.level:.0%}")
+    if not f.couplings.why:
+        lines.append(f"an interval of {f.level:.0%} for each of {len(f.names)} couplings, in the table")
+    return lines
+
+
+def _cannot(f: Few) -> list[str]:
+    """What they do not."""
+    lines = ["which quartic action it is: its couplings take sixth moments, and more networks"]
+    if np.isfinite(seen := eps4_seen(f, f.networks)):
+        lines.append(f"that the field is Gaussian: an eps4 below {seen:.2g} would not show")
+    if f.couplings.why:
+        lines.append(f"couplings: {f.couplings.why}")
+    elif np.all((f.couplings.low < 0.0) & (f.couplings.high > 0.0)):
+        lines.append("the sign of a coupling: every interval holds zero")
+    return lines
+
+
+def _next(f: Few) -> list[str]:
+    """What to run next."""
+    if f.couplings.why:
+        return ["what is there where no action is: inf.measure for correlators, inf.symmetry, inf.generating for W[J]"]
+    many = max([1000.0, *(by for by in f.decided_by[1:] if np.isfinite(by))])
+    return [
+        f"nnft fit with {count(round(many, -3))} networks or more at these points, for couplings with their errors",
+        "inf.design(kernel, points, n), for what n networks of this two-point function resolve, before any is drawn",
+    ]
+
+
+_CAPTION = (
+    "Above, from left to right: too Gaussian for so few networks to notice, seen, and beyond $\\varepsilon_4 = 0.3$, "
+    "where no action describes the field. The dot is the estimate, the line reaches to its upper bound. Below: "
+    "networks that half of all experiments need to tell the field from a Gaussian one at three standard errors, "
+    "$n \\propto 1/\\varepsilon_4^2$; the dotted line is what is here."
+)
+
+
+def _seen(f: Few) -> str:
+    g = f.gaussianity
+    bound = f"its bound {g.bound:.2g}" if np.isfinite(g.bound) else "no bound"
+    return (
+        f"A strip over eps4 with the estimate {g.eps4:.2g} and {bound}; {f.networks} networks see {_eps(f)} and more. "
+        "Under it the number of networks needed falls as one over eps4 squared."
+    )
+
+
+def _eps(f: Few) -> str:
+    return f"{eps4_seen(f, f.networks):.2g}"
 
 
 def _lead(f: Few) -> str:

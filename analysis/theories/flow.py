@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from ...inference.ensembles.source import Source
+from ...inference.equations.lattices import judge_sites
 from ...inference.methods.method import Score
 from ...inference.posterior.fit import fit
 from ...inference.posterior.sampler import Closed
@@ -37,7 +38,9 @@ WAYS = {
     "waves": lambda data, b, shape: shell(data, every=b, shape=shape),
 }
 _HARDLY, _DEAD = 0.1, 0.5  # of itself: a coupling that changes less hardly runs, one that falls below is dead
+_SEEN = 3.0  # errors of a change that is one
 _LEAST_SITES = 3  # of an axis: a site and two neighbours
+_NO_LATTICE = 1e-6  # p of sites alike
 _DENSE = 64  # sites whose unit metric is written out; on larger lattices it is taken by itself
 _MOST_SITES = 16  # of a chain whose sixth-order correlators are all taken
 _COMPONENTS = 3003  # of order six at ten points, the most that a fit of exact correlators takes
@@ -89,7 +92,9 @@ class Flow:
         """Of the first way there is, what the numbers say of the local quartic and of the hopping."""
         steps = self.of(self.steps[0].way)
         (kappa, _, quartic), (far, _, beyond) = steps[0].value, steps[-1].value
-        runs = "hardly runs" if abs(beyond - quartic) < _HARDLY * abs(quartic) else "runs"
+        seen = abs(beyond - quartic) > _SEEN * float(np.hypot(steps[0].error[2], steps[-1].error[2]))
+        still = abs(beyond - quartic) < _HARDLY * abs(quartic)
+        runs = "hardly runs" if still else "runs" if seen else "is not seen to run"
         dies = "dies" if abs(far) < _DEAD * abs(kappa) else "stays"
         return (
             f"the local quartic {runs} ({quartic:.3g} to {beyond:.3g})",
@@ -134,8 +139,8 @@ def flow(
         truth: the chain behind the data, for the exact couplings beside the fitted ones.
 
     Raises:
-        ValueError: a b that does not divide, a lattice too short, an unknown way, a truth of another lattice; what a
-            fit refuses.
+        ValueError: several fields, fields of no periodic lattice, a b that does not divide, a lattice too short, an
+            unknown way, a truth of another lattice; what a fit refuses.
 
     Example, from exact correlators:
         >>> from nnft import models as m
@@ -148,6 +153,10 @@ def flow(
     scales = _checked(lengths, every, ways)
     if truth is not None and lengths != (truth.sites,):
         raise ValueError(f"expected truth= of {truth.sites} sites in a row, got data on {lengths}; try leaving it out")
+    if data.outputs > 1:
+        raise ValueError(f"expected one field on a lattice, got {data.outputs}; try one output at a time")
+    if isinstance(data, Source):
+        _check_sites(data, lengths)
     known, steps = {} if truth is None else _exact(truth, scales, ways), []
     whole = _fitted(data, lengths, key) if 1 in scales else None  # the same for every way
     for k, (way, b) in enumerate((way, b) for way in ways for b in scales):
@@ -161,14 +170,25 @@ def flow(
     return Flow(tuple(steps), float(networks))
 
 
+def _check_sites(data: Source, shape: tuple[int, ...]) -> None:
+    """Refuse fields whose neighbours in the file are no neighbours of a ring or torus of that shape."""
+    found = judge_sites(data, LatticePhi4(shape))
+    if found.translation_p < _NO_LATTICE:
+        raise ValueError(
+            f"expected a periodic lattice {shape}, its sites alike and in C order, got fields where "
+            f"{found.translation_why} (p = {found.translation_p:.1g}); try another shape=, or inf.decimate "
+            "and an action of points"
+        )
+
+
 def _fitted(data: Correlators | Source, shape: tuple[int, ...], key: jax.Array) -> tuple[Vector, Vector]:
     """kappa, m2, lambda and their errors."""
     method = Score(metric=np.eye(prod(shape))) if prod(shape) <= _DENSE else Score()
     given: Any = data
     tree = fit(given, LatticePhi4(shape), key=key, method=method, sampler=Closed(draws=1000))
     if "point" in tree:
-        return np.array([float(tree["point"][name].item()) for name in NAMES]), np.zeros(3)
-    draws = [tree["posterior"][name].values for name in NAMES]
+        return np.array([float(np.asarray(tree["point"].dataset[name]).item()) for name in NAMES]), np.zeros(3)
+    draws = [np.asarray(tree["posterior"].dataset[name]) for name in NAMES]
     return np.array([np.mean(d) for d in draws]), np.array([np.std(d) for d in draws])
 
 

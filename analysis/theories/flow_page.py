@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ... import __version__
+from ...inference.arrays.files import load_array, printable
 from ...inference.ensembles.samples import Samples
 from ...inference.estimators.measure import measure
 from ...models.analytic.exact import exact_if_known
@@ -57,6 +58,11 @@ def run_flow(
     Raises:
         ValueError: before any work an unknown study or setting, or a folder that exists or cannot be written; what a
             flow refuses: scales that do not divide the lattice, G4c of so heavy tails that it has no error.
+
+    Example, as `nnft flow chain -o out/`; what is not known is refused before any work:
+        >>> run_flow("chain", "out/flow", settings={"mass": 1.0})
+        Traceback (most recent call last):
+        ValueError: expected n, seed, sites, m2, lam, every, ways for chain, got mass; try --set every=1,2,4
     """
     folder, given = check_folder(out, force=force), dict(settings or {})
     if study == "chain":
@@ -118,8 +124,11 @@ def _file(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if not all(is_whole(n, 1) for n in shape):
         raise ValueError(f"expected shape, sites along each axis, as whole numbers, got {asked['shape']!r}; try 8,8")
     sites = np.stack(np.unravel_index(np.arange(int(np.prod(shape))), shape), axis=1).astype(float)
+    array, _ = load_array(study)
+    rows: Any = np.asarray(array).reshape(-1, len(sites)) if tuple(array.shape[1:]) == shape else array
+    samples = Samples(rows, sites, name=printable(Path(study).name))
     options = {"shape": shape, "every": _list(asked["every"]), "ways": _list(asked["ways"])}
-    found = flow(Samples(study, sites), key=jax.random.key(int(asked["seed"])), **options)
+    found = flow(samples, key=jax.random.key(int(asked["seed"])), **options)
     return _lattice(found, f"{Path(study).name}, a lattice of {' × '.join(map(str, shape))} sites", asked)
 
 
@@ -194,7 +203,18 @@ def _network(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any
 
 
 def plot_flow(found: Flow) -> Figure:
-    """lambda, m2 and kappa against b, one colour a way; exact ones as lines and open circles."""
+    """lambda, m2 and kappa against b, one colour a way; exact ones as lines and open circles.
+
+    Args:
+        found: what `an.flow` returns.
+
+    Example, from exact correlators of a ring:
+        >>> from nnft import models as m
+        >>> ring = m.DecimatedChain(m.Chain(1.0, 0.1, 6)).correlators()
+        >>> figure = plot_flow(flow(ring, key=jax.random.key(0), every=(1, 2), ways=("sites",)))
+        >>> figure.axes[2].get_title(loc="left")
+        'every b-th site: the hopping dies (0.5 to 0.15)'
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 7.2), layout="constrained")
         panels = figure.subplots(3, 1, sharex=True)
@@ -220,7 +240,19 @@ def plot_flow(found: Flow) -> Figure:
 
 
 def plot_running(found: Running, known: Running | None = None) -> Figure:
-    """|lambda| against its scale, both logarithmic, with one standard error and the exact line."""
+    """|lambda| against its scale, both logarithmic, with one standard error and the exact line.
+
+    Args:
+        found: what `an.cutoff_flow` or `an.active_flow` returns.
+        known: the same from exact correlators.
+
+    Example:
+        >>> from nnft import models as m
+        >>> net = m.Network(m.ReLU(bias_scale=0.0), 10)
+        >>> found = cutoff_flow(net, m.exact(net, np.ones((1, 1))), [1.0, 10.0])
+        >>> plot_running(found).axes[0].get_title()
+        'last slope -5'
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.4), layout="constrained")
         panel = figure.subplots()

@@ -51,8 +51,8 @@ def rows_of_text(path: Path) -> tuple[list[str] | None, list[str], str | None]:
     between = next((mark for mark in ";," if any(mark in line for line in lines)), None)
     if between == ";":
         lines = [line.replace(",", ".") for line in lines]  # as spreadsheets write where the comma is decimal
-    if between is None and lines and any(len(cell.split()) != 1 for cell in lines[0].split("\t")) and "\t" in lines[0]:
-        between = "\t"  # names of several words, or none above the row names; else any blanks stand between numbers
+    if between is None and lines and "\t" in lines[0] and not all(map(_is_number, lines[0].split("\t"))):
+        between = "\t"  # names may have blanks, or be none; between numbers any blanks will do
     names = None
     if lines and _are_names(cells := [cell.strip() for cell in lines[0].split(between)], lines[1:2], between):
         names, lines = cells, lines[1:]

@@ -3,13 +3,14 @@
     G(t) = sum over known levels + sum_(k=1..K) rho_k exp(-E_k t),   rho_k >= 0,   E_(k+1) - E_k = E_1 exp(s z_k),
 
 z_k standard normal, so that a level is as far from the next as the first from the vacuum, within a factor of exp(2 s)
-in 95 cases of 100; log E_1 is flat below what the effective mass allows, and what level k adds to G at the first time,
-the known ones taken out, is half normal with 1/k of that value. As long as G has errors, further levels can hide in it:
-a plain fit leaves them out, and its interval is wrong by their share. Here they are in, and what is believed of them is
-said (G. P. Lepage et al., Nucl. Phys. B Suppl. 106 (2002) 12). The weights are linear and their average is done one
-after the other, each given the later ones (the GHK simulator: V. Hajivassiliou and D. McFadden, Econometrica 66 (1998)
-863); the rest is importance sampling with Sobol points whose proposal is refitted (O. Cappe et al., J. Comput. Graph.
-Statist. 13 (2004) 907).
+in 95 cases of 100; log E_1 is flat below what the effective mass allows. What level k adds to G at the first time, the
+known ones taken out, is half normal with 2^(1-k) of that value, so that it matters little how many levels there are;
+the first adds at least a tenth: what adds less is not called the gap. As long as G has errors, further levels can hide
+in it: a plain fit leaves them out, and its interval is wrong by their share. Here they are in, and what is believed of
+them is said (G. P. Lepage et al., Nucl. Phys. B Suppl. 106 (2002) 12). The weights are linear and their average is done
+one after the other, each given the later ones (the GHK simulator: V. Hajivassiliou and D. McFadden, Econometrica 66
+(1998) 863); the rest is importance sampling with Sobol points, whose proposal is refitted while the data are let in
+little by little (O. Cappe et al., J. Comput. Graph. Statist. 13 (2004) 907).
 """
 
 from dataclasses import dataclass
@@ -32,10 +33,17 @@ __all__ = ["Constrained"]
 
 _LOWEST = 1.0 / 20.0  # of the effective mass, where the prior of the gap begins
 _SIGMA = 3.0  # errors above the effective mass, where it ends
-_STAGES, _MOST_STAGES = 5, 14
+_MOST_STAGES = 40
 _ENOUGH = 200.0  # effective draws
-_DEFENSIVE = 8  # one point in so many keeps to the prior
+_KEPT = 0.05  # of the points count when more of the data is let in
+_LEAST = 1e-12  # of the power of the likelihood
+_NOTHING = -1e12  # log weight of what does not count
+_PARTS = 8  # of the points: one keeps to the prior, one goes far, the others follow the last stage
+_WIDE = 9.0  # standard deviations of a spacing, beyond which there is nothing
+_FAR = 2.0  # standard deviations of the one that goes far
 _EDGE = 1e-12  # of the cube
+_SEEN = 0.1  # of the first value, which the first level adds at least
+_FALL = 0.5  # of the sizes that are believed of weights, from a level to the next
 _INFLATED = 1.3  # covariance of the proposal over that of the draws
 
 
@@ -67,7 +75,7 @@ class Constrained(AbstractGapMethod):
         (True, True)
     """
 
-    count: int = 5
+    count: int = 6
     spread: float = 0.5
     known: tuple[float, ...] = ()
     nodes: int = 4096
@@ -75,7 +83,7 @@ class Constrained(AbstractGapMethod):
 
     def __post_init__(self) -> None:
         if not is_whole(self.count, 2) or self.count > 8:
-            raise ValueError(f"expected 2 to 8 levels, the last for all above it, got {self.count!r}; try count=5")
+            raise ValueError(f"expected 2 to 8 levels, the last for all above it, got {self.count!r}; try count=6")
         if not 0.0 < self.spread <= 2.0:
             raise ValueError(f"expected a spread of log spacings from 0 to 2, got {self.spread!r}; try 0.5")
         if not is_whole(self.nodes, 256) or self.nodes & (self.nodes - 1):
@@ -126,18 +134,20 @@ class Constrained(AbstractGapMethod):
             )
         bare, top = self._bare(data)
         size = 2 * self.count
-        mean, root = np.zeros(size), np.eye(size)
+        mean, root, share_in = np.zeros(size), np.eye(size), 0.0
         for number in range(_MOST_STAGES):
             cube = qmc.Sobol(size, rng=np.random.default_rng(number)).random(self.nodes)
             z = ndtri(np.clip(cube, _EDGE, 1.0 - _EDGE))
             xi = mean + z @ root.T
-            xi[::_DEFENSIVE] = z[::_DEFENSIVE]
+            xi[::_PARTS] = z[::_PARTS]
+            xi[1::_PARTS] = mean + _FAR * z[1::_PARTS] @ root.T
             stage = self._at(problem, bare, xi, top)
-            log_weight = stage.log_weight - _log_proposal(xi, mean, root)
-            shares = np.exp(log_weight - log_weight.max())
-            shares /= shares.sum()
+            proposal = _log_proposal(xi, mean, root)
+            settled = share_in == 1.0
+            share_in = _let_in(stage.log_weight, proposal, share_in)
+            shares = _shares(share_in * stage.log_weight - proposal)
             effective = 1.0 / float(np.sum(shares**2))
-            if number + 1 >= _STAGES and effective >= _ENOUGH:
+            if settled and effective >= _ENOUGH:
                 break
             mean, root = _refitted(xi, shares, effective)
         else:
@@ -180,7 +190,7 @@ class Constrained(AbstractGapMethod):
         """Log of posterior over prior at standard normal xi: of the gap, the spacings and the weights."""
         draws, count, fixed = len(xi), self.count, len(self.known)
         first = top * _LOWEST ** ndtr(-xi[:, :1])
-        spacings = first * np.exp(self.spread * xi[:, 1:count])
+        spacings = first * np.exp(self.spread * np.clip(xi[:, 1:count], -_WIDE, _WIDE))
         energies = np.cumsum(np.concatenate([first, spacings], axis=1), axis=1)
         every = np.concatenate([np.tile(np.array(self.known, dtype=float), (draws, 1)), energies], axis=1)
         states = problem.whiten @ np.exp(-every[:, None, :] * problem.times[:, None])
@@ -190,30 +200,55 @@ class Constrained(AbstractGapMethod):
         seen = np.exp(-energies * bare.times[0])  # of a weight in the first value without the known levels
         if self.known:
             seen = seen * bare.share(energies) / problem.data.share(energies)
-        seen = np.arange(1, count + 1) * seen / bare.values[0, self.operator, self.operator]
+        seen = _FALL ** -np.arange(count) * seen / bare.values[0, self.operator, self.operator]
         precision[:, place, place] += seen**2
         root = np.linalg.cholesky(precision)
         half = np.linalg.solve(root, np.einsum("ntk,t->nk", states, wanted)[..., None])
         centre = np.linalg.solve(root.transpose(0, 2, 1), half)[..., 0]
         log_weight = 0.5 * np.sum(half[..., 0] ** 2, axis=1) - np.sum(np.log(np.einsum("nkk->nk", root)), axis=1)
-        log_weight += np.sum(np.log(seen), axis=1)
+        log_weight += np.sum(np.log(np.maximum(seen, 1e-300)), axis=1)
         off = np.zeros_like(centre)  # of each weight from its centre, the last first
         for k in range(fixed + count - 1, -1, -1):
             steep = root[:, k, k]
             off[:, k] = -np.einsum("nl,nl->n", root[:, k + 1 :, k], off[:, k + 1 :]) / steep
             if k >= fixed:
-                inside = steep * (centre[:, k] + off[:, k])  # of the half line of positive weights
+                least = _SEEN / seen[:, 0] if k == fixed else 0.0
+                inside = steep * (centre[:, k] + off[:, k] - least)  # of the half line of weights above the least
                 log_weight += log_ndtr(inside)
                 share = ndtr(xi[:, count + k - fixed]) * ndtr(inside)
                 off[:, k] -= ndtri(np.maximum(share, 1e-300)) / steep
-        return _Stage(log_weight, energies, centre + off)
+        weights = centre + off
+        return _Stage(np.nan_to_num(log_weight, nan=_NOTHING, neginf=_NOTHING), energies, weights)
 
 
 def _log_proposal(xi: Float[np.ndarray, "draw parameter"], mean: Vector, root: Matrix) -> Vector:
-    """Density of the mixture of prior and proposal over the prior."""
-    away = np.linalg.solve(root, (xi - mean).T)
-    fitted = -0.5 * np.sum(away**2, axis=0) - np.log(np.diag(root)).sum() + 0.5 * np.sum(xi**2, axis=1)
-    return np.logaddexp(np.log1p(-1.0 / _DEFENSIVE) + fitted, -np.log(_DEFENSIVE))
+    """Density of the mixture of prior, proposal and a wide proposal, over the prior."""
+    away = np.sum(np.linalg.solve(root, (xi - mean).T) ** 2, axis=0)
+    size = 0.5 * np.sum(xi**2, axis=1) - np.log(np.diag(root)).sum()
+    near = np.log1p(-2.0 / _PARTS) - 0.5 * away + size
+    far = -np.log(_PARTS) - 0.5 * away / _FAR**2 + size - len(mean) * np.log(_FAR)
+    return np.logaddexp(np.logaddexp(near, far), -np.log(_PARTS))
+
+
+def _shares(log_weight: Vector) -> Vector:
+    """Weights that sum to one."""
+    shares = np.exp(log_weight - log_weight.max())
+    return shares / shares.sum()
+
+
+def _let_in(log_weight: Vector, proposal: Vector, before: float) -> float:
+    """The power of the likelihood at which a twentieth of the points still counts, never less than before."""
+
+    def enough(power: float) -> bool:
+        return 1.0 / float(np.sum(_shares(power * log_weight - proposal) ** 2)) >= _KEPT * len(proposal)
+
+    if enough(1.0):
+        return 1.0
+    low, high = max(before, _LEAST), 1.0
+    for _ in range(30):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return low
 
 
 def _refitted(xi: Float[np.ndarray, "draw parameter"], shares: Vector, effective: float) -> tuple[Vector, Matrix]:

@@ -64,8 +64,9 @@ class AbstractModel(eqx.Module):
         return type(self).__name__
 
     def _repr_html_(self) -> str:
-        known = ", ".join(f"G{order}c" for order in self.orders) or "nothing, to be measured"
-        return card(self.name, [*fields_of(self), ("known exactly", known)])
+        orders = [f"G{order}c" for order in self.orders]
+        few = orders if len(orders) < 5 else [*orders[:3], "..", orders[-1]]
+        return card(self.name, [*fields_of(self), ("known exactly", ", ".join(few) or "no correlators: inf.measure")])
 
     @property
     def elsewhere(self) -> str:

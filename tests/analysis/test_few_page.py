@@ -158,3 +158,16 @@ def test_a_folder_is_replaced_whole(folder, tmp_path):
     assert "--force" in error
     assert command(*words, "--force")[0] == 0
     assert sorted(p.name for p in place.iterdir()) == ["index.html", "mine.txt", "summary.json"]
+
+
+def test_the_page_says_what_can_be_seen_and_what_cannot(folder, tmp_path):
+    """A strip and a curve with their words; of a field far from Gaussian no interval and no promise of couplings."""
+    rng = np.random.default_rng(5)
+    np.save(folder / "far.npy", rng.normal(size=(500, 1)) * rng.gamma(0.5, 2.0, size=(500, 1)))
+    for name, points, said in (("three", "-2,0,2", "nnft fit with"), ("far", "0", "where no action is")):
+        out = tmp_path / name
+        assert command("fit", folder / f"{name}.npy", "--points", points, "-o", out)[0] == 0
+        page = (out / "index.html").read_text(encoding="utf-8")
+        assert page.count("<img alt=") == 1
+        for part in ("What these networks say", "What they do not say", "What to run next", said):
+            assert part in page

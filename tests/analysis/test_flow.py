@@ -73,16 +73,26 @@ def test_what_cannot_run_is_refused():
     ]:
         with pytest.raises(ValueError, match=words):
             call()
+    pair = inf.Samples(np.random.default_rng(0).normal(size=(500, 6, 2)), np.arange(6.0)[:, None], outputs=2)
+    with pytest.raises(ValueError, match="one field on a lattice, got 2"):
+        an.flow(pair, key=jax.random.key(0), every=(1, 2))
     ring = inf.Samples(np.random.default_rng(0).normal(size=(500, 8)), np.arange(8.0)[:, None])
     for given, words in [
         ({"every": (1, 3)}, "3 does not divide; try|that 3 does not divide"),
         ({"every": (1, 4)}, "at least 3 sites an axis on every scale, got 2 sites at b = 4"),
         ({"every": ()}, "whole numbers of sites"),
+        ({"shape": (4, 2)}, "got 2 sites at b = 1"),
         ({"ways": ("site",)}, "try 'sites'"),
         ({"every": (1, 2), "truth": m.Chain(1.0, 0.1, 16)}, "truth= of 16 sites"),
     ]:
         with pytest.raises(ValueError, match=words):
             an.flow(ring, key=jax.random.key(0), **given)
+
+
+def test_a_network_on_a_line_is_no_ring():
+    line = inf.Ensemble(m.Network(m.Cos(), 10), points=np.arange(6.0)[:, None], n=4000, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"periodic lattice .* wave .* try another shape="):
+        an.flow(line, key=jax.random.key(1), every=(1, 2))
 
 
 def test_exact_correlators_run_exactly_in_every_way():
@@ -98,20 +108,22 @@ def test_exact_correlators_run_exactly_in_every_way():
 
 
 def test_words_follow_the_numbers():
-    def two(way, first, last):
-        nothing = np.zeros(3), np.full(3, np.nan)
+    def two(way, first, last, error=0.0):
+        nothing = np.full(3, error), np.full(3, np.nan)
         return Flow(tuple(Step(way, b, (8 // b,), np.array(v), *nothing) for b, v in ((1, first), (2, last))), 1e3)
 
     dead = two("sites", (0.5, 0.5, 0.1), (0.15, 0.9, 0.101))
     assert "the local quartic hardly runs (0.1 to 0.101) and the hopping dies (0.5 to 0.15)" in dead.words
     alive = two("blocks", (0.5, 0.5, 0.1), (0.48, 1.1, 0.19))
     assert "in blocks, from b = 1 to 2, the local quartic runs (0.1 to 0.19) and the hopping stays" in alive.words
+    free = two("sites", (0.5, 0.5, 0.005), (0.15, 0.9, -0.02), 0.01)
+    assert "the local quartic is not seen to run (0.005 to -0.02) and the hopping dies" in free.words
     assert an.plot_flow(dead).axes[0].get_title(loc="left").endswith("hardly runs (0.1 to 0.101)")
 
 
 def test_the_command_writes_a_page_that_check_reads(tmp_path, capsys):
     chain = m.Chain(1.0, 0.1, 6)
-    np.save(tmp_path / "fields.npy", chain.draw(20_000, key=jax.random.key(2)))
+    np.save(tmp_path / "fields.npy", chain.draw(20_000, key=jax.random.key(2)).astype(np.float32))
     own = [
         str(tmp_path / "fields.npy"),
         "--shape",

@@ -81,6 +81,22 @@ def test_the_interval_holds_what_is_not_resolved():
     assert "95 % in" in str(found[0])
 
 
+@pytest.mark.parametrize(
+    ("spectrum", "gap"),
+    [
+        (m.Spectrum(np.array([1.0]), np.array([0.5])), 1.0),
+        (m.Spectrum(np.array([1.0, 3.0]), np.array([0.3, 0.02])), 1.0),
+    ],
+)
+def test_a_state_without_weight_is_not_found_below(spectrum, gap):
+    """One level, or one that outweighs: the interval is narrow and about it, not about a level that nobody sees."""
+    times = np.arange(1, 13) * 0.25
+    data = noisy(times, spectrum.correlator(times), 1e-2, 1, rng=np.random.default_rng(11))[0]
+    found = inf.Constrained().gap(data)
+    assert found.interval[1] - found.interval[0] < 0.3
+    agree(found.value, gap, found.error, family=1e-5)
+
+
 def test_a_known_level_or_none_is_the_same_information():
     times = np.arange(1, 14) * 0.25
     data = noisy(times, FIELD.spectrum(60).correlator(times), 3e-3, 1, rng=np.random.default_rng(9))[0]
@@ -96,8 +112,8 @@ def test_a_known_level_or_none_is_the_same_information():
     assert np.all(turned.values.imag <= turned.high.imag)
     assert turned.values[0].imag == 0.0
     assert "95%" in str(turned)
-    with pytest.raises(ValueError, match="a state below 5"):
-        one.energy(5)
+    with pytest.raises(ValueError, match="a state below 6"):
+        one.energy(6)
     with pytest.raises(ValueError, match="a level between 0 and 1, got 2"):
         one.real_time([0.0], level=2)
     with pytest.raises(ValueError, match="finite real times"):

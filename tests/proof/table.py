@@ -263,6 +263,14 @@ def _box(e: Entry) -> Row:
     return "(exact) within errors", told(e["numbers"]), "another theory each"
 
 
+def _scales(e: Entry) -> Row:
+    return (
+        f"{e['numbers']} couplings within {e['limit_in_errors']:.2f} errors of the exact ones; {e['fields']:,} fields",
+        f"worst {e['worst_in_errors']:.2f}, rms {e['rms_in_errors']:.2f}",
+        f"couplings that do not run: at least {e['fault_least_in_errors']:.1f} errors off on every scale",
+    )
+
+
 def _training(e: Entry) -> Row:
     if "drift" in e:
         told = ", ".join(f"{name} {change:+.4f} ± {sd:.4f}" for name, (change, sd) in e["drift"].items())
@@ -312,6 +320,7 @@ _ROWS: dict[str, Callable[[Entry], Row]] = {
     "symmetry": _symmetry,
     "axioms": _axioms,
     "couplings of erf networks": _training,
+    "couplings on coarser scales": _scales,
     "drift": _training,
 }
 
