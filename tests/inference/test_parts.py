@@ -247,10 +247,12 @@ def lattice(side=4, n=600):
     return inf.Samples(phi.reshape(n, -1), sites)
 
 
-def test_a_lattice_is_fitted_from_parts():
-    fields, action, key = lattice(), m.TranslationInvariant(shape=(4, 4)), jax.random.key(1)
+@pytest.mark.parametrize("action", [m.LatticePhi4(shape=(8, 8)), m.Bilocal()], ids=repr)
+def test_a_fit_from_eight_parts_is_the_single_fit(action):
+    """A lattice, from its fields, and a bilocal action at four points, from correlators."""
+    fields, key = lattice(side=8) if action.lattice else lattice(side=2, n=4000), jax.random.key(1)
     one = inf.fit(fields, action, key=key, sampler="closed")
-    assert largest(one, inf.fit(inf.Parts(fields, parts=5), action, key=key, sampler="closed")) < 1e-10
+    assert largest(one, inf.fit(inf.Parts(fields, parts=8), action, key=key, sampler="closed")) < 1e-10
 
 
 def test_a_folder_is_gone_on_with(tmp_path, monkeypatch):
