@@ -17,6 +17,7 @@ from ...models.quantum.diagonalised import AbstractOscillator
 from ...models.quantum.spectrum import Spectrum
 from ...models.refusals import NotKnown
 from ...models.types import Vector
+from ..reflections.matrices import ROUNDINGS
 from ..reflections.reflection import positivity
 from ..spectra.constrained import Constrained
 from ..spectra.lagged import TimeCorrelators
@@ -38,6 +39,7 @@ def real_time(
     method: Constrained | None = None,
     level: float = 0.95,
     dimension: int = 1,
+    accuracy: float | None = None,
 ) -> RealTime:
     """The two-point function in real time, refused where reflection positivity fails.
 
@@ -50,6 +52,7 @@ def real_time(
             the field does not cluster.
         level: of the bands.
         dimension: of the points of a model; all but the time are zero.
+        accuracy: absolute error of a G(t) without errors, of a table half of its last digit; default a few roundings.
 
     Returns:
         The values. Energies that a model brings are exact, and there is no band. Of other exact correlators a Gauss
@@ -74,40 +77,45 @@ def real_time(
         data = data.two_point()
     if isinstance(data, Spectrum):
         return RealTime.of_spectrum(data, at, f"{len(data.energies)} levels")
-    _refuse_violated(data, times, dimension)
+    _refuse_violated(data, times, dimension, accuracy)
     if isinstance(data, TimeCorrelators):
-        return _of_lags(data, at, method, level)
+        return _of_lags(data, at, method, level, accuracy)
     if isinstance(data, AbstractModel):
         try:
             spectrum = data.spectrum(512)
         except NotKnown:
-            return _of_function(partial(_two_point, data, dimension), at, f"of {data.name}")
+            return _of_function(partial(_two_point, data, dimension), at, f"of {data.name}", accuracy)
         return RealTime.of_spectrum(spectrum, at, f"{len(spectrum.energies)} levels of {data.name}")
-    return _of_function(data, at, "of a function")
+    return _of_function(data, at, "of a function", accuracy)
 
 
-def _refuse_violated(data: Any, times: Any, dimension: int) -> None:
+def _refuse_violated(data: Any, times: Any, dimension: int, accuracy: float | None) -> None:
     """No real time without reflection positivity."""
-    verdict = positivity(data, times, dimension=dimension)
+    verdict = positivity(data, times, dimension=dimension, accuracy=accuracy)
     if verdict.violated:
         by = "" if np.isinf(verdict.sigmas) else f", {verdict.sigmas:.1f} sigma below zero,"
         seen = np.asarray(verdict.times).round(6).tolist()
+        small = abs(verdict.share) < _FINITE and not by
+        number = f"{verdict.smallest:.3g}" if small else f"{verdict.smallest:.8f}"
+        digits = ", or, where these numbers are rounded, accuracy=, half of the last digit" if small else ""
         raise ValueError(
-            f"expected correlators that are positive under reflection, got the eigenvalue {verdict.smallest:.8f}{by} "
+            f"expected correlators that are positive under reflection, got the eigenvalue {number}{by} "
             f"of G(t_a + t_b) at times {seen}: there is no Hilbert space, and no real time; try a theory that has one, "
-            "m.Path or m.ScalarMode(cutoff=inf), or later times where a cutoff is to blame"
+            f"m.Path or m.ScalarMode(cutoff=inf), or later times where a cutoff is to blame{digits}"
         )
 
 
-def _of_lags(data: TimeCorrelators, at: Any, method: Constrained | None, level: float) -> RealTime:
+def _of_lags(
+    data: TimeCorrelators, at: Any, method: Constrained | None, level: float, accuracy: float | None
+) -> RealTime:
     if not data.exact:
         if data.times[0] == 0.0:
             data = replace(data, times=data.times[1:], values=data.values[1:], rows=data.rows[:, 1:])
         return (Constrained() if method is None else method).levels(data).real_time(at, level=level)
-    return _of_rule(data, at, "")
+    return _of_rule(data, at, "", accuracy or 0.0)
 
 
-def _of_function(function: Any, at: Any, words: str) -> RealTime:
+def _of_function(function: Any, at: Any, words: str, accuracy: float | None) -> RealTime:
     """Of G(t), at lags that are half of the time in which half of what falls has fallen."""
 
     def value(t: float) -> float:
@@ -118,16 +126,21 @@ def _of_function(function: Any, at: Any, words: str) -> RealTime:
         if start - value(step) > 0.5 * (start - end):
             break
     lags = 0.5 * step * np.arange(_LAGS)
-    return _of_rule(TimeCorrelators.given(lags, np.asarray(function(lags), dtype=float)), at, words)
+    values = np.asarray(function(lags))
+    single = values.dtype.itemsize < 8 and accuracy is None
+    known = ROUNDINGS * float(np.finfo(values.dtype).eps * np.max(np.abs(values))) if single else accuracy or 0.0
+    return _of_rule(TimeCorrelators.given(lags, values.astype(float)), at, words, known)
 
 
-def _of_rule(data: TimeCorrelators, at: Any, words: str) -> RealTime:
+def _of_rule(data: TimeCorrelators, at: Any, words: str, accuracy: float) -> RealTime:
     """The Gauss rule and what one level less changes; nothing where there is none more."""
-    found, less, share = resolved(data)
+    found, less, share = resolved(data, accuracy=accuracy)
     count = len(found.energies)
     result = RealTime.of_spectrum(found, at, f"a rule of {count} level{'s' * (count > 1)} {words}".strip())
     change = np.abs(result.values - less.real_time(result.times))
     change = (2.0 if share > _FINITE else share**0.25) * change
+    if count == 1 and accuracy > 0.0:  # no level less to compare with: what may hide in the digits
+        change = change + 2.0 * np.sqrt(len(data.times) // 2 * accuracy * data.values[0, 0, 0])
     return replace(result, low=result.values - (1 + 1j) * change, high=result.values + (1 + 1j) * change)
 
 

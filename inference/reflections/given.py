@@ -1,7 +1,7 @@
 """Correlators that somebody has, a function G(t), values at points or at lags, asked for the matrices of positivity."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Points, Vector
 from ..spectra.lagged import TimeCorrelators
-from .matrices import ROUNDING, AbstractReflected, Reflections, of_correlators
+from .matrices import ROUNDING, ROUNDINGS, AbstractReflected, Reflections, of_correlators
 from .times import default_times, time_scale
 
 __all__ = ["Lags", "Measured", "TwoPoint", "mirrored"]
@@ -23,7 +23,7 @@ class TwoPoint(AbstractReflected):
 
     Attributes:
         function: t -> G(t), called with |t| of any shape.
-        accuracy: absolute error of G; None for a few roundings.
+        accuracy: absolute error of G; None for a few roundings of the numbers that it returns, single or double.
         period: of G.
 
     Example, the Gaussian kernel:
@@ -38,22 +38,27 @@ class TwoPoint(AbstractReflected):
 
     def at(self, times: Any) -> Any:
         t = np.abs(np.asarray(times, dtype=float))
+        return self._known(t)[0]
+
+    def _known(self, t: Any) -> tuple[Any, float]:
+        """G, and the size of a rounding of the numbers in which it came."""
         values = np.asarray(self.function(t))
         if values.shape != t.shape or not np.issubdtype(values.dtype, np.floating) or not np.all(np.isfinite(values)):
             raise ValueError(
                 f"expected G as a function of an array of times, real, finite and of its shape {t.shape}, got "
                 f"{values.dtype} of shape {values.shape}; try lambda t: np.exp(-np.abs(t)) / 2"
             )
-        return values.astype(float)
+        return values.astype(float), float(np.finfo(values.dtype).eps)
 
     def matrices(self, times: Vector, order: int) -> Reflections:
         if order != 2:
             raise ValueError(
                 f"expected order 2 of a two-point function, got order {order}; try the network or Correlators"
             )
-        reflected = self.at(times[:, None] + times)
+        reflected, eps = self._known(times[:, None] + times)
         size = float(np.max(np.abs(self.at(np.zeros(1)))))
-        accuracy = ROUNDING * max(size, float(np.max(np.abs(reflected)))) if self.accuracy is None else self.accuracy
+        rounding = ROUNDINGS * eps * max(size, float(np.max(np.abs(reflected))))
+        accuracy = rounding if self.accuracy is None else self.accuracy
         return Reflections(reflected, self.at(times[:, None] - times), accuracy)
 
     def times(self, order: int) -> Vector:
@@ -73,12 +78,14 @@ class Measured(AbstractReflected):
         origin: time about which is reflected; None for zero, or the middle of the points where no point has its
             reflection about zero.
         period: of a box.
+        accuracy: absolute error of the moments; None for what the correlators say of themselves.
     """
 
     data: Correlators
     axis: int = 0
     origin: float | None = None
     period: float = float("inf")
+    accuracy: float | None = None
 
     def matrices(self, times: Vector, order: int) -> Reflections:
         before, after = self._places()
@@ -92,9 +99,10 @@ class Measured(AbstractReflected):
             )
         keys = np.array(list(after))
         chosen = [float(keys[np.flatnonzero(_near(t, keys))[0]]) for t in times]
-        return of_correlators(
+        found = of_correlators(
             self.data, np.array([before[t] for t in chosen]), np.array([after[t] for t in chosen]), order
         )
+        return found if self.accuracy is None else replace(found, accuracy=self.accuracy)
 
     def times(self, order: int) -> Vector:
         found = np.sort(np.array(list(self._places()[1])))
@@ -125,10 +133,12 @@ class Lags(AbstractReflected):
     Attributes:
         data: of one operator or several.
         operator: which of them.
+        accuracy: absolute error of what came without errors, half of the last digit of a table; None for roundings.
     """
 
     data: TimeCorrelators
     operator: int = 0
+    accuracy: float | None = None
 
     @property
     def period(self) -> float:
@@ -139,26 +149,44 @@ class Lags(AbstractReflected):
             raise ValueError(f"expected order 2 of correlators at lags, got order {order}; try the fields themselves")
         sums, differences = (self._lags(times[:, None] + sign * times) for sign in (1.0, -1.0))
         g, rows = (part[..., self.operator, self.operator] for part in (self.data.values, self.data.rows))
-        accuracy = ROUNDING * float(np.max(np.abs(g)))
+        accuracy = ROUNDING * float(np.max(np.abs(g))) if self.accuracy is None else self.accuracy
         return Reflections(g[sums], g[differences], accuracy, None if self.data.exact else rows[:, sums])
 
     def times(self, order: int) -> Vector:
-        """Odd multiples of half the spacing, whose sums and differences are lags that are there."""
-        t = self.data.times
-        step = float(np.min(np.diff(t))) if len(t) > 1 else float(t[-1])
-        made = step * (np.arange(len(t)) + 0.5)
-        return made[2.0 * made <= t[-1] * (1.0 + _EVEN)]
+        """Halves of the lags, one after the other, as long as all sums and differences are lags that are there.
 
-    def _lags(self, wanted: Matrix) -> Any:
+        Of an even line they are the odd multiples of half the spacing.
+
+        Raises:
+            ValueError: lags of which no two times can be asked.
+        """
+        chosen: list[float] = []
+        for half in (self.data.times[self.data.times > 0.0] / 2.0).tolist():
+            tried = np.array([*chosen, half])
+            if np.all(self._places(np.stack([half + tried, half - tried]))[1]):
+                chosen.append(half)
+        if len(chosen) < min(2, len(self.data.times) // 2):
+            raise ValueError(
+                f"expected lags that are all sums and differences of a few times, zero among them, got "
+                f"{self.data.times.tolist()}; try evenly spaced ones, np.arange(9) * 0.25"
+            )
+        return np.array(chosen)
+
+    def _places(self, wanted: Matrix) -> tuple[Any, Any, Any]:
+        """Numbers of the lags, whether each is there, and the lags."""
         t = self.data.times
         folded = np.abs(wanted)
         folded = folded if np.isinf(self.period) else np.minimum(folded % self.period, -folded % self.period)
         place = np.argmin(np.abs(folded[..., None] - t), axis=-1)
-        off = np.abs(t[place] - folded) > _EVEN * max(float(t[-1]), 1e-300)
-        if np.any(off):
+        return place, np.abs(t[place] - folded) <= _EVEN * max(float(t[-1]), 1e-300), folded
+
+    def _lags(self, wanted: Matrix) -> Any:
+        t = self.data.times
+        place, there, folded = self._places(wanted)
+        if not np.all(there):
             raise ValueError(
-                f"expected G at all sums and differences of the times, got none at lag {folded[off][0]:g}; try times "
-                f"whose sums are among {t.tolist() if len(t) < 12 else f'{t[0]:g} .. {t[-1]:g}'}"
+                f"expected G at all sums and differences of the times, got none at lag {folded[~there][0]:g}; try "
+                f"times whose sums are among {t.tolist() if len(t) < 12 else f'{t[0]:g} .. {t[-1]:g}'}"
             )
         return place
 

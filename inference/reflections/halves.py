@@ -77,7 +77,7 @@ def split(
     check_source(source)
     if source.outputs != 1:
         raise ValueError(f"expected one field, got {source.outputs} outputs at a point; try fields[:, :, 0]")
-    _about, places = reflected_times(source, axis, origin)
+    about, places = reflected_times(source, axis, origin)
     known = np.array(list(places))
     wanted = known if times is None else check_times(times)
     if missing := [t for t in wanted if np.min(np.abs(known - t)) > _NEAR * known[-1]]:
@@ -107,7 +107,9 @@ def split(
     error = float(np.linalg.norm(error_rows(second, sizes, product[:, None])))
     share = size / float(norm.sum() / sizes.sum())
     sigmas = -size / error if error > 0.0 else 0.0
-    return Positivity(order, np.sort(wanted), size, 0.0, direction, size, share, error, sigmas, reflected, plain, half)
+    return Positivity(
+        order, np.sort(wanted), size, 0.0, direction, size, share, error, sigmas, reflected, plain, half, about
+    )
 
 
 def _products(

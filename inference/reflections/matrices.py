@@ -17,10 +17,11 @@ from ...models.combinatorics import rank
 from ...models.correlators import Correlators
 from ...models.types import Matrix, Vector
 
-__all__ = ["ROUNDING", "AbstractReflected", "Functionals", "Reflections", "functionals", "of_correlators"]
+__all__ = ["ROUNDING", "ROUNDINGS", "AbstractReflected", "Functionals", "Reflections", "functionals", "of_correlators"]
 
 Functionals = tuple[tuple[int, ...], ...]
-ROUNDING = 8.0 * float(np.finfo(float).eps)  # of a correlator whose accuracy nobody says
+ROUNDINGS = 8.0
+ROUNDING = ROUNDINGS * float(np.finfo(float).eps)  # of a correlator whose accuracy nobody says
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +31,13 @@ class Reflections:
     Attributes:
         reflected: M, (functional, functional), symmetric.
         plain: K, (functional, functional).
-        accuracy: absolute error of the largest entry of M.
+        accuracy: absolute error of the entries of M, one number or (functional, functional).
         rows: rows^T rows is the covariance of M, (row, functional, functional); none of exact correlators.
     """
 
     reflected: Matrix
     plain: Matrix
-    accuracy: float
+    accuracy: float | Matrix
     rows: Float[np.ndarray, "row functional functional"] | None = field(default=None, repr=False)
 
 
@@ -89,7 +90,7 @@ def of_correlators(data: Correlators, before: np.ndarray, after: np.ndarray, ord
     plain, reflected = np.zeros((count, count)), np.zeros((count, count))
     some = next((len(part) for part in data.rows.get("moment", {}).values()), 0)
     rows = np.zeros((some, count, count))
-    accuracy = ROUNDING
+    accuracy = np.full((count, count), ROUNDING)
     for total in sorted({len(a) + len(b) for a in made for b in made}):
         pairs = [(i, j) for i, a in enumerate(made) for j, b in enumerate(made) if len(a) + len(b) == total]
         i, j = np.array(pairs).T
@@ -101,7 +102,7 @@ def of_correlators(data: Correlators, before: np.ndarray, after: np.ndarray, ord
         both = np.array([[*before[list(made[a])], *after[list(made[b])]] for a, b in pairs], dtype=int)
         plain[i, j] = values[rank(own, data.places)]
         reflected[i, j] = values[rank(both, data.places)]
-        accuracy = max(accuracy, _accuracy(data, total), ROUNDING * float(np.max(np.abs(values))))
+        accuracy[i, j] = max(_accuracy(data, total), ROUNDING * float(np.max(np.abs(values))))
         if some and total in data.rows["moment"]:
             rows[:, i, j] = data.rows["moment"][total][:, rank(both, data.places)]
     # A field with a reflection symmetry has a symmetric M; of a measured one both halves say the same.

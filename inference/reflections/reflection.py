@@ -49,7 +49,7 @@ def positivity(
         dimension: of the points of a model, whose other coordinates are zero.
         origin: time about which is reflected, default zero, or the middle of the points where zero has no reflections.
         period: of a box, whose times end at half of it.
-        accuracy: absolute error of a function G.
+        accuracy: absolute error of a function G, or of correlators without errors: of a table half of its last digit.
 
     Raises:
         ValueError: times that are not positive, repeated, beyond half a period, or without their points; an order that
@@ -92,9 +92,9 @@ def as_reflected(
     if isinstance(data, AbstractReflected):
         return data
     if isinstance(data, Correlators):
-        return Measured(data, axis, origin, period)
+        return Measured(data, axis, origin, period, accuracy)
     if isinstance(data, TimeCorrelators):
-        return Lags(data)
+        return Lags(data, accuracy=accuracy)
     if isinstance(data, AbstractModel):
         about = 0.0 if origin is None else origin
         return Known.of_model(data, axis=axis, dimension=dimension, origin=about, period=period)

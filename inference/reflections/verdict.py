@@ -10,7 +10,7 @@ from ...models.types import Matrix, Vector
 from .matrices import Reflections
 from .times import shown
 
-__all__ = ["SIGMAS", "Positivity", "judged", "worst_direction"]
+__all__ = ["SIGMAS", "Positivity", "judged", "sizes_of", "worst_direction"]
 
 SIGMAS = 3.0  # a one-sided false alarm once in 740
 _RESOLVED = 1e-10  # eigenvalues of K below this share of the largest are round-off
@@ -95,10 +95,15 @@ def judged(known: Reflections, times: Vector, order: int, about: float = 0.0) ->
     """The verdict of M and K."""
     m, k = known.reflected, known.plain
     values, vectors = np.linalg.eigh(m)
-    rounding = len(m) * known.accuracy
     tried = [worst_direction(m, k), *vectors.T[: max(1, int(np.sum(values < 0.0)))]]
+    # What round-off does is judged with every functional in units of its own size, so that units do not matter.
+    size_of = sizes_of(k)
+    off = len(m) * float(np.max(known.accuracy / np.outer(size_of, size_of)))
     if known.rows is None:
-        direction = next((v for v in tried if v @ m @ v < -rounding), vectors[:, 0])
+        alone, axes = np.linalg.eigh(m / np.outer(size_of, size_of))
+        tried += list(_unit(axes[:, alone < 0.0] / size_of[:, None]).T)
+        seen = (v for v in tried if v @ m @ v < -off * float(np.sum((v * size_of) ** 2)))
+        direction = next(seen, vectors[:, 0])
         error, sigmas = 0.0, float("inf")
     else:
         direction, error = min(
@@ -109,6 +114,7 @@ def judged(known: Reflections, times: Vector, order: int, about: float = 0.0) ->
         s = max(0.0, -float(direction @ m @ direction) / max(error, 1e-300))
         dof = int(np.linalg.matrix_rank(known.rows.reshape(len(known.rows), -1)))
         sigmas = float(stats.norm.isf(max(stats.chi2.sf(s**2, dof), 1e-300)))
+    rounding = off * float(np.sum((direction * size_of) ** 2))
     size, norm = float(direction @ m @ direction), float(direction @ k @ direction)
     share = size / norm if norm > 0.0 else 0.0
     return Positivity(
@@ -121,10 +127,28 @@ def _error(rows: Float[np.ndarray, "row functional functional"], direction: Vect
 
 
 def worst_direction(reflected: Matrix, plain: Matrix, *, resolved: float = _RESOLVED) -> Vector:
-    """The direction of length one with the smallest v.M v / v.K v, among those that K resolves."""
-    sizes, axes = np.linalg.eigh(plain)
+    """The direction of length one with the smallest v.M v / v.K v, among those that K resolves.
+
+    Every functional counts in units of its own size: those of a small field are not lost beside the constant 1.
+    """
+    size = sizes_of(plain)
+    scale = np.outer(size, size)
+    sizes, axes = np.linalg.eigh(plain / scale)
     kept = sizes > resolved * sizes[-1]
     white = axes[:, kept] / np.sqrt(sizes[kept])
-    _, vectors = np.linalg.eigh(white.T @ reflected @ white)
-    found = white @ vectors[:, 0]
-    return found / np.linalg.norm(found)
+    _, vectors = np.linalg.eigh(white.T @ (reflected / scale) @ white)
+    return np.asarray(_unit(white @ vectors[:, 0] / size))
+
+
+def sizes_of(plain: Matrix) -> Vector:
+    """Root mean square of every functional; one that vanishes counts as the largest.
+
+    >>> sizes_of(np.diag([1.0, 1e-12, 0.0])).tolist()
+    [1.0, 1e-06, 1.0]
+    """
+    size = np.sqrt(np.abs(np.diag(plain)))
+    return np.where(size > 0.0, size, np.max(size) or 1.0)
+
+
+def _unit(columns: np.ndarray) -> np.ndarray:
+    return columns / np.linalg.norm(columns, axis=0)

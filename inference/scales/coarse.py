@@ -23,6 +23,7 @@ __all__ = ["Coarse", "block", "coarsened", "decimate", "shell"]
 
 _MOST_NUMBERS = 2e8  # of correlators with a leg mapped
 _AT_ONCE = 2e7
+_ACCURACIES = ("accuracy", "relative_accuracy")
 
 
 def decimate[D: (Correlators, Source)](
@@ -169,7 +170,8 @@ def _correlators(data: Correlators, coarse: CoarseMap) -> Correlators:
     def moved(order: int, values: np.ndarray) -> np.ndarray:
         return _on_legs(np.asarray(values), matrix, order)
 
-    about = {name: words for name, words in data.about.items() if name not in ("recipe", "accuracy")}
+    about = {name: words for name, words in data.about.items() if name not in ("recipe", *_ACCURACIES)}
+    about |= _accuracies(data, matrix)
     earlier = f"{data.about['coarse']}, then " if "coarse" in data.about else ""
     return replace(
         data,
@@ -182,6 +184,23 @@ def _correlators(data: Correlators, coarse: CoarseMap) -> Correlators:
         about=about | {"coarse": earlier + coarse.words},
         sums=None,
     )
+
+
+def _accuracies(data: Correlators, matrix: Matrix) -> dict[str, Any]:
+    """How well exact correlators are known: a map makes no error larger than its largest row sum to the order.
+
+    One number is relative, and grows where the coarser moments are smaller.
+    """
+    known, reach = data.about.get(_ACCURACIES[0]), float(np.max(np.sum(np.abs(matrix), axis=1)))
+    if isinstance(known, dict):
+        return {_ACCURACIES[0]: {order: error * reach**order for order, error in known.items()}}
+    if known is None:
+        return {}
+    sizes = [
+        float(np.max(np.abs(values)) * reach**order / np.max(np.abs(_on_legs(np.asarray(values), matrix, order))))
+        for order, values in data.moments.items()
+    ]
+    return {_ACCURACIES[0]: known * max(sizes, default=1.0)}
 
 
 def _on_legs(values: np.ndarray, matrix: Matrix, order: int) -> np.ndarray:

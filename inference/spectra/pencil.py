@@ -79,7 +79,7 @@ def shifted(data: TimeCorrelators, count: int, operator: int = 0) -> TimeCorrela
     return TimeCorrelators(data.times[:left], values, rows, data.period, words, data.removed)
 
 
-def resolved(data: TimeCorrelators, operator: int = 0) -> tuple[Spectrum, Spectrum, float]:
+def resolved(data: TimeCorrelators, operator: int = 0, *, accuracy: float = 0.0) -> tuple[Spectrum, Spectrum, float]:
     """Energies and weights that exact correlators resolve: the levels of a Gauss rule of their spectral density.
 
     The eigenvalues of H_1 v = l H_0 v, H_s = G(t_0 + (i + j + s) dt), are exp(-E dt); the weights are positive. A sum
@@ -88,6 +88,7 @@ def resolved(data: TimeCorrelators, operator: int = 0) -> tuple[Spectrum, Spectr
     Args:
         data: exact correlators at evenly spaced times, without a period.
         operator: which of the operators of the data.
+        accuracy: absolute error of G; zero for a rounding of double precision.
 
     Returns:
         The levels; those of a rule of one level less, none less than one; and the share by which the next eigenvalue of
@@ -113,7 +114,7 @@ def resolved(data: TimeCorrelators, operator: int = 0) -> tuple[Spectrum, Spectr
     first, second = g[at] / g[0], g[at + 1] / g[0]
     sizes, axes = np.linalg.eigh(first)
     sizes, axes = sizes[::-1], axes[:, ::-1]
-    count = max(1, int(np.sum(sizes > _ROUNDING * sizes[0])))
+    count = max(1, int(np.sum(sizes > max(_ROUNDING * sizes[0], half * accuracy / g[0]))))
 
     def rule(states: int) -> Spectrum:
         kept = axes[:, :states] / np.sqrt(sizes[:states])
