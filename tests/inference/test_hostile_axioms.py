@@ -96,6 +96,6 @@ def test_a_coarser_field_knows_how_well_it_is_known():
     assert kept.about["accuracy"] == fine.about["accuracy"]
     one, other = (inf.positivity(data, order=4) for data in (fine, kept))
     assert other.rounding == pytest.approx(one.rounding)
-    chain = m.Chain(1.0, 0.1, 6).correlators((2, 4))
+    chain = m.Chain(1.0, 0.1, 6).correlators(np.arange(6.0)[:, None])
     assert inf.decimate(chain, every=2).about["accuracy"] >= chain.about["accuracy"]
     assert inf.block(chain, size=2).about["accuracy"] > chain.about["accuracy"]
