@@ -6,11 +6,13 @@ import types
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from nnft import analysis as an
 from nnft import inference as inf
 from nnft import models as m
 from nnft.analysis.checks.check import Diagnosis
+from tests.house.tree import ROOT, files
 
 KEY = jax.random.key(0)
 X = np.array([[-1.0], [1.0]])
@@ -51,7 +53,7 @@ def test_cards_hold_what_is_asked_for():
     checks = Diagnosis([an.Check("eps4", "warn", "0.41", "< 0.3", "too far from <Gaussian>")])
     for thing, words in (
         (net, ("width", "7", "G4c")),
-        (ens, ("2,000", "2 in d = 1: -1, 1")),
+        (ens, ("2,000", "-1, 1")),
         (inf.Samples(ens.read(0, 500), X), ("500", "networks")),
         (data, ("2,000 networks", "measured", "G2c", "G4c", "clearest")),
         (m.exact(net, X), ("exact", "G2c")),
@@ -99,3 +101,15 @@ def test_completion_shows_names_and_no_modules(face):
     shown = dir(face)
     assert set(shown) == set(face.__all__)
     assert [name for name in shown if name.startswith("_") or isinstance(getattr(face, name), types.ModuleType)] == []
+
+
+def test_a_figure_is_seen_in_a_notebook_without_pyplot():
+    """IPython asks a figure for its picture; matplotlib's own answers only after pyplot was imported."""
+    net = m.Network(m.ReLU(bias_scale=0.0), 10)
+    figure = an.plot_running(an.cutoff_flow(net, m.exact(net, np.ones((1, 1))), [1.0, 10.0]))
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+    assert not hasattr(Figure(), "_repr_png_")  # the fault: matplotlib's own
+    own = [path for path in files() if path.is_relative_to(ROOT / "analysis") and path.name != "canvas.py"]
+    texts = {path.name: path.read_text() for path in own if path.suffix == ".py"}
+    plain = [name for name, text in texts.items() if "Figure(figsize" in text and "canvas" not in text]
+    assert plain == []
