@@ -12,15 +12,16 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 __all__ = [
     "BLACK",
     "BLUE",
     "CHAINS",
+    "Figure",
     "GREEN",
     "GREY",
     "ORANGE",
@@ -79,6 +80,15 @@ _NAMED = {
 _COLOUR = re.compile("|".join(_NAMED))
 _LONG = re.compile(r"(\d\.\d\d)\d+(?= |$)", re.MULTILINE)  # a coordinate of a path to more than a hundredth of a point
 _DRAWN = re.compile(r'(?<= d=")M [^"]*')
+
+
+class Figure(mpl_figure.Figure):
+    """A figure that a notebook shows whether pyplot was imported or not."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.savefig(drawn, format="png", dpi=110)
+        return drawn.getvalue()
 
 
 def styled[**Given](draw: Callable[Given, Figure]) -> Callable[Given, Figure]:

@@ -1,11 +1,10 @@
 """What few networks can and cannot say: a strip over eps4, and under it how many networks would see how much."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ...inference.planning.few import Few
 from ...inference.planning.gaussianity import EPS4_LIMIT
-from .canvas import BLACK, BLUE, GREEN, GREY, ORANGE, WIDTH, styled
+from .canvas import BLACK, BLUE, GREEN, GREY, ORANGE, WIDTH, Figure, styled
 
 __all__ = ["eps4_seen", "plot_few"]
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy import stats
@@ -16,7 +15,7 @@ from scipy import stats
 from ...models.actions.rungs import gauge
 from ..reading.couplings import INTERVAL, Coupling, indices
 from ..reading.fit import Reading, reads
-from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall, thinned
+from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, Figure, label_rows, row_height, styled, tall, thinned
 
 __all__ = ["plot_couplings"]
 

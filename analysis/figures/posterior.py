@@ -8,14 +8,27 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from scipy import stats
 
 from ..reading.couplings import INTERVAL, indices
 from ..reading.fit import Reading, reads
 from ..reading.residuals import schwinger_dyson
-from .canvas import BLACK, BLUE, CHAINS, GREEN, GREY, ORANGE, WIDTH, label_rows, row_height, styled, tall, thinned
+from .canvas import (
+    BLACK,
+    BLUE,
+    CHAINS,
+    GREEN,
+    GREY,
+    ORANGE,
+    WIDTH,
+    Figure,
+    label_rows,
+    row_height,
+    styled,
+    tall,
+    thinned,
+)
 from .maps import plot_couplings
 
 __all__ = [

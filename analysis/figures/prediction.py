@@ -6,12 +6,11 @@ Drawn like those of plots.py, narrow and tall; each returns a matplotlib figure 
 import arviz as az
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from ..comparisons.compare import Comparison
 from ..comparisons.predictive import Predictive
 from ..reading.fit import Reading, reads
-from .canvas import BLACK, CHAINS, GREY, ORANGE, WIDTH, styled
+from .canvas import BLACK, CHAINS, GREY, ORANGE, WIDTH, Figure, styled
 
 __all__ = ["plot_comparison", "plot_predictive", "plot_predictive_draws"]
 

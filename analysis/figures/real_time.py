@@ -2,11 +2,10 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...inference.spectra.lagged import TimeCorrelators
 from ...inference.spectra.levels import RealTime
-from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, styled
+from .canvas import BLACK, BLUE, GREY, ORANGE, WIDTH, Figure, styled
 
 __all__ = ["plot_real_time"]
 

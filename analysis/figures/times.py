@@ -2,11 +2,10 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...models.combinatorics import rank
 from ..comparisons.drift import Drift
-from .canvas import CHAINS, GREY, WIDTH, styled
+from .canvas import CHAINS, GREY, WIDTH, Figure, styled
 
 __all__ = ["plot_drift"]
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from ..figures.canvas import svg
+from ..figures.canvas import Figure, svg
 from ..reading.couplings import indices
 from ..reading.typesetting import typeset
 from .formulas import mathml, prose

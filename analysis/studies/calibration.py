@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from ...inference.calibration.planted import planted_chain, planted_mixture, planted_site
 from ...inference.calibration.planted_bilocal import KINDS, planted_bilocal
 from ...inference.calibration.recovery import JOINT, SHAPE, Recovery
 from ...inference.calibration.uniformity import ecdf_band
 from ...models.refusals import nearest
-from ..figures.canvas import BLUE, GREY, ORANGE, WIDTH, styled
+from ..figures.canvas import BLUE, GREY, ORANGE, WIDTH, Figure, styled
 from ..pages.report import plain
 
 __all__ = [

@@ -13,10 +13,9 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from ...models.files import write_whole
-from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE
+from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE, Figure
 from ..pages.frame import drawn_figure, render
 from ..pages.paragraph import count, significant, with_error
 from ..pages.report import check_folder, plain

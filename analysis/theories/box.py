@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from ... import __version__
 from ...inference.insertion.reweighted import Reweighted
@@ -24,7 +23,7 @@ from ...models.boxes.potential import Potential
 from ...models.boxes.theory import BoxTheory
 from ...models.files import write_whole
 from ...models.quantum.oscillator import Oscillator
-from ..figures.canvas import BLACK, CHAINS, STYLE
+from ..figures.canvas import BLACK, CHAINS, STYLE, Figure
 from ..pages.frame import drawn_figure, render
 from ..pages.report import check_folder, plain
 from ..reading.typesetting import count, with_error

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from ... import __version__
 from ...inference.arrays.files import load_array, printable
@@ -24,7 +23,7 @@ from ...models.files import write_whole
 from ...models.networks.network import Network
 from ...models.refusals import is_whole
 from ...models.theories.chain import Chain
-from ..figures.canvas import BLACK, CHAINS, STYLE
+from ..figures.canvas import BLACK, CHAINS, STYLE, Figure
 from ..pages.frame import drawn_figure, render
 from ..pages.report import check_folder, plain
 from ..reading.typesetting import count, significant, with_error
@@ -127,7 +126,7 @@ def _file(study: str, given: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     array, _ = load_array(study)
     rows: Any = np.asarray(array).reshape(-1, len(sites)) if tuple(array.shape[1:]) == shape else array
     samples = Samples(rows, sites, name=printable(Path(study).name))
-    options = {"shape": shape, "every": _list(asked["every"]), "ways": _list(asked["ways"])}
+    options: dict[str, Any] = {"shape": shape, "every": _list(asked["every"]), "ways": _list(asked["ways"])}
     found = flow(samples, key=jax.random.key(int(asked["seed"])), **options)
     return _lattice(found, f"{Path(study).name}, a lattice of {' × '.join(map(str, shape))} sites", asked)
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from ... import __version__
 from ...inference.ensembles.ensemble import Ensemble
@@ -30,7 +29,7 @@ from ...models.training.last_layer import LastLayer
 from ...models.training.limits import limit
 from ...models.training.trained import Trained
 from ..comparisons.drift import Drift, drift
-from ..figures.canvas import CHAINS, STYLE
+from ..figures.canvas import CHAINS, STYLE, Figure
 from ..figures.times import plot_drift
 from ..pages.frame import drawn_figure, render
 from ..pages.report import check_folder, plain
