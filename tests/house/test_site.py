@@ -19,8 +19,8 @@ from tests.house.tree import ROOT
 
 SITE = ROOT / "analysis/gallery/site"
 sys.path.insert(0, str(SITE / "press"))
-api, docstrings, links, names, seen, sources = (
-    import_module(name) for name in ("api", "docstrings", "links", "names", "seen", "sources")
+api, cards, docstrings, links, names, seen, sources = (
+    import_module(name) for name in ("api", "cards", "docstrings", "links", "names", "seen", "sources")
 )
 
 PAGES = {path.relative_to(SITE).as_posix(): path.read_text(encoding="utf-8") for path in SITE.rglob("*.md")}
@@ -256,3 +256,20 @@ def test_a_notebook_at_small_size_has_fewer_networks_and_runs_again_when_nnft_ha
     assert full == sources.notebook(text, small=False)  # or it would run at every build
     assert "remove-cell" in full
     assert sources._state() in full
+
+
+def test_a_card_says_the_message_and_hangs_the_picture(tmp_path):
+    book = "# %% [markdown]\n# # A title\n#\n# Words. **The\n# message: it is so.** More.\n"
+    card = cards.cards({"01_one": book})
+    assert "[A title](gallery/01_one.ipynb)\n: It is so." in card
+    (tmp_path / "gallery").mkdir()
+    for body, seen_there in (
+        ('<img alt="y" src="../_images/a.png">', '<img src="_images/a.png" alt="x">'),
+        ("", "<p></p>"),
+    ):
+        (tmp_path / "gallery.html").write_text('<p><img data-book="01_one" alt="x"></p>')
+        (tmp_path / "gallery" / "01_one.html").write_text(body)
+        cards.hang(tmp_path)
+        assert seen_there in (tmp_path / "gallery.html").read_text()
+    with pytest.raises(ValueError, match="02_two"):
+        cards.cards({"02_two": book.replace("**", "")})

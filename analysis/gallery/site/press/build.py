@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from cards import hang
 from links import dead_links
 from names import ROOT
 from sources import gather
@@ -33,6 +34,7 @@ def main(size: str = "full") -> int:
     shutil.rmtree(out / "site", ignore_errors=True)
     folders = ["-d", str(out / "trees"), str(out / "source"), str(out / "site")]
     code = sphinx(["-W", "--keep-going", "-q", "-E", "-b", "html", "-c", press, *folders])
+    hang(out / "site")
     dead = dead_links(out / "site")
     print(*dead, sep="\n") if dead else print(f"{out / 'site' / 'index.html'}: no dead link")
     return int(code != 0 or bool(dead))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jupytext
 from api import api_pages
+from cards import cards
 from names import ROOT, sentence
 
 from nnft.analysis.checks.check import LIMITS
@@ -39,8 +40,10 @@ def gather(target: Path, *, small: bool) -> None:
     for path in (ROOT / "tests/house/extensions").glob("*.py"):
         made[f"extensions/{path.name}"] = path.read_bytes()
     made |= {f"{name}.rst": text.encode() for name, text in api_pages().items()}
-    for path in sorted((ROOT / "analysis/gallery").glob("*.py")):
-        made[f"gallery/{path.stem}.ipynb"] = notebook(path.read_text(encoding="utf-8"), small=small).encode()
+    books = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "analysis/gallery").glob("*.py"))}
+    made["gallery_cards.txt"] = cards(books).encode()
+    for name, text in books.items():
+        made[f"gallery/{name}.ipynb"] = notebook(text, small=small).encode()
     for path in [path for path in target.rglob("*") if path.is_file()]:
         if path.relative_to(target).as_posix() not in made:
             path.unlink()
