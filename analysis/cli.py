@@ -123,11 +123,11 @@ def run(
 
     given = settings_of(options, settings)
     if study in ("oscillator", "phi4-box"):
-        return _box(study, output, given, force=force)
+        return _box(study, output, given, force=force, quiet=quiet)
     if study in ("deep-erf", "training"):
-        return _learning(study, output, given, force=force)
+        return _learning(study, output, given, force=force, quiet=quiet)
     if study.startswith("hms"):
-        return _experiment(study, output, given, force=force, progress=progress)
+        return _experiment(study, output, given, force=force, progress=progress, quiet=quiet)
     made = study_named(study, given)
     measured = None if data is None else of_study(data, made)
     if progress:
@@ -136,39 +136,45 @@ def run(
     return _finish(lambda: run_study(made, output, **options_of_run), output, force=force, quiet=quiet)
 
 
-def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+def _box(study: str, output: Path, settings: dict[str, Any], *, force: bool, quiet: bool) -> int:
     """phi^4 built of networks beside the exact oscillator."""
-    from .theories.box import run_box
+    from .theories.box import box_verdicts, run_box
 
     known = ("n", "seed", "widths", "coupling")
     if unknown := [name for name in settings if name not in known]:
         raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --set coupling=6")
-    print(run_box(study, output, **settings, force=force))
-    return 0
+    return _say(run_box(study, output, **settings, force=force), box_verdicts, quiet=quiet)
 
 
-def _learning(study: str, output: Path, settings: dict[str, Any], *, force: bool) -> int:
+def _learning(study: str, output: Path, settings: dict[str, Any], *, force: bool, quiet: bool) -> int:
     """What depth or training does to the action of erf networks."""
-    from .theories.learning import run_learning
+    from .theories.learning import learning_verdicts, run_learning
 
     known = ("n", "seed", "width", "depth")
     if unknown := [name for name in settings if name not in known]:
         raise ValueError(f"expected {', '.join(known)} for {study}, got {unknown[0]}; try --width 32")
-    print(run_learning(study, output, **settings, force=force))
-    return 0
+    return _say(run_learning(study, output, **settings, force=force), learning_verdicts, quiet=quiet)
 
 
-def _experiment(study: str, output: Path, settings: dict[str, Any], *, force: bool, progress: bool) -> int:
+def _experiment(study: str, output: Path, settings: dict[str, Any], *, force: bool, progress: bool, quiet: bool) -> int:
     """A published experiment, whose network, points and widths are part of it."""
     from .studies.published import EXPERIMENTS
-    from .studies.published_page import run_experiment
+    from .studies.published_page import experiment_verdicts, run_experiment
 
     unknown = [name for name in settings if name not in ("n", "seed", "widths")]
     if study in EXPERIMENTS and unknown:
         raise ValueError(
             f"expected n, seed or widths for {study}, whose network is fixed, got {unknown[0]}; try --widths 2,5,20"
         )
-    print(run_experiment(study, output, **settings, force=force, progress=progress))
+    page = run_experiment(study, output, **settings, force=force, progress=progress)
+    return _say(page, experiment_verdicts, quiet=quiet)
+
+
+def _say(page: Path, verdicts: Callable[[Path], tuple[str, bool] | None], *, quiet: bool) -> int:
+    """What came out, number by number, and the path of the page."""
+    if not quiet and (found := verdicts(page.parent)) is not None:
+        print(found[0])
+    print(page)
     return 0
 
 
@@ -232,11 +238,12 @@ def check(folder: str, /) -> int:
     from .checks.diagnose import diagnose
     from .pages.report import load
     from .studies.few_page import few_summary
+    from .studies.published_page import experiment_verdicts
     from .theories.box import box_verdicts
     from .theories.flow_page import flow_verdicts
     from .theories.learning import learning_verdicts
 
-    for verdicts in (box_verdicts, learning_verdicts, flow_verdicts):
+    for verdicts in (box_verdicts, learning_verdicts, flow_verdicts, experiment_verdicts):
         if (found := verdicts(folder)) is not None:
             print(found[0])
             return 0 if found[1] else 1
@@ -336,7 +343,9 @@ def _misread(words: Sequence[str], error: CycloptsError) -> str:
         return f"expected a command among {known}, got {first!r}; try {f'nnft {close[0]}' if close else named}"
     text = str(error).partition(". Did you mean")[0].rstrip(".")
     if isinstance(error, MissingArgumentError):
-        return f"expected its arguments, got a line without one ({text}); try nnft {first} --help"
+        name = error.argument.name if error.argument is not None else "an argument"
+        rest = f"nnft {' '.join(words)} -o out/" if name == "--output" else f"nnft {first} --help"
+        return f"expected {name}, got a line without it; try {rest}"
     options = [name for argument in app[first].assemble_argument_collection() for name in argument.names]
     strange = [word for word in (word.partition("=")[0] for word in words) if word.startswith("-")]
     strange = [word for word in strange if word not in options]

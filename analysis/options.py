@@ -20,6 +20,7 @@ __all__ = [
     "ReadOptions",
     "Settings",
     "StudyOptions",
+    "Value",
     "settings_of",
     "start",
     "value_of",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .options import Folder, Settings, StudyOptions, settings_of, start, value_of, whole
+from .options import Folder, Settings, StudyOptions, Value, settings_of, start, value_of
 
 __all__ = ["axioms", "flow", "symmetries"]
 
@@ -15,7 +15,7 @@ def axioms(
     *,
     options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
     settings: Settings = None,
-    times: str | None = None,
+    times: Value = None,
     quiet: bool = False,
 ) -> int:
     """Which of the Osterwalder-Schrader axioms a network keeps, how far it breaks the others, on printed times.
@@ -79,7 +79,7 @@ def symmetries(
     *,
     options: Annotated[StudyOptions | None, Parameter(name="*")] = None,
     settings: Settings = None,
-    orders: str | None = None,
+    orders: Value = None,
     quiet: bool = False,
 ) -> int:
     """Which symmetries a network has, order by order: what n of them say, and what its law proves.
@@ -91,12 +91,15 @@ def symmetries(
         orders: of the correlators, default 1,2,3,4 as far as the networks allow
         quiet: no progress
     """
+    chosen = None if orders is None else orders.replace(" ", "").split(",")
+    if chosen is not None and not set(chosen) <= set("123456"):
+        raise ValueError(f"expected orders among 1..6, got {orders!r}; try --orders 2,4")
     progress = start(quiet)
     from .comparisons.groups import symmetries as tested
     from .studies.study import study_named
 
     made = study_named(study, settings_of(options, settings))
-    chosen = None if orders is None else tuple(whole("orders", text) for text in orders.split(","))
-    table = tested(made.ensemble(), orders=chosen, progress=progress)
+    asked = None if chosen is None else tuple(map(int, chosen))
+    table = tested(made.ensemble(), orders=asked, progress=progress)
     print(table)
     return 1 if any(one.contradiction for test in table.tests.values() for one in test.orders.values()) else 0

@@ -21,9 +21,10 @@ from ..pages.paragraph import count, significant, with_error
 from ..pages.report import check_folder, plain
 from .published import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
 
-__all__ = ["experiment_page", "plot_experiment", "run_experiment"]
+__all__ = ["experiment_page", "experiment_verdicts", "plot_experiment", "run_experiment"]
 
 _SYMBOLS = {"local": "λ₀", "quadratic": "λ₂", "nonlocal": "λ_NL"}
+_APART = 4.5  # errors: of all slopes of a page once in ten thousand pages
 _COLOURS = {2: GREY, 4: BLUE, 6: ORANGE}
 _MARKS = {"field": "o", "readout": "s", "neuron": "x"}
 
@@ -64,6 +65,33 @@ def run_experiment(
     for file, text in texts.items():
         write_whole(folder / file, text.encode())
     return folder / "index.html"
+
+
+def experiment_verdicts(folder: str | Path) -> tuple[str, bool] | None:
+    """What a folder of `run_experiment` found, one line a slope, and whether all slopes agree with the exact ones.
+
+    Neurons are independent given their shared parameters, so that G4c falls as 1/N and G6c as 1/N^2. None for any other
+    folder.
+    """
+    try:
+        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(held, dict) or "experiment" not in held:
+        return None
+    lines, passed = [], True
+    for one in held["slopes"]:
+        name = f"slope of G{one['order']}c, {one['space']} space"
+        if one["why"]:
+            lines.append(f"note  {name:<31}refused: {one['why']}")
+            continue
+        exact = 1.0 - one["order"] / 2.0
+        apart = (one["value"] - exact) / one["error"]
+        passed &= abs(apart) <= _APART
+        verdict = "pass" if abs(apart) <= _APART else "fail"
+        found = f"{one['value']:.4g} +- {one['error']:.2g}, exact {exact:g}"
+        lines.append(f"{verdict}  {name:<31}{found}  ({apart:+.1f} errors, limit {_APART})")
+    return "\n".join([*lines, *([held["words"]] if "words" in held else [])]), passed
 
 
 def plot_experiment(found: Experiment) -> Figure:
@@ -317,6 +345,7 @@ def _summary(found: Experiment) -> str:
     setting = found.setting
     content = {
         "experiment": found.name,
+        "words": _lead(found),
         "n": found.n,
         "seed": found.seed,
         "widths": found.widths,

@@ -262,6 +262,10 @@ WRONG = [
     "fit samples.npy --points 0,1 -o out --set dims=[1,'a']",
     "fit samples.npy --points 0,1 -o out --set variable=[1]",
     "fit samples.npy --points 0,1 -o out --set weights=[1,-1]",
+    "symmetries cos --orders 2,9",
+    "symmetries cos --orders -2",
+    "axioms cos --times -1,2",
+    "flow relu",
     "check nowhere",
     "check here",
     "check words.csv",
@@ -297,6 +301,8 @@ def test_what_is_wrong_is_said_in_one_line(words, tmp_path, monkeypatch):
         ("rnu cos -o out", "try nnft run"),
         ("cos -o out", "try nnft run cos -o out/cos"),
         ("run cos -o out --set net=erf", "try leaving one out"),
+        ("flow relu --n 1e4", "try nnft flow relu --n 1e4 -o out/"),
+        ("symmetries cos --orders 2,x", "try --orders 2,4"),
     ],
 )
 def test_advice_names_what_was_meant(words, advice):

@@ -142,6 +142,14 @@ def test_the_folder_holds_a_page_that_stands_alone_and_the_numbers(found, tmp_pa
     numbers = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert len(numbers["deviations"]) == 3 * 4 * 3
     assert {fit["identifiable"] for fit in numbers["couplings"] if len(fit["model"]) > 1} == {False}
+    told, passed = pages.experiment_verdicts(out) or ("", False)
+    assert passed
+    assert re.search(r"pass  slope of G4c, neuron space +-[01]\.\d+ \+- [\d.]+, exact -1  \(", told)
+    assert "The single local coupling times the width is -1.25e-09, from exact" in told
+    numbers["slopes"][4]["value"] = -0.8
+    (out / "summary.json").write_text(json.dumps(numbers))
+    assert not (pages.experiment_verdicts(out) or ("", True))[1]
+    assert pages.experiment_verdicts(tmp_path) is None
     with pytest.raises(ValueError, match="does not exist yet"):
         pages.run_experiment("hms-relu", out)
     pages.run_experiment("hms-relu", out, force=True)
