@@ -349,7 +349,7 @@ def test_every_setting_is_an_option_with_a_word_on_it():
         return {field.name for field in fields(options)}
 
     assert names(StudyOptions) == {field.name for field in fields(module.Study)} - {"net"} | {"widths"}
-    reads = {"points", "variable", "dims", "markov_chains", "independent"}
+    reads = {"points", "variable", "dims", "markov_chains", "independent", "networks"}
     assert names(ReadOptions) == {field.name for field in fields(fitting.Fitting)} | reads
     for name, options in (("run", StudyOptions), ("fit", ReadOptions)):
         told = command(name, "--help")[1]
