@@ -76,7 +76,7 @@ def plot_couplings(fit: Reading) -> Figure:
         column[1].set_xlabel(f"y {positions}")
     for row, what, (norm, _) in zip(panels, ("mean", "standard\ndeviation"), scales, strict=True):
         row[0].set_ylabel(f"x {positions}")
-        _bar(row, what, norm)
+        _bar(list(row), what, norm)
     return figure
 
 
