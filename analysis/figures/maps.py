@@ -42,7 +42,7 @@ def plot_couplings(fit: Reading) -> Figure:
         >>> from nnft import analysis as an
         >>> draws = plot_couplings, an.plot_prior_posterior, an.plot_trace_rank, an.plot_schwinger_dyson
         >>> [len(draw(fit).axes) for draw in draws]
-        [12, 1, 6, 1]
+        [8, 1, 6, 1]
     """
     found, kind = fit.couplings, fit.look
     if kind == "by displacement":
