@@ -128,7 +128,7 @@ Z = np.random.default_rng(0).normal(size=(50, 4, 2))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: inf.Samples(Z, X), r"got 3 axes, \(50, 4, 2\); try an array .*, or outputs=2"),
+        (lambda: inf.Samples(Z, X), r"got 3 axes, \(50, 4, 2\); try outputs=2 if these are fields"),
         (lambda: inf.Samples(Z, X, outputs=3), "expected outputs=2, as the array"),
         (lambda: inf.Samples(Z[:, :3], X, outputs=2), "expected as many points as the second axis"),
         (lambda: inf.Samples(Z[..., 0], X, outputs=2), "expected as many columns as points"),

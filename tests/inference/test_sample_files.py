@@ -142,7 +142,7 @@ BAD_FILES = [
     (
         a_pickle,
         ".pkl",
-        r"expected a file .npy, .npz, .*, got 'bad{0}'; try \(of a file you trust\) import pickle",
+        r"expected a file .npy, .npz, .*, got 'bad{0}'; try \(of a file you trust\) import numpy as np; np.save",
     ),
 ]
 

@@ -103,7 +103,6 @@ def test_their_words_are_on_the_page(data, tmp_path):
     assert "From the moments of order two, four and six, from 2\u202f000 networks taken for four times as many" in made
     assert "Half of all; what the action leaves out is not in them" in made
     assert "Nothing here judges the draws of the sampler Laplace: hold them against those of NUTS." in made
-    assert "The draws are those of the sampler Laplace: there are no chains to look at." in made
     assert "method=Halved(), sampler=Laplace(draws=50)" in made
     assert "naive over calibrated error" not in made
 
