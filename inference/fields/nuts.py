@@ -199,13 +199,14 @@ def _runner(
         numpyro.factor("action", -(potential(phi) if potential is not None else _polynomial(phi, numbers, tables)))
 
     del shapes  # a kernel remembers the shapes of its first run, so each set of shapes has its own
-    kernel = NUTS(model, adapt_mass_matrix=False, target_accept_prob=target_accept)
+    held: list[NUTS] = []  # one of each trace: a kernel that was begun before would map its chains twice
 
     def begin(key: jax.Array, start: jax.Array, root: jax.Array, arguments: Any) -> Any:
-        return kernel.init(jax.random.split(key, len(start)), warmup, {"unit": start}, (root, *arguments), {})
+        held[:] = [NUTS(model, adapt_mass_matrix=False, target_accept_prob=target_accept)]
+        return held[0].init(jax.random.split(key, len(start)), warmup, {"unit": start}, (root, *arguments), {})
 
     def advance(state: Any, root: jax.Array, arguments: Any, thin: Any) -> tuple[Any, tuple[jax.Array, ...]]:
-        state, (unit, stats) = advanced(kernel, state, (root, *arguments), _SCAN, thin=thin)
+        state, (unit, stats) = advanced(held[0], state, (root, *arguments), _SCAN, thin=thin)
         return state, (unit @ root.T, -stats["lp"], stats["diverging"], stats["n_steps"])
 
     return jax.jit(begin), jax.jit(advance)

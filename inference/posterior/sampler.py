@@ -204,12 +204,12 @@ def nuts(program: Callable[..., None], turned: bool, warmup: int, draws: int) ->
         (keys (chain,), start (chain, size), *numbers) -> unit (chain, draw, size), statistics (chain, draw).
     """
     rate = 0.8 if turned else 0.9
-    kernel = NUTS(program, adapt_mass_matrix=not turned, dense_mass=not turned, target_accept_prob=rate)
 
     @jax.jit
     def run(keys: jax.Array, start: jax.Array, *numbers: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        # a kernel of each trace: one that was begun before would map its chains twice
+        kernel = NUTS(program, adapt_mass_matrix=not turned, dense_mass=not turned, target_accept_prob=rate)
         state = kernel.init(keys, warmup, {"unit": start}, numbers, {})
-
         _, kept = advanced(kernel, state, numbers, warmup + draws)
         return jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), tuple(kept))
 

@@ -96,3 +96,15 @@ def test_options_live_in_their_objects():
 def test_refusals_of_options(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_programs_that_were_forgotten_are_made_again():
+    """After jax.clear_caches() the chains of a fit and of a field are traced anew, to the same draws."""
+    key, x = jax.random.key(0), np.array([[0.0], [1.0]])
+    data = m.exact(m.Network(m.Cos(), width=20), x)
+    made = []
+    for _ in range(2):
+        fit = inf.fit(data, m.Local(), key=key, as_if_n=10**4, sampler=inf.Nuts(chains=2, warmup=20, draws=20))
+        made.append(np.concatenate([fit["posterior"][name].values.ravel() for name in fit["posterior"].data_vars]))
+        jax.clear_caches()
+    np.testing.assert_array_equal(*made)
