@@ -107,4 +107,4 @@ def test_programs_that_were_forgotten_are_made_again():
         fit = inf.fit(data, m.Local(), key=key, as_if_n=10**4, sampler=inf.Nuts(chains=2, warmup=20, draws=20))
         made.append(np.concatenate([fit["posterior"][name].values.ravel() for name in fit["posterior"].data_vars]))
         jax.clear_caches()
-    np.testing.assert_array_equal(*made)
+    np.testing.assert_array_equal(made[0], made[1])
