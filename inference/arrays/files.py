@@ -73,15 +73,18 @@ def load_points(points: Any) -> Points:
         raise refused("points of shape (point, axis)", "none", advice)
     if not isinstance(points, str | Path):
         return check_points(off_device(points))
-    table = _load(Path(points), (".npy", ".npz", *_TEXT))
+    table = _load(Path(points), (".npy", ".npz", *_TEXT), numbers_name=False)
     held = "array" if Path(points).suffix.lower() in _TEXT else "points"
     if held not in table and len(table) != 1:
         raise refused(f"the name 'points' in {Path(points).name}", list(table), "np.savez(file, points=points)")
     return check_points(np.array(table[held] if held in table else next(iter(table.values()))))
 
 
-def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
-    """Name -> array of everything in a file, if it is there and begins like one of its kind."""
+def _load(path: Path, kinds: tuple[str, ...], *, numbers_name: bool = True) -> dict[str, Any]:
+    """Name -> array of everything in a file, if it is there and begins like one of its kind.
+
+    `numbers_name`: whether a first line of numbers may name columns; of points it is a point.
+    """
     kind = path.suffix.lower()
     if kind not in kinds:
         advice = _TURNED.get(kind, "np.save('{0}.npy', array)").format(path.stem or "samples", path.suffix)
@@ -118,7 +121,7 @@ def _load(path: Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             with h5py.File(path) as file:
                 held = {str(name): np.asarray(node) for name, node in file.items() if isinstance(node, h5py.Dataset)}
             return {name: value for name, value in held.items() if value.ndim}
-        array, places = read_text(path)
+        array, places = read_text(path, numbers_name=numbers_name)
         return {"array": array, **({} if places is None else {"points": places})}
 
 

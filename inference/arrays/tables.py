@@ -19,16 +19,21 @@ __all__ = ["Table", "from_frame", "positions", "read_text", "rows_of_text"]
 Table = tuple[np.ndarray, Points | None]
 _UNCLEAR = re.compile(r"[-+]?\d+,\d+")
 _PLACE = re.compile(r"(\w+ *[=@] *)?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+_EVEN = 1e-6  # relative, of positions that were written with six digits or more
 _COUNTS = ("", "index", "id", "#", "network", "net", "unnamed: 0")  # names of columns that number the rows
 
 
-def read_text(path: Path) -> Table:
+def read_text(path: Path, *, numbers_name: bool = True) -> Table:
     """Numbers of a text file, (row, column), and the positions its columns are named by, or None.
+
+    Args:
+        path: of the file.
+        numbers_name: whether a first line of numbers may name the columns, as positions or by counting them.
 
     Raises:
         ValueError: cells that are no numbers, rows of different length, commas that may be decimal points.
     """
-    names, rows, comma = rows_of_text(path)
+    names, rows, comma = rows_of_text(path, numbers_name=numbers_name)
     if not rows:
         return np.empty((0, 1)), None
     if names is not None and len(names) == len(rows[0].split(comma)) - 1:
@@ -40,7 +45,7 @@ def read_text(path: Path) -> Table:
     return _as_fields(table, names, path.name)
 
 
-def rows_of_text(path: Path) -> tuple[list[str] | None, list[str], str | None]:
+def rows_of_text(path: Path, *, numbers_name: bool = True) -> tuple[list[str] | None, list[str], str | None]:
     """The names of the columns, where the first line has any, the lines below, and what stands between columns.
 
     Raises:
@@ -54,7 +59,9 @@ def rows_of_text(path: Path) -> tuple[list[str] | None, list[str], str | None]:
     if between is None and lines and "\t" in lines[0] and not all(map(_is_number, lines[0].split("\t"))):
         between = "\t"  # names may have blanks, or be none; between numbers any blanks will do
     names = None
-    if lines and _are_names(cells := [cell.strip() for cell in lines[0].split(between)], lines[1:2], between):
+    cells = [cell.strip() for cell in lines[0].split(between)] if lines else []
+    words = not all(map(_is_number, cells))
+    if words or (numbers_name and _numbers_name(cells, lines[1:2], between)):
         names, lines = cells, lines[1:]
     bare = [line.strip() for line in lines]
     # A grid that has negative numbers in its first column has them in its second too; decimals never have.
@@ -64,12 +71,22 @@ def rows_of_text(path: Path) -> tuple[list[str] | None, list[str], str | None]:
     return names, lines, between
 
 
-def _are_names(cells: list[str], below: list[str], between: str | None) -> bool:
-    """Whether a line names the columns: not all of it numbers, or it counts 0, 1, 2 above numbers that do not."""
-    if not all(map(_is_number, cells)):
+def _numbers_name(cells: list[str], below: list[str], between: str | None) -> bool:
+    """Whether a line of numbers names the columns: they are evenly spaced, above decimals that are not.
+
+    So pandas and NumPy write columns that are numbered, or named by their positions.
+    """
+    if not any("." in line or "e" in line.lower() for line in below):
+        return False  # whole numbers above whole numbers may be anything
+    if len(cells) > 1 and cells == [str(k) for k in range(len(cells))]:
         return True
-    counted = len(cells) > 1 and cells == [str(k) for k in range(len(cells))]
-    return counted and any("." in line or "e" in line.lower() for line in below)
+    first = [[cell.strip() for cell in line.split(between)] for line in below]
+    return _evenly_spaced(cells) and any(all(map(_is_number, row)) and not _evenly_spaced(row) for row in first)
+
+
+def _evenly_spaced(cells: list[str]) -> bool:
+    steps = np.diff(np.array(cells, dtype=float))
+    return len(steps) > 1 and steps[0] != 0.0 and bool(np.all(np.abs(steps - steps[0]) <= _EVEN * np.abs(steps[0])))
 
 
 def _is_number(cell: str) -> bool:

@@ -59,6 +59,23 @@ def test_numbers_are_no_names(tmp_path):
     assert positions(["1.0", "1.0"]) is None
 
 
+def test_positions_without_a_word_are_names(tmp_path):
+    """As pandas and NumPy write them; the twins are networks, and points, that only look like it."""
+    even = np.array([[-2.0], [-1.5], [-1.0]])
+    for head, given in (("-2.0,-1.5,-1.0", None), ("-2,-1.5,-1", even)):
+        (tmp_path / "even.csv").write_text(f"{head}\n{text()}")
+        found = Samples(tmp_path / "even.csv", given)
+        assert found.n == len(FIELDS)
+        np.testing.assert_array_equal(found.points, even)
+    line = 0.1 * np.arange(1.0, 4.0)  # a network that is linear, among others that are
+    for rows in (np.outer(FIELDS[:, 0], line), np.concatenate([[[-2.0, -1.5, -1.1]], FIELDS])):
+        (tmp_path / "network.csv").write_text(text(rows=rows))
+        assert Samples(tmp_path / "network.csv", X, dims=("network", "point")).n == len(rows)
+    for points in ([[0, 1, 2], [0.5, 0.1, 0.3]], [[-1.0, 0.0, 1.0], [0.5, 0.1, 0.3]]):
+        (tmp_path / "points.csv").write_text("\n".join(",".join(map(str, row)) for row in points))
+        np.testing.assert_array_equal(load_points(tmp_path / "points.csv"), points)
+
+
 class Frame:
     """As pandas and polars have it."""
 
