@@ -77,6 +77,11 @@ def real_time(
         data = data.two_point()
     if isinstance(data, Spectrum):
         return RealTime.of_spectrum(data, at, f"{len(data.energies)} levels")
+    if not isinstance(data, TimeCorrelators) and not callable(data):
+        raise ValueError(
+            f"expected a model on a line of time, an oscillator, a Spectrum, TimeCorrelators or a function G(t), got "
+            f"{type(data).__name__}; try inf.TimeCorrelators.given(times, values), or lambda t: np.exp(-t) / 2"
+        )
     _refuse_violated(data, times, dimension, accuracy)
     if isinstance(data, TimeCorrelators):
         return _of_lags(data, at, method, level, accuracy)

@@ -16,6 +16,9 @@ from ...models.types import Vector
 
 __all__ = ["Levels", "RealTime", "weighted_quantiles"]
 
+_FAINT = 1e-10  # share of all weights below which a level does not show
+_TURNED = 1e-8 / float(np.finfo(float).eps)  # E t of a phase that double precision knows to eight digits
+
 
 @dataclass(frozen=True, eq=False)
 class RealTime:
@@ -45,6 +48,13 @@ class RealTime:
         array([-0.5-0.j])
         """
         t = _times(times)
+        seen = spectrum.energies[spectrum.weights > _FAINT * np.sum(spectrum.weights)]
+        turned = float(np.max(np.abs(t), initial=0.0)) * float(np.max(np.abs(seen), initial=0.0))
+        if turned > _TURNED:
+            raise ValueError(
+                f"expected real times whose phases E t are known to eight digits, E t up to {_TURNED:.0e}, got "
+                f"{turned:.3g}; try times nearer to zero"
+            )
         values = spectrum.real_time(t)
         return cls(t, values, values, values, 1.0, words)
 
