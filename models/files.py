@@ -24,6 +24,7 @@ import xarray as xr
 from .. import __version__
 
 __all__ = [
+    "fill_between",
     "load_correlators",
     "read_dataset",
     "recipe_hash",
@@ -35,6 +36,20 @@ __all__ = [
 
 FORMAT = "nnft correlators 1"
 _PACKAGES = ("jax", "jaxlib", "numpy")
+
+
+def fill_between(file: str | os.PathLike[str], name: str, text: str) -> None:
+    """Put lines between the marks <!-- name --> and <!-- /name --> of a Markdown file.
+
+    Raises:
+        ValueError: a file without the two marks.
+    """
+    path, marks = Path(file), (f"<!-- {name} -->", f"<!-- /{name} -->")
+    before, begin, rest = path.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise ValueError(f"expected the marks {' and '.join(marks)} in {path.name}, got none; try adding them")
+    write_whole(path, f"{before}{begin}\n{text}\n{end}{after}".encode())
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:

@@ -68,7 +68,7 @@ def compare_methods(*fits: xr.DataTree) -> Methods:
         >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
         >>> compare_methods(fit)
         Traceback (most recent call last):
-        ValueError: ...
+        ValueError: expected at least two fits to compare, got 1; try score and gold
     """
     if len(fits) < 2:
         raise ValueError(f"expected at least two fits to compare, got {len(fits)}; try score and gold")

@@ -26,6 +26,7 @@ from ...models.analytic.exact import exact
 from ...models.combinatorics import even_cumulants, even_moments, rank, sorted_tuples, tuple_count
 from ...models.correlators import Correlators
 from ...models.diagrams.from_couplings import four_point, non_gaussianity, whitened
+from ...models.files import fill_between
 from ...models.networks.latents import GammaScale
 from ...models.networks.network import Network
 from ...models.neurons.cos import Cos
@@ -36,7 +37,6 @@ from .nested import frobenius, left_over
 
 __all__ = ["Rung", "Rungs", "climb", "ring", "rungs", "standard_ensembles", "update"]
 
-_MARKS = ("<!-- rungs -->", "<!-- /rungs -->")
 _ORDERS = (2, 4, 6, 8, 10)  # the moments an action with phi^6 needs
 _INVARIANT = 1e-9  # relative change of G2 and G4c under a shift along the ring
 
@@ -238,12 +238,7 @@ def update(file: str | Path) -> None:
     Raises:
         ValueError: a file without the two marks.
     """
-    path = Path(file)
-    before, start, rest = path.read_text(encoding="utf-8").partition(_MARKS[0])
-    _, end, after = rest.partition(_MARKS[1])
-    if not start or not end:
-        raise ValueError(f"expected the marks {_MARKS[0]} and {_MARKS[1]} in {path.name}, got none; try adding them")
-    path.write_text(f"{before}{start}\n{rungs()}\n{end}{after}", encoding="utf-8")
+    fill_between(file, "rungs", rungs())
 
 
 def _ladder(truth: Correlators) -> Sequence[tuple[AbstractAction, str]]:

@@ -32,7 +32,7 @@ def loo(fit: Reading) -> Any:
         >>> fit = inf.fit(data, m.Bilocal(), key=jax.random.key(0), as_if_n=100_000, sampler=inf.Closed(draws=50))
         >>> loo(fit)
         Traceback (most recent call last):
-        ValueError: ...
+        ValueError: expected a fit with a log likelihood of every network (method='gold', a bounded action), got ...
     """
     if not _per_network(fit):
         method = fit.method

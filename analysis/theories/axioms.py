@@ -16,6 +16,7 @@ from ...inference.axioms.axiom import VIOLATED
 from ...inference.axioms.verdicts import Axioms, axioms
 from ...inference.ensembles.ensemble import Ensemble
 from ...inference.reflections.times import check_times, default_times, few_times, reflected_points, shown
+from ...models.files import fill_between
 from ...models.networks.latents import GammaScale
 from ...models.networks.network import Network
 from ...models.networks.readouts import Readout
@@ -33,7 +34,6 @@ from ..studies.study import Study
 
 __all__ = ["AxiomTable", "axiom_table", "axioms_of", "known_theories", "update"]
 
-_MARKS = ("<!-- axioms -->", "<!-- /axioms -->")
 _WIDTH = 50
 _DRAWN = (0.2, 0.5, 1.0, 1.5)  # times at which networks are drawn
 
@@ -160,11 +160,6 @@ def update(file: str | Path) -> None:
     Raises:
         ValueError: a file without the two marks.
     """
-    path = Path(file)
-    before, begin, rest = path.read_text(encoding="utf-8").partition(_MARKS[0])
-    _, end, after = rest.partition(_MARKS[1])
-    if not begin or not end:
-        raise ValueError(f"expected the marks {_MARKS[0]} and {_MARKS[1]} in {path.name}, got none; try adding them")
     said = f"In units of the correlation time, order 2 is asked at {shown(default_times())}, order 4 at "
     said += f"{shown(few_times())} and order 6 at its first four; the chain at its sites."
-    path.write_text(f"{before}{begin}\n{axiom_table()}\n\n{said}\n{end}{after}", encoding="utf-8")
+    fill_between(file, "axioms", f"{axiom_table()}\n\n{said}")

@@ -109,13 +109,15 @@ class Flow:
         return f"{kept}, from b = {steps[0].every} to {steps[-1].every}, {' and '.join(self.said)}"
 
     def __str__(self) -> str:
-        lines = [f"{'kept':<8}{'b':>3}  {'sites':<8}" + "".join(f"{name:<27}" for name in ("kappa", "m2", "lambda"))]
+        rows = [("kept", "b", "sites", "kappa", "m2", "lambda")]
         for step in self.steps:
             cells = []
             for value, error, exact in zip(step.value, step.error, step.exact, strict=True):
-                cell = f"{value:.5g}" + (f" +- {error:.1g}" if error > 0 else "")
-                cells.append(f"{cell + (f' ({exact:.5g})' if np.isfinite(exact) else ''):<27}")
-            lines.append(f"{step.way:<8}{step.every:>3}  {'x'.join(map(str, step.shape)):<8}{''.join(cells)}".rstrip())
+                known = f" ({exact:.5g})" if np.isfinite(exact) else ""
+                cells.append(f"{value:.5g}" + (f" +- {error:.1g}" if error > 0 else "") + known)
+            rows.append((step.way, str(step.every), "x".join(map(str, step.shape)), *cells))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([*lines, self.words])
 
 

@@ -147,8 +147,8 @@ class DecimatedChain:
         held, _, given = known
         if far := [r for term in (*held, given) for _, _, q, r in term if q and abs(r[0]) != 1]:
             raise ValueError(f"expected couplings of nearest neighbours, got a step {far[0]}; try reach=1")
-        slopes, bends = [_slope(term) for term in held], [_bend(term) for term in held]
-        fixed = _slope(given)
+        slopes, bends = ([_derivative(term, times) for term in held] for times in (1, 2))
+        fixed = _derivative(given, 1)
         matrix = np.array([[self._average(_times(one, other)) for other in slopes] for one in slopes])
         vector = np.array(
             [self._average(bend) - self._average(_times(one, fixed)) for one, bend in zip(slopes, bends, strict=True)]
@@ -208,20 +208,11 @@ def _check_every(every: int) -> None:
         raise ValueError(f"expected every= a whole number of sites, got {every!r}; try every=2")
 
 
-def _slope(term: SiteTerm) -> dict[Powers, float]:
-    """D T/d phi_x of a term of a site and its neighbours, as powers of the three."""
+def _derivative(term: SiteTerm, times: int) -> dict[Powers, float]:
+    """d^times T/d phi_x^times of a term of a site and its neighbours, once or twice, as powers of the three."""
     out: dict[Powers, float] = {}
     for coefficient, p, q, r in term:
-        for powers, factor in _differentiated(coefficient, p, q, r[0], 1):
-            out[powers] = out.get(powers, 0.0) + factor
-    return out
-
-
-def _bend(term: SiteTerm) -> dict[Powers, float]:
-    """d^2 T/d phi_x^2."""
-    out: dict[Powers, float] = {}
-    for coefficient, p, q, r in term:
-        for powers, factor in _differentiated(coefficient, p, q, r[0], 2):
+        for powers, factor in _differentiated(coefficient, p, q, r[0], times):
             out[powers] = out.get(powers, 0.0) + factor
     return out
 
