@@ -137,7 +137,7 @@ def test_the_command_writes_a_page_that_check_reads(tmp_path, capsys):
     ]
     assert main(["flow", *own]) == 0
     said = capsys.readouterr().out
-    assert "sites     2  3" in said
+    assert "sites  2  3" in said
     held = json.loads((tmp_path / "own" / "summary.json").read_text())
     (_, kappa, error, known) = held["numbers"][0]
     assert known is None
