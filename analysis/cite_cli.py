@@ -1,6 +1,5 @@
 """The command that prints what to cite for a network, a study, or a run that is finished."""
 
-import json
 from pathlib import Path
 
 __all__ = ["cite"]
@@ -22,11 +21,10 @@ def cite(name: str, /) -> int:
 def _of_folder(folder: Path) -> list[str]:
     """By its summary.json."""
     from ..models.theories.sources import known_uses
+    from .pages.report import written_summary
     from .reading.uses import uses_of
 
-    try:
-        held = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a finished run in {str(folder)!r}, got {error}; try nnft cite cos") from error
+    if not (held := written_summary(folder)):
+        raise ValueError(f"expected a finished run in {str(folder)!r}, got none with a summary.json; try nnft cite cos")
     whole = held.get("experiment", held.get("kind"))
     return [whole] if whole in known_uses() else uses_of(held.get("provenance", {}))

@@ -24,7 +24,7 @@ from ..reading.fit import Reading, reads
 from .page import page
 from .paragraph import action_name, count, drawn, origin, paragraph, share, where
 
-__all__ = ["FILES", "check_folder", "load", "plain", "report", "summary"]
+__all__ = ["FILES", "check_folder", "load", "plain", "report", "summary", "written_summary"]
 
 FILES = ("index.html", "summary.json", "fit.nc")
 _LINES = 25  # of the printed summary
@@ -76,6 +76,19 @@ def report(
             raise _unwritable(folder, error) from error
         raise
     return folder / "index.html"
+
+
+def written_summary(folder: str | Path) -> dict[str, Any]:
+    """What summary.json of a folder holds; nothing of a folder without one, or with another kind of file.
+
+    >>> written_summary("no such folder")
+    {}
+    """
+    try:
+        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def check_folder(folder: str | Path, *, force: bool = False) -> Path:

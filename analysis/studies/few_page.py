@@ -23,7 +23,7 @@ from ...models.actions.rungs import Constant
 from ...models.files import write_whole
 from ..figures.few import eps4_seen, plot_few
 from ..pages.frame import drawn_figure, render
-from ..pages.report import FILES, check_folder, plain
+from ..pages.report import FILES, check_folder, plain, written_summary
 from ..reading.typesetting import count, typeset, with_error
 from .settings import Fitting
 
@@ -133,11 +133,8 @@ def write_few(answer: FewAnswer, folder: str | Path, *, force: bool = False) -> 
 
 def few_summary(folder: str | Path) -> str:
     """What was printed when a folder was written by `write_few`; empty for any other folder or file."""
-    try:
-        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(held["summary"]) if isinstance(held, dict) and held.get("kind") == _KIND else ""
+    held = written_summary(folder)
+    return str(held["summary"]) if held.get("kind") == _KIND else ""
 
 
 def _json(answer: FewAnswer) -> str:

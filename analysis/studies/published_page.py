@@ -18,7 +18,7 @@ from ...models.files import write_whole
 from ..figures.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, STYLE, Figure
 from ..pages.frame import drawn_figure, render
 from ..pages.paragraph import count, significant, with_error
-from ..pages.report import check_folder, plain
+from ..pages.report import check_folder, plain, written_summary
 from .published import MODELS, ORDERS, WIDTHS, Experiment, Fit, Slope, check_arguments, experiment
 
 __all__ = ["experiment_page", "experiment_verdicts", "plot_experiment", "run_experiment"]
@@ -73,11 +73,8 @@ def experiment_verdicts(folder: str | Path) -> tuple[str, bool] | None:
     Neurons are independent given their shared parameters, so that G4c falls as 1/N and G6c as 1/N^2. None for any other
     folder.
     """
-    try:
-        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(held, dict) or "experiment" not in held:
+    held = written_summary(folder)
+    if "experiment" not in held:
         return None
     lines, passed = [], True
     for one in held["slopes"]:

@@ -25,7 +25,7 @@ from ...models.files import write_whole
 from ...models.quantum.oscillator import Oscillator
 from ..figures.canvas import BLACK, CHAINS, STYLE, Figure
 from ..pages.frame import drawn_figure, render
-from ..pages.report import check_folder, plain
+from ..pages.report import check_folder, plain, written_summary
 from ..reading.typesetting import count, with_error
 
 __all__ = ["BOXES", "BoxFound", "box_page", "box_verdicts", "plot_box", "run_box"]
@@ -94,11 +94,8 @@ def run_box(
 
 def box_verdicts(folder: str | Path) -> tuple[str, bool] | None:
     """One line a number of a folder of `run_box`, and whether all lie within four errors; None for any other folder."""
-    try:
-        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(held, dict) or held.get("kind") not in BOXES:
+    held = written_summary(folder)
+    if held.get("kind") not in BOXES:
         return None
     lines, passed = [], True
     for one in held["couplings"]:

@@ -25,7 +25,7 @@ from ...models.refusals import is_whole
 from ...models.theories.chain import Chain
 from ..figures.canvas import BLACK, CHAINS, STYLE, Figure
 from ..pages.frame import drawn_figure, render
-from ..pages.report import check_folder, plain
+from ..pages.report import check_folder, plain, written_summary
 from ..reading.typesetting import count, significant, with_error
 from ..studies.study import study_named
 from .flow import NAMES, WAYS, Flow, flow
@@ -82,11 +82,8 @@ def flow_verdicts(folder: str | Path) -> tuple[str, bool] | None:
 
     None for any other folder.
     """
-    try:
-        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(held, dict) or held.get("kind") != "flow":
+    held = written_summary(folder)
+    if held.get("kind") != "flow":
         return None
     lines, passed = [], True
     for name, value, error, known in held["numbers"]:

@@ -32,7 +32,7 @@ from ..comparisons.drift import Drift, drift
 from ..figures.canvas import CHAINS, STYLE, Figure
 from ..figures.times import plot_drift
 from ..pages.frame import drawn_figure, render
-from ..pages.report import check_folder, plain
+from ..pages.report import check_folder, plain, written_summary
 from ..reading.typesetting import count, with_error
 
 __all__ = ["LEARNING", "learning_verdicts", "run_learning"]
@@ -111,11 +111,8 @@ def run_learning(
 
 def learning_verdicts(folder: str | Path) -> tuple[str, bool] | None:
     """One line a number of a folder of `run_learning`, and whether all agree; None for any other folder."""
-    try:
-        held = json.loads((Path(folder).expanduser() / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(held, dict) or held.get("kind") not in LEARNING:
+    held = written_summary(folder)
+    if held.get("kind") not in LEARNING:
         return None
     numbers = [Number(**one) for one in held["numbers"]]
     lines = [

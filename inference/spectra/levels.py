@@ -31,6 +31,9 @@ class RealTime:
         high: upper ends, (time,); both are the values where the spectrum is exact.
         level: of the bands; one where they bound, or where there are none.
         words: where it comes from.
+
+    Raises:
+        ValueError: times that are none, or at which the phases E t have no eight digits left.
     """
 
     times: Vector
@@ -42,7 +45,7 @@ class RealTime:
 
     @classmethod
     def of_spectrum(cls, spectrum: Spectrum, times: Any, words: str) -> "RealTime":
-        """Of energies and weights that are known.
+        """Of energies and weights that are known; ValueError of times as above.
 
         >>> RealTime.of_spectrum(Spectrum(np.array([1.0]), np.array([0.5])), [np.pi], "one level").values.round(9)
         array([-0.5-0.j])
