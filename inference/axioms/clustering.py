@@ -48,11 +48,12 @@ def clustering(theory: Known) -> Axiom:
         said = ", ".join(f"{name} = {value[-1]:.3g}" for name, value in values.items())
         why = f"on a circle of length {theory.period:g} nothing is far apart; at half of it {said} in units of <phi^2>"
         return Axiom("OS4", _WORDS, OPEN, why, needed=float("inf"))
-    scale = theory.scale
+    scale, refused = theory.scale, ""
     for near, far in _REACHES:
         try:
             close, distant = (separated(theory, reach * scale * _SPREAD) for reach in (near, far))
-        except ValueError:  # points where no quadrature is good enough
+        except ValueError as refusal:  # points where no quadrature is good enough
+            refused = f": {refusal}"
             continue
         first = _named({"<phi phi>": close.two, "<phi^2 phi^2>_c": close.four})
         last = _named({"<phi phi>": distant.two, "<phi^2 phi^2>_c": distant.four})
@@ -70,7 +71,7 @@ def clustering(theory: Known) -> Axiom:
         if stays:
             return Axiom("OS4", _WORDS, VIOLATED, where, max(stays.values(), key=abs), float("inf"))
         return Axiom("OS4", _WORDS, UNSEEN if all(falls) else OPEN, where)
-    return Axiom("OS4", _WORDS, OPEN, "no correlator is known so far apart")
+    return Axiom("OS4", _WORDS, OPEN, f"no correlator is known so far apart{refused}")
 
 
 def separated(theory: Known, separations: Vector) -> Separated:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...models.networks.model import AbstractModel
 from ...models.types import Points
 from ..reflections.known import Known
 from ..symmetries.groups import AbstractSymmetry
@@ -42,7 +43,8 @@ def invariance(theory: Known) -> Axiom:
             words.append(f"{group.name}: {reason}")
             verdicts.append(HOLDS)
             continue
-        broken = {r: _broken(theory, group, r) for r in _ORDERS if r in theory.orders}
+        model = theory.model
+        broken = {} if model is None else {r: _broken(model, theory, group, r) for r in _ORDERS if r in theory.orders}
         seen = {r: size for r, size in broken.items() if size > _PROVED}
         sizes += seen.values()
         verdicts.append(VIOLATED if seen else UNSEEN if broken else OPEN)
@@ -52,11 +54,9 @@ def invariance(theory: Known) -> Axiom:
     return Axiom("OS1", WORDS, verdict, "; ".join(words), max(sizes, default=float("nan")), np.inf if sizes else np.nan)
 
 
-def _broken(theory: Known, group: AbstractSymmetry, order: int) -> float:
+def _broken(model: AbstractModel, theory: Known, group: AbstractSymmetry, order: int) -> float:
     """Size of what the group forbids of an order, over the root mean square of the field to that power."""
-    if theory.model is None:
-        return 0.0
-    parts, moments, _ = exact_parts(theory.model, _points(theory), group, order)
+    parts, moments, _ = exact_parts(model, _points(theory), group, order)
     rms = float(np.sqrt(np.mean(np.diag(theory.correlators(_points(theory), (2,)).tensor(2, "moment")))))
     return float(np.linalg.norm(parts.of(moments[order]))) / rms**order
 

@@ -1,10 +1,14 @@
 """The axioms of Osterwalder and Schrader: eigenvalues others computed, theorems, and faults that are seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nnft import inference as inf
 from nnft import models as m
+from nnft.inference.axioms.invariance import invariance
+from nnft.inference.reflections.reflection import as_reflected
 from tests.statistics import agree, disagree
 
 A, C, THREE = [0.2, 0.5, 1.0, 1.5], np.arange(1, 7) / 4.0, [0.2, 0.5, 1.0]
@@ -165,6 +169,15 @@ def test_a_network_without_a_cutoff_breaks_positivity_at_order_six_only():
         inf.positivity(m.Network(m.ScalarMode(cutoff=float("inf")), n), order=6).smallest for n in (10**4, 10**5)
     )
     assert 9.5 < wide / wider < 10.5
+
+
+def test_what_nobody_looked_at_is_not_said_to_hold():
+    """A theory that is no network and brings no reasons: nothing here can shift or turn its points."""
+    known = as_reflected(m.Oscillator(quartic=6.0))
+    assert invariance(known).verdict == "holds"
+    bare = invariance(replace(known, reasons={}))
+    assert bare.verdict == "not decidable"
+    assert bare.why == "translations: not known; reflection of x: not known"
 
 
 def test_growth_of_moments():
