@@ -238,7 +238,7 @@ def update(file: str | Path) -> None:
     Raises:
         ValueError: a file without the two marks.
     """
-    fill_between(file, "rungs", rungs())
+    fill_between(file, "rungs", str(rungs()))
 
 
 def _ladder(truth: Correlators) -> Sequence[tuple[AbstractAction, str]]:
